@@ -1,1 +1,13 @@
-//! placeholder
+//! A user-mode emulator that runs programs of another processor on this one.
+
+pub mod addr;
+pub mod engine;
+pub mod exit;
+pub mod memory;
+pub mod state;
+
+pub use addr::GuestAddr;
+pub use engine::Engine;
+pub use exit::{Access, Exit, Fault, FaultKind};
+pub use memory::GuestMemory;
+pub use state::GuestState;
