@@ -3,13 +3,23 @@
 use crate::{Exit, GuestAddr, GuestMemory, GuestState};
 use std::ops::Range;
 
+/// How an engine runs guest code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Tier {
+    /// Translate what runs often.
+    #[default]
+    Translate,
+    /// Interpret everything.
+    Interpret,
+}
+
 /// Runs the threads of one guest process.
 #[derive(Debug, Default)]
 pub struct Engine {}
 
 impl Engine {
     /// An engine with nothing translated yet.
-    pub fn new() -> Engine {
+    pub fn new(_: Tier) -> Engine {
         Engine {}
     }
 

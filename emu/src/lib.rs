@@ -1,9 +1,11 @@
 //! A user-mode emulator that runs programs of another processor on this one.
 
 pub mod addr;
+pub mod elf;
 pub mod engine;
 pub mod errno;
 pub mod exit;
+pub mod linux;
 pub mod memory;
 pub mod state;
 
