@@ -3,6 +3,7 @@
 pub mod addr;
 pub mod host;
 pub mod space;
+pub mod worker;
 
 pub use addr::HostAddr;
 pub use host::{Host, HostError, Outside, Resolver, Wanted};
