@@ -141,9 +141,11 @@ fn answer(request: Request, file: Option<File>) -> io::Result<Reply> {
             prefer,
             protection,
         } => reserve(length, alignment, low..high, prefer, protection, file),
-        // SAFETY: the controller releases and changes only reservations that it
-        // was given, in which the program has no business of its own.
-        Request::Release { start, length } => done(unsafe { libc::munmap(at(start), length as usize) }),
+        Request::Release { start, length } => {
+            // SAFETY: the controller releases and changes only reservations that
+            // it was given, in which the program has no business of its own.
+            done(unsafe { libc::munmap(at(start), length as usize) })
+        }
         Request::Commit { start, length } => {
             let access = libc::PROT_READ | libc::PROT_WRITE;
             // SAFETY: as above.
@@ -208,11 +210,7 @@ unsafe extern "C" {
     fn __deregister_frame(eh_frame: *mut c_void);
     fn atexit(function: *mut c_void) -> c_int;
     fn at_quick_exit(function: *mut c_void) -> c_int;
-    fn pthread_atfork(
-        prepare: *mut c_void,
-        parent: *mut c_void,
-        child: *mut c_void,
-    ) -> c_int;
+    fn pthread_atfork(prepare: *mut c_void, parent: *mut c_void, child: *mut c_void) -> c_int;
 }
 
 fn at(address: u64) -> *mut c_void {
@@ -248,7 +246,15 @@ fn reserve(
         };
         // SAFETY: a new mapping that the kernel refuses where it would touch
         // another.
-        match unsafe { map(start, length, protection, file.as_ref(), libc::MAP_FIXED_NOREPLACE) } {
+        match unsafe {
+            map(
+                start,
+                length,
+                protection,
+                file.as_ref(),
+                libc::MAP_FIXED_NOREPLACE,
+            )
+        } {
             Ok(start) => return Ok(Reply::Value(start)),
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
             Err(error) => return Err(error),

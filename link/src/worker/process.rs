@@ -17,9 +17,9 @@ use super::services::{WorkerHost, WorkerResolver};
 use super::signals;
 use super::space::WorkerSpace;
 use super::wire::{Reply, Request};
+use crate::HostAddr;
 use crate::host::HostError;
 use crate::space::{SpaceError, Write};
-use crate::HostAddr;
 
 /// What a worker is started from.
 #[derive(Clone, Debug)]
@@ -134,7 +134,11 @@ impl Worker {
     ) -> Result<(), WorkerError> {
         let request = Request::Start {
             main: main.get(),
-            arguments: arguments.iter().cloned().map(OsStringExt::into_vec).collect(),
+            arguments: arguments
+                .iter()
+                .cloned()
+                .map(OsStringExt::into_vec)
+                .collect(),
             serve: afterwards == Afterwards::Serve,
         };
         self.line

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use super::mapping::{Mapping, PAGE, memory_file};
 use super::process::Line;
 use super::wire::{Reply, Request};
-use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
 use crate::HostAddr;
+use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
 
 /// The highest address a program can have, exclusive.
 const TOP: u64 = 0x7fff_ffff_f000;
@@ -130,10 +130,7 @@ fn bounds(near: &Near, length: u64) -> (Range<u64>, u64) {
             let high = start.saturating_add(REACH).min(TOP);
             (low..high, end)
         }
-        Near::At(at) => (
-            at.get()..at.get().saturating_add(length).min(TOP),
-            at.get(),
-        ),
+        Near::At(at) => (at.get()..at.get().saturating_add(length).min(TOP), at.get()),
     }
 }
 
@@ -247,7 +244,8 @@ impl AddressSpace for WorkerSpace {
                     .map_err(failed("cannot shrink a memory file"))?;
             }
             // The tail of the page in which the kept part ends.
-            view.bytes(length.min(committed)..keep.min(committed)).fill(0);
+            view.bytes(length.min(committed)..keep.min(committed))
+                .fill(0);
         } else {
             if keep < committed {
                 self.ask_done(&Request::Decommit {

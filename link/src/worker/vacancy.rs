@@ -79,12 +79,12 @@ nonsense
 
     #[test]
     fn alignment_is_kept_and_nothing_overflows() {
-        let busy = [0x10000..0x21000];
+        let busy = [0x10000..0x20000, 0x20000..0x21000];
         assert_eq!(
             place(&busy, PAGE, 0x10000, 0..u64::MAX, 0x21000),
             Some(0x30000)
         );
-        assert_eq!(place(&[], u64::MAX, PAGE, 0..u64::MAX, 0), None);
+        assert_eq!(place(&[], u64::MAX, PAGE, 1..u64::MAX, 0), None);
         assert_eq!(place(&[], 1 << 63, 1 << 63, 0..u64::MAX, u64::MAX), Some(0));
     }
 }

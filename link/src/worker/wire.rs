@@ -54,7 +54,9 @@ pub enum Request {
     /// Take that back.
     DeregisterFrames { start: u64 },
     /// Look names up, each with a version or none. Answered by `Found`.
-    Resolve { names: Vec<(String, Option<String>)> },
+    Resolve {
+        names: Vec<(String, Option<String>)>,
+    },
     /// Open a shared library for all to see.
     Open { library: String },
     /// Call `main`. Answered by `Done` just before.
