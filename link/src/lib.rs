@@ -2,6 +2,7 @@
 
 pub mod addr;
 pub mod host;
+pub mod source;
 pub mod space;
 pub mod worker;
 
