@@ -80,10 +80,7 @@ fn unknown_topic(word: &str) -> Failure {
     let words: Vec<_> = Topic::ALL.iter().map(|topic| topic.word()).collect();
     Failure::usage(
         Topic::Sapwood,
-        format!(
-            "no page is named {word:?}; there are: {}",
-            words.join(", ")
-        ),
+        format!("no page is named {word:?}; there are: {}", words.join(", ")),
     )
 }
 
