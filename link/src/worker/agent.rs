@@ -13,8 +13,8 @@ use std::os::unix::net::UnixStream;
 use super::channel::Channel;
 use super::mapping::PAGE;
 use super::wire::{Reply, Request};
-use super::{signals, start, vacancy};
-use crate::{HostAddr, Outside, Protection};
+use super::{signals, start};
+use crate::{HostAddr, Outside, Protection, Reserve, gap};
 
 /// The worker's entry: what follows `__worker` on the command line. Never
 /// returns: it becomes the program, or ends with its controller.
@@ -133,14 +133,7 @@ fn serve(channel: &Channel) -> Next {
 /// Does one request. What fails changed nothing.
 fn answer(request: Request, file: Option<File>) -> io::Result<Reply> {
     match request {
-        Request::Reserve {
-            length,
-            alignment,
-            low,
-            high,
-            prefer,
-            protection,
-        } => reserve(length, alignment, low..high, prefer, protection, file),
+        Request::Reserve(want) => reserve(&want, file),
         Request::Release { start, length } => {
             // SAFETY: the controller releases and changes only reservations that
             // it was given, in which the program has no business of its own.
@@ -183,12 +176,12 @@ fn answer(request: Request, file: Option<File>) -> io::Result<Reply> {
         Request::RegisterFrames { start } => {
             // SAFETY: an `.eh_frame` section that ends with a terminator and
             // stays where it is until it is deregistered.
-            unsafe { __register_frame(at(start)) };
+            unsafe { __register_frame(start as *const u8) };
             Ok(Reply::Done)
         }
         Request::DeregisterFrames { start } => {
             // SAFETY: it was registered.
-            unsafe { __deregister_frame(at(start)) };
+            unsafe { __deregister_frame(start as *const u8) };
             Ok(Reply::Done)
         }
         Request::Resolve { names } => Ok(Reply::Found(
@@ -206,8 +199,8 @@ fn answer(request: Request, file: Option<File>) -> io::Result<Reply> {
 
 unsafe extern "C" {
     fn __cxa_atexit(function: *mut c_void, argument: *mut c_void, object: *mut c_void) -> c_int;
-    fn __register_frame(eh_frame: *mut c_void);
-    fn __deregister_frame(eh_frame: *mut c_void);
+    fn __register_frame(begin: *const u8);
+    fn __deregister_frame(begin: *const u8);
     fn atexit(function: *mut c_void) -> c_int;
     fn at_quick_exit(function: *mut c_void) -> c_int;
     fn pthread_atfork(prepare: *mut c_void, parent: *mut c_void, child: *mut c_void) -> c_int;
@@ -226,24 +219,17 @@ fn done(result: c_int) -> io::Result<Reply> {
 
 /// Finds room and takes it. Another thread may take it first, so the kernel has
 /// the last word, and a refusal means to look again.
-fn reserve(
-    length: u64,
-    alignment: u64,
-    within: std::ops::Range<u64>,
-    prefer: u64,
-    protection: Protection,
-    file: Option<File>,
-) -> io::Result<Reply> {
+fn reserve(want: &Reserve, file: Option<File>) -> io::Result<Reply> {
     const TRIES: usize = 8;
-    if (protection == Protection::Data) == file.is_some() || length == 0 {
+    if (want.protection == Protection::Data) == file.is_some() || want.length == 0 {
         return Err(io::Error::other("a reservation that makes no sense"));
     }
     for _ in 0..TRIES {
-        let occupied = vacancy::occupied(&std::fs::read_to_string("/proc/self/maps")?);
-        let Some(start) = vacancy::place(&occupied, length, alignment, within.clone(), prefer)
-        else {
+        let mappings = gap::parse_maps(&std::fs::read_to_string("/proc/self/maps")?);
+        let Some(start) = gap::find_gap(&mappings, want).map(HostAddr::get) else {
             return Ok(Reply::NoRoom);
         };
+        let (length, protection) = (want.length, want.protection);
         // SAFETY: a new mapping that the kernel refuses where it would touch
         // another.
         match unsafe {

@@ -74,6 +74,19 @@ impl Channel {
         Ok((frame, file))
     }
 
+    /// Waits a while for the peer to die: its socket closes some time before the
+    /// kernel tells how it ended.
+    pub fn let_peer_die(&self) {
+        const LONGEST_MS: libc::c_int = 1000;
+        let mut watched = libc::pollfd {
+            fd: self.peer.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: the structure is valid for writes for the call.
+        unsafe { libc::poll(&raw mut watched, 1, LONGEST_MS) };
+    }
+
     fn fill(&self, into: &mut [u8], file: &mut Option<File>) -> io::Result<()> {
         let mut filled = 0;
         while filled < into.len() {

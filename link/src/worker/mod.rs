@@ -18,7 +18,6 @@
 //! | `services` | [`WorkerHost`] and [`WorkerResolver`]: calls, unwinder, names |
 //! | `agent` | the worker's side: serves the requests |
 //! | `start` | the worker's side: becomes the program |
-//! | `vacancy` | where in a process there is room for a reservation |
 //! | `mapping` | owned `mmap`s |
 //! | `signals` | dispositions, passing signals on, dying of the same one |
 //!
@@ -80,7 +79,6 @@ mod services;
 pub mod signals;
 mod space;
 pub mod start;
-mod vacancy;
 mod wire;
 
 pub use process::{Afterwards, Fate, Program, Worker, WorkerError};

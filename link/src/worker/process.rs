@@ -17,9 +17,9 @@ use super::services::{WorkerHost, WorkerResolver};
 use super::signals;
 use super::space::WorkerSpace;
 use super::wire::{Reply, Request};
-use crate::HostAddr;
-use crate::host::HostError;
-use crate::space::{SpaceError, Write};
+use crate::host::{Host, HostError, Outside, Resolver, Wanted};
+use crate::space::{AddressSpace, Near, SpaceError, Write};
+use crate::{Ground, HostAddr};
 
 /// What a worker is started from.
 #[derive(Clone, Debug)]
@@ -63,8 +63,8 @@ impl std::error::Error for WorkerError {}
 
 /// A worker process. Killed when dropped, unless it has ended before.
 ///
-/// The three parts that a publish takes as arguments are fields, so that each
-/// can be borrowed by itself.
+/// It is a [`Ground`] to publish on; the ground's three parts are fields too, so
+/// that each can be borrowed by itself.
 #[derive(Debug)]
 pub struct Worker {
     /// The image's bytes.
@@ -124,6 +124,20 @@ impl Worker {
         })
     }
 
+    /// Where an image should grow in this worker: in reach of the C library, so
+    /// that calls go there directly, and that code which was not compiled for
+    /// it still finds the library's variables.
+    pub fn near_libraries(&mut self) -> Result<Near, HostError> {
+        let wanted = Wanted {
+            name: "malloc",
+            version: None,
+        };
+        Ok(match self.resolver.resolve(&[wanted])?[..] {
+            [Some(Outside::Address(at))] => Near::Range(at..at.add(1)),
+            _ => Near::Anywhere,
+        })
+    }
+
     /// Has the main thread call `main` with these arguments, the program's name
     /// being the first, and exit with its result.
     pub fn start(
@@ -159,6 +173,20 @@ impl Worker {
             Some(signal) => Fate::Died(signal),
             None => Fate::Exited(status.code().unwrap_or(127)),
         })
+    }
+}
+
+impl Ground for Worker {
+    fn space(&mut self) -> &mut dyn AddressSpace {
+        &mut self.space
+    }
+
+    fn host(&mut self) -> &mut dyn Host {
+        &mut self.host
+    }
+
+    fn resolver(&mut self) -> &mut dyn Resolver {
+        &mut self.resolver
     }
 }
 
@@ -278,7 +306,9 @@ impl Line {
                 Reply::decode(&frame).map_err(|_| io::Error::other("its answer is garbled"))
             });
         reply.map_err(|error| {
-            *held = None;
+            if let Some(channel) = held.take() {
+                channel.let_peer_die();
+            }
             self.obituary(&error)
         })
     }

@@ -19,18 +19,7 @@ use super::mapping::{Mapping, PAGE, memory_file};
 use super::process::Line;
 use super::wire::{Reply, Request};
 use crate::HostAddr;
-use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
-
-/// The highest address a program can have, exclusive.
-const TOP: u64 = 0x7fff_ffff_f000;
-/// The lowest address worth having: the kernel keeps the first 64 KiB from
-/// everyone.
-const BOTTOM: u64 = 0x1_0000;
-/// Where a reservation below 2 GiB is put when there is room: far enough up
-/// that a field of a null structure is not in it.
-const LOW_START: u64 = 0x1000_0000;
-/// The reach of a signed 32-bit displacement.
-const REACH: u64 = 1 << 31;
+use crate::space::{AddressSpace, Protection, Region, Reserve, SpaceError, SpaceId, Write};
 
 /// The memory of a worker that the image grows in. See the
 /// [module page](super).
@@ -119,21 +108,6 @@ fn failed(what: &str) -> impl FnOnce(std::io::Error) -> SpaceError {
     move |error| SpaceError::Failed(format!("{what}: {error}"))
 }
 
-/// The addresses in which a reservation may lie, and the best of them.
-fn bounds(near: &Near, length: u64) -> (Range<u64>, u64) {
-    match near {
-        Near::Anywhere => (BOTTOM..TOP, TOP / 2),
-        Near::Low => (BOTTOM..REACH, LOW_START),
-        Near::Range(range) => {
-            let (start, end) = (range.start.get(), range.end.get());
-            let low = end.saturating_sub(REACH).max(BOTTOM);
-            let high = start.saturating_add(REACH).min(TOP);
-            (low..high, end)
-        }
-        Near::At(at) => (at.get()..at.get().saturating_add(length).min(TOP), at.get()),
-    }
-}
-
 impl AddressSpace for WorkerSpace {
     fn id(&self) -> SpaceId {
         self.id
@@ -149,7 +123,7 @@ impl AddressSpace for WorkerSpace {
         let length = want
             .length
             .checked_next_multiple_of(PAGE)
-            .filter(|length| (1..=TOP).contains(length))
+            .filter(|length| *length > 0)
             .ok_or_else(no_room)?;
         let shared = match want.protection {
             Protection::Data => None,
@@ -163,15 +137,11 @@ impl AddressSpace for WorkerSpace {
         })
         .transpose()
         .map_err(failed("cannot make a memory file"))?;
-        let (within, prefer) = bounds(&want.near, length);
-        let request = Request::Reserve {
+        let request = Request::Reserve(Reserve {
             length,
             alignment: want.alignment.max(PAGE),
-            low: within.start,
-            high: within.end,
-            prefer,
-            protection: want.protection,
-        };
+            ..want.clone()
+        });
         let file = shared.as_ref().map(|(file, _)| file.as_fd());
         let start = match self.line.ask(&request, file).map_err(SpaceError::Lost)? {
             Reply::Value(start) => HostAddr(start),

@@ -9,7 +9,7 @@
 //! This file does no I/O: `channel` moves the frames.
 
 use crate::host::Outside;
-use crate::{HostAddr, Protection};
+use crate::{HostAddr, Near, Protection, Reserve};
 
 /// The longest message either side takes: a bound on what a broken peer can
 /// make the other allocate.
@@ -18,23 +18,9 @@ pub const LONGEST_FRAME: usize = 64 << 20;
 /// What the controller asks of the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Reserve `length` bytes wholly inside `low..high`, as close to `prefer`
-    /// as there is room. Answered by `Value`, the address. A shared protection
-    /// brings its memory file along with the frame.
-    Reserve {
-        /// Bytes; whole pages.
-        length: u64,
-        /// Alignment in bytes; a power of two of at least a page.
-        alignment: u64,
-        /// No byte below this address.
-        low: u64,
-        /// No byte at or above this address.
-        high: u64,
-        /// Where it would be best.
-        prefer: u64,
-        /// What the pages are for.
-        protection: Protection,
-    },
+    /// Reserve addresses. Answered by `Value`, the first one, or `NoRoom`. A
+    /// shared protection brings its memory file along with the frame.
+    Reserve(Reserve),
     /// Unmap a reservation.
     Release { start: u64, length: u64 },
     /// Make private pages usable.
@@ -93,21 +79,19 @@ impl Request {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
         match self {
-            Request::Reserve {
-                length,
-                alignment,
-                low,
-                high,
-                prefer,
-                protection,
-            } => {
-                out.tag(0);
-                out.numbers(&[*length, *alignment, *low, *high, *prefer]);
-                out.tag(match protection {
+            Request::Reserve(want) => {
+                out.record(0, &[want.length, want.alignment]);
+                out.tag(match want.protection {
                     Protection::Code => 0,
                     Protection::ReadOnly => 1,
                     Protection::Data => 2,
                 });
+                match &want.near {
+                    Near::Anywhere => out.tag(0),
+                    Near::Low => out.tag(1),
+                    Near::Range(range) => out.record(2, &[range.start.get(), range.end.get()]),
+                    Near::At(at) => out.record(3, &[at.get()]),
+                }
             }
             Request::Release { start, length } => out.record(1, &[*start, *length]),
             Request::Commit { start, length } => out.record(2, &[*start, *length]),
@@ -160,19 +144,23 @@ impl Request {
     pub fn decode(frame: &[u8]) -> Result<Request, Garbled> {
         let mut from = Decoder(frame);
         let request = match from.tag()? {
-            0 => Request::Reserve {
+            0 => Request::Reserve(Reserve {
                 length: from.number()?,
                 alignment: from.number()?,
-                low: from.number()?,
-                high: from.number()?,
-                prefer: from.number()?,
                 protection: match from.tag()? {
                     0 => Protection::Code,
                     1 => Protection::ReadOnly,
                     2 => Protection::Data,
                     _ => return Err(Garbled),
                 },
-            },
+                near: match from.tag()? {
+                    0 => Near::Anywhere,
+                    1 => Near::Low,
+                    2 => Near::Range(HostAddr(from.number()?)..HostAddr(from.number()?)),
+                    3 => Near::At(HostAddr(from.number()?)),
+                    _ => return Err(Garbled),
+                },
+            }),
             1 => Request::Release {
                 start: from.number()?,
                 length: from.number()?,
@@ -381,15 +369,19 @@ mod tests {
     use super::*;
 
     fn requests() -> Vec<Request> {
-        vec![
-            Request::Reserve {
+        let reserve = |protection, near| {
+            Request::Reserve(Reserve {
                 length: 1 << 30,
                 alignment: 4096,
-                low: 1 << 20,
-                high: 1 << 31,
-                prefer: 1 << 20,
-                protection: Protection::ReadOnly,
-            },
+                protection,
+                near,
+            })
+        };
+        vec![
+            reserve(Protection::ReadOnly, Near::Low),
+            reserve(Protection::Code, Near::Anywhere),
+            reserve(Protection::Data, Near::At(HostAddr(5))),
+            reserve(Protection::Data, Near::Range(HostAddr(5)..HostAddr(7))),
             Request::Release {
                 start: 1,
                 length: 2,
