@@ -12,6 +12,7 @@ mod dbg;
 mod emu;
 mod failure;
 mod help;
+mod inputs;
 mod link;
 mod run;
 
