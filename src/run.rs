@@ -71,7 +71,9 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
                 let macro_ = text(parser.value().map_err(usage)?)?;
                 request.flags.defines.push(macro_);
             }
-            Short('l') => request.libraries.push(text(parser.value().map_err(usage)?)?),
+            Short('l') => request
+                .libraries
+                .push(text(parser.value().map_err(usage)?)?),
             Short('L') => {
                 let folder = parser.value().map_err(usage)?;
                 request.folders.push(PathBuf::from(folder));

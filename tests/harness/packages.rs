@@ -2,16 +2,8 @@
 
 use std::path::Path;
 
-/// Programs and their packages. `tests/run` installs them.
-const PACKAGES: &[(&str, &str)] = &[
-    ("cc", "gcc libc6-dev"),
-    ("c++", "g++"),
-    ("clang", "clang"),
-    ("gdb", "gdb"),
-    ("qemu-riscv64", "qemu-user"),
-    ("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu"),
-    ("rustc", "rustc"),
-];
+/// Programs and their packages, one a line; `tests/all` reads it too.
+const PACKAGES: &str = include_str!("../packages.txt");
 
 /// What is missing of `needs`, in words with the line that installs it.
 pub fn missing(needs: &[String]) -> Option<String> {
@@ -33,9 +25,10 @@ pub fn missing(needs: &[String]) -> Option<String> {
 
 fn package(program: &str) -> &str {
     PACKAGES
-        .iter()
+        .lines()
+        .filter_map(|line| line.split_once(' '))
         .find(|(name, _)| *name == program)
-        .map_or(program, |(_, package)| package)
+        .map_or(program, |(_, package)| package.trim())
 }
 
 fn is_installed(program: &str) -> bool {

@@ -198,6 +198,7 @@ fn run_step(
         .current_dir(room.at("work"))
         .env("PATH", path)
         .env("HOME", room.at("home"))
+        .envs(toolchain())
         .env("TMPDIR", room.at("tmp"))
         .env("TESTS", tests)
         .env("LC_ALL", "C")
@@ -246,6 +247,20 @@ fn run_step(
         Some(status) => lines.extend(ending(status)),
     }
     Ok(lines)
+}
+
+/// Where cargo keeps what it fetched and rustup its toolchains, which a new
+/// `HOME` would hide.
+fn toolchain() -> Vec<(&'static str, PathBuf)> {
+    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else {
+        return Vec::new();
+    };
+    [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")]
+        .into_iter()
+        .filter(|(variable, _)| std::env::var_os(variable).is_none())
+        .map(|(variable, folder)| (variable, home.join(folder)))
+        .filter(|(_, folder)| folder.is_dir())
+        .collect()
 }
 
 /// How a command ended, where it did not end well. A shell that does not exec

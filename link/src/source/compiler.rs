@@ -182,7 +182,7 @@ impl Tools {
 /// What became of a source.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// The object's name: the source's, with `.o` for its extension.
+    /// What messages call the object: the source's name.
     pub name: String,
     /// A relocatable ELF object.
     pub object: Vec<u8>,
@@ -325,7 +325,7 @@ fn compile_one(
     let messages = messages(&output, &folder);
     if output.status.success() {
         return Ok(Compiled {
-            name: object_name(&name),
+            name: name.clone(),
             object: std::fs::read(&object).map_err(failed)?,
             warnings: messages,
         });
@@ -349,13 +349,6 @@ fn compile_one(
 fn messages(output: &Output, folder: &Path) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     text.replace(&format!("{}/", folder.display()), "")
-}
-
-fn object_name(source: &str) -> String {
-    match source.rsplit_once('.') {
-        Some((stem, _)) => format!("{stem}.o"),
-        None => format!("{source}.o"),
-    }
 }
 
 #[cfg(test)]
@@ -397,7 +390,7 @@ mod tests {
             .collect();
         let compiled = compile(&many, &flags, &tools).unwrap();
         let names: Vec<&str> = compiled.iter().map(|c| c.name.as_str()).collect();
-        assert_eq!(names, ["f0.o", "f1.o", "f2.o", "f3.o", "f4.o"]);
+        assert_eq!(names, ["f0.c", "f1.c", "f2.c", "f3.c", "f4.c"]);
         for one in &compiled {
             assert!(one.object.starts_with(b"\x7fELF") && one.warnings.is_empty());
             // No trace of the scratch folder: the same source gives the same
