@@ -124,9 +124,8 @@ impl Random {
     }
 }
 
-/// Where memory operands are: the middle of the window that is printed.
+/// Bytes of memory that are printed; operands lie in their middle.
 const WINDOW: u64 = 96;
-const MIDDLE: u64 = 48;
 
 struct Case {
     word: u32,
@@ -197,7 +196,8 @@ fn immediate_width(token: &str) -> u32 {
 
 fn case(op: Op, pattern: &str, bits: u8, random: &mut Random) -> Option<Case> {
     let word = encode(pattern, random);
-    let insn = decode(word)?;
+    // An excluded operand makes it another instruction.
+    let insn = decode(word).filter(|insn| insn.op == op)?;
     let mut case = Case {
         word,
         bits,
@@ -211,7 +211,7 @@ fn case(op: Op, pattern: &str, bits: u8, random: &mut Random) -> Option<Case> {
         fcsr: random.pick(&[0, 0, 0, 1, 2, 3, 4]) << 5 | random.pick(&[0, 0, 0, 1, 0x10, 0x1f]),
         window: std::array::from_fn(|_| random.next()),
     };
-    if insn.op == op && touches_memory(op) {
+    if touches_memory(op) {
         if insn.rs1 == 0 {
             return None;
         }
