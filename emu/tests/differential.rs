@@ -211,6 +211,10 @@ fn case(op: Op, pattern: &str, bits: u8, random: &mut Random) -> Option<Case> {
         fcsr: random.pick(&[0, 0, 0, 1, 2, 3, 4]) << 5 | random.pick(&[0, 0, 0, 1, 0x10, 0x1f]),
         window: std::array::from_fn(|_| random.next()),
     };
+    // QEMU 7.2 counts beyond bit 31 when the low half is zero.
+    if op == Op::Ctzw && case.x[usize::from(insn.rs1)] as u32 == 0 {
+        return None;
+    }
     if touches_memory(op) {
         if insn.rs1 == 0 {
             return None;
