@@ -32,6 +32,9 @@ pub enum Tier {
     /// Translate what runs often.
     #[default]
     Translate,
+    /// Translate everything by the second tier at once: slow to begin, and what
+    /// tests that tier.
+    Optimise,
     /// Interpret everything: slow, and what translated code is checked against.
     Interpret,
 }
@@ -199,7 +202,7 @@ impl Engine {
     fn next(&self, state: &mut GuestState, memory: &GuestMemory) -> Step {
         let mut inner = self.lock();
         let pc = state.pc;
-        let translate = self.tier == Tier::Translate && enter::control_word(state.fcsr).is_some();
+        let translate = self.tier != Tier::Interpret && enter::control_word(state.fcsr).is_some();
         if translate && let Some(code) = inner.blocks.code_at(pc) {
             return inner.step_into(code, state);
         }
@@ -219,7 +222,11 @@ impl Engine {
         if !translate {
             return Step::Interpret(block);
         }
-        match inner.translate(&block) {
+        let code = match self.tier {
+            Tier::Optimise => inner.optimise(pc),
+            _ => inner.translate(&block),
+        };
+        match code {
             Some(code) => inner.step_into(code, state),
             None => Step::Interpret(block),
         }
@@ -317,18 +324,21 @@ impl Inner {
             return;
         };
         record.heat += 1;
-        if record.heat != HOT {
-            return;
+        if record.heat == HOT && has_loop(&self.gather(pc)) {
+            self.optimise(pc);
         }
+    }
+
+    /// Compiles the region that begins at `pc`, as [`translate`](Self::translate).
+    fn optimise(&mut self, pc: GuestAddr) -> Option<u64> {
         let region = self.gather(pc);
-        if !has_loop(&region) {
-            return;
-        }
         let members: Vec<GuestAddr> = region.iter().map(|block| block.start).collect();
         let compiled = self.second.compile(&region, self.blocks.next_exit().0);
         if self.blocks.publish(&members, &compiled).is_err() {
             self.renew();
+            return None;
         }
+        self.blocks.code_at(pc)
     }
 
     /// The known blocks that direct jumps reach from the one at `head`.

@@ -18,12 +18,13 @@ fn registers(state: &GuestState) -> (GuestAddr, [u64; 32], [u64; 32], u32) {
 fn check_exit(source: &str, expected: Exit) {
     let code = compile(source, &[]);
     let mut seen = Vec::new();
-    for tier in [Tier::Interpret, Tier::Translate] {
+    for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
         let mut guest = Guest::new(&code, tier);
         assert_eq!(guest.run(), expected, "{tier:?}");
         seen.push(registers(&guest.state));
     }
     assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0], seen[2]);
 }
 
 fn fault(address: u64, access: Access, kind: FaultKind) -> Exit {
@@ -95,7 +96,7 @@ fn code_that_writes_code() {
             sum += ((long (*)(void))code)();
           } return sum; }";
     let code = compile(source, &[]);
-    for tier in [Tier::Interpret, Tier::Translate] {
+    for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
         let mut guest = Guest::new(&code, tier);
         assert_eq!(guest.run(), Exit::Syscall);
         assert_eq!(guest.state.x[10], 399 * 400 / 2, "{tier:?}");
@@ -109,7 +110,7 @@ fn code_changed_from_outside() {
         .iter()
         .flat_map(|w| w.to_le_bytes())
         .collect();
-    for tier in [Tier::Interpret, Tier::Translate] {
+    for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
         let mut guest = Guest::new(&code, tier);
         for round in 1..50u32 {
             assert_eq!(guest.run(), Exit::Syscall);
@@ -136,7 +137,7 @@ fn interrupts_end_every_kind_of_loop() {
     ];
     for source in loops {
         let code = compile(source, &[]);
-        for tier in [Tier::Interpret, Tier::Translate] {
+        for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
             let mut guest = Guest::new(&code, tier);
             let flag = &raw const guest.state.interrupt as usize;
             let setter = std::thread::spawn(move || {

@@ -60,8 +60,9 @@ pub(super) struct Emit<'a> {
     limit: clif::Value,
     x: [Option<Variable>; 32],
     f: [Option<Variable>; 32],
-    /// Integer registers whose variable is newer than the state.
-    dirty: [bool; 32],
+    /// Registers whose variable is newer than the state: integer ones, then
+    /// floating-point ones.
+    dirty: u64,
     /// Base addresses found to be below the limit, in this block.
     checked: FxHashSet<Value>,
     exits: Vec<GuestAddr>,
@@ -114,7 +115,7 @@ impl<'a> Emit<'a> {
             limit,
             x: [None; 32],
             f: [None; 32],
-            dirty: [false; 32],
+            dirty: 0,
             checked: FxHashSet::default(),
             exits: Vec::new(),
             first_exit,
@@ -168,7 +169,7 @@ impl<'a> Emit<'a> {
 
     fn block(&mut self, block: &Block) {
         self.b.switch_to_block(self.labels[&block.start]);
-        self.dirty = [false; 32];
+        self.dirty = 0;
         self.checked.clear();
         self.values.clear();
         self.count_uses(block);
@@ -248,6 +249,7 @@ impl<'a> Emit<'a> {
     /// comparison between a read and a write of the flags. A new rounding mode
     /// is for the interpreter, which does the whole instruction.
     fn set_fcsr(&mut self, v: Value) {
+        self.flush();
         let new = self.get(v);
         let new = self.b.ins().band_imm_s(new, 0xff);
         let now = self.fcsr();
@@ -267,47 +269,46 @@ impl<'a> Emit<'a> {
 
     fn set(&mut self, place: Place, v: Value, from: &Op) {
         let value = self.get(v);
-        match place {
-            Place::X(n) => {
-                let n = usize::from(n);
-                self.b.def_var(self.x[n].expect("declared"), value);
-                let at_once = matches!(
-                    from,
-                    Op::Load(..) | Op::FloatToInt(..) | Op::FloatCompare(..) | Op::LoadReserved(..)
-                );
-                self.dirty[n] = !at_once;
-                if at_once {
-                    self.store_state(value, home(place));
-                }
-            }
-            Place::F(n) => {
-                self.b
-                    .def_var(self.f[usize::from(n)].expect("declared"), value);
-                if let Op::Box(single) = *from {
-                    let single = self.get(single);
-                    self.store_state(single, home(place));
-                    let ones = self.b.ins().iconst(I32, -1);
-                    self.store_state(ones, home(place) + 4);
-                } else {
-                    self.store_state(value, home(place));
-                }
-            }
+        let bit = dirty_bit(place);
+        if matches!(place, Place::F(_)) && self.dirty & bit != 0 {
+            // The operation behind a value that nobody read counts for its flags.
+            self.write_back(place);
         }
+        self.b.def_var(self.variable(place), value);
+        // What an atomic did must not be done again after a fault.
+        let at_once = matches!(from, Op::Atomic(..) | Op::StoreConditional(..));
+        self.dirty |= bit;
+        if at_once {
+            self.write_back(place);
+            self.dirty &= !bit;
+        }
+    }
+
+    fn variable(&self, place: Place) -> Variable {
+        let variable = match place {
+            Place::X(n) => self.x[usize::from(n)],
+            Place::F(n) => self.f[usize::from(n)],
+        };
+        variable.expect("the entry declares every register that is touched")
+    }
+
+    fn write_back(&mut self, place: Place) {
+        let value = self.b.use_var(self.variable(place));
+        self.store_state(value, home(place));
     }
 
     /// Writes back what is dirty; the state is exact then.
     pub(super) fn flush(&mut self) {
         self.store_dirty();
-        self.dirty = [false; 32];
+        self.dirty = 0;
     }
 
     fn store_dirty(&mut self) {
         for n in 0..32 {
-            if self.dirty[n] {
-                let value = self
-                    .b
-                    .use_var(self.x[n].expect("dirty registers are declared"));
-                self.store_state(value, home(Place::X(n as u8)));
+            for place in [Place::X(n), Place::F(n)] {
+                if self.dirty & dirty_bit(place) != 0 {
+                    self.write_back(place);
+                }
             }
         }
     }
@@ -376,9 +377,12 @@ impl<'a> Emit<'a> {
 
     /// The host address of guest memory at `v` + offset. Leaves for the
     /// interpreter when it may be beyond the limit. The offset is not checked:
-    /// the guards on both sides are longer than any. The state is exact then.
-    pub(super) fn host_address(&mut self, v: Value) -> clif::Value {
-        self.flush();
+    /// the guards on both sides are longer than any. Before a store the state
+    /// is made exact, because a store is not done twice; a load may be.
+    pub(super) fn host_address(&mut self, v: Value, stores: bool) -> clif::Value {
+        if stores {
+            self.flush();
+        }
         let address = self.get(v);
         if self.checked.insert(v) {
             let below = self
@@ -519,6 +523,13 @@ impl<'a> Emit<'a> {
         let code = self.b.ins().load(I64, STATE, entry, ENTRY_CODE);
         let nothing = self.constant(0);
         self.resume(nothing, code);
+    }
+}
+
+fn dirty_bit(place: Place) -> u64 {
+    match place {
+        Place::X(n) => 1 << n,
+        Place::F(n) => 1 << (32 + n),
     }
 }
 
