@@ -53,6 +53,15 @@ fn a_loop_that_walks_off_its_memory() {
 }
 
 #[test]
+fn a_loop_that_only_loads() {
+    check_exit(
+        "long entry(void) { volatile long *p = (long *)0x40000000; long n = 0; double d = 0;
+           while (*p == 0) { p += 3; n ^= (long)p; d += 0.5; } return n + (long)d; }",
+        fault(0x4010_0008, Access::Read, FaultKind::Unmapped),
+    );
+}
+
+#[test]
 fn a_load_beyond_guest_memory() {
     check_exit(
         "long entry(void) { volatile int *p = (int *)0xfffffff000001000; long n = 0; for (int i = 0; i < 5000; i++) n += i; return n + *p; }",
