@@ -223,7 +223,10 @@ impl Engine {
             return Step::Interpret(block);
         }
         let code = match self.tier {
-            Tier::Optimise => inner.optimise(pc),
+            Tier::Optimise => {
+                let region = inner.gather(pc);
+                inner.optimise(&region)
+            }
             _ => inner.translate(&block),
         };
         match code {
@@ -324,21 +327,25 @@ impl Inner {
             return;
         };
         record.heat += 1;
-        if record.heat == HOT && has_loop(&self.gather(pc)) {
-            self.optimise(pc);
+        if record.heat != HOT {
+            return;
+        }
+        let region = loop_through_first(&self.gather(pc));
+        if !region.is_empty() {
+            self.optimise(&region);
         }
     }
 
-    /// Compiles the region that begins at `pc`, as [`translate`](Self::translate).
-    fn optimise(&mut self, pc: GuestAddr) -> Option<u64> {
-        let region = self.gather(pc);
+    /// Compiles a region by the second tier, as [`translate`](Self::translate)
+    /// does.
+    fn optimise(&mut self, region: &[Arc<Block>]) -> Option<u64> {
         let members: Vec<GuestAddr> = region.iter().map(|block| block.start).collect();
-        let compiled = self.second.compile(&region, self.blocks.next_exit().0);
+        let compiled = self.second.compile(region, self.blocks.next_exit().0);
         if self.blocks.publish(&members, &compiled).is_err() {
             self.renew();
             return None;
         }
-        self.blocks.code_at(pc)
+        self.blocks.code_at(members[0])
     }
 
     /// The known blocks that direct jumps reach from the one at `head`.
@@ -369,12 +376,28 @@ fn direct_successors(end: &End) -> impl Iterator<Item = GuestAddr> {
     first.into_iter().chain(second)
 }
 
-/// Whether the region jumps backwards inside itself.
-fn has_loop(region: &[Arc<Block>]) -> bool {
-    region.iter().any(|block| {
-        let mut inside = direct_successors(&block.end);
-        inside.any(|to| to <= block.start && region.iter().any(|other| other.start == to))
-    })
+/// The blocks of `reachable` that are on a way from its first block back to it:
+/// the loop. Empty when there is none. Whatever else the loop leads to, calls
+/// above all, is better left to the first tier, whose registers need no moving.
+fn loop_through_first(reachable: &[Arc<Block>]) -> Vec<Arc<Block>> {
+    let head = reachable[0].start;
+    let mut back = FxHashSet::default();
+    let mut grew = true;
+    while std::mem::take(&mut grew) {
+        for block in reachable {
+            let leads_back = |to| to == head || back.contains(&to);
+            if !back.contains(&block.start) && direct_successors(&block.end).any(leads_back) {
+                back.insert(block.start);
+                grew = true;
+            }
+        }
+    }
+    let on_the_way = |block: &&Arc<Block>| back.contains(&block.start);
+    if back.contains(&head) {
+        reachable.iter().filter(on_the_way).cloned().collect()
+    } else {
+        Vec::new()
+    }
 }
 
 /// Lifts the block at `pc`; gives it and the bytes it was lifted from.
