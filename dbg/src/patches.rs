@@ -58,24 +58,29 @@ impl Patches {
     /// Puts the program's own bytes into `bytes`, which were read from memory at
     /// `at`.
     pub fn hide(&self, at: Address, bytes: &mut [u8]) {
-        let end = Address(at.0.saturating_add(bytes.len() as u64));
+        let end = at.range(bytes.len() as u64).end;
         for (address, original) in self.original.range(at..end) {
             bytes[(address.0 - at.0) as usize] = *original;
         }
     }
 
-    /// Takes in that the program's bytes at `at` become `bytes`, and gives what
-    /// to write to memory so that patches stay in place; `None` when that is
-    /// `bytes` itself.
-    pub fn lay_over(&mut self, at: Address, bytes: &[u8]) -> Option<Vec<u8>> {
-        let end = Address(at.0.saturating_add(bytes.len() as u64));
+    /// What to write to memory at `at` when the program's bytes there become
+    /// `bytes`, so that patches stay in place; `None` when that is `bytes` itself.
+    pub fn lay_over(&self, at: Address, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut laid: Option<Vec<u8>> = None;
-        for (address, original) in self.original.range_mut(at..end) {
+        for (address, _) in self.original.range(at..at.range(bytes.len() as u64).end) {
             let index = (address.0 - at.0) as usize;
-            *original = bytes[index];
             laid.get_or_insert_with(|| bytes.to_vec())[index] = INT3;
         }
         laid
+    }
+
+    /// Takes in that `bytes` were written at `at`, beneath the patches there.
+    pub fn note_write(&mut self, at: Address, bytes: &[u8]) {
+        let end = at.range(bytes.len() as u64).end;
+        for (address, original) in self.original.range_mut(at..end) {
+            *original = bytes[(address.0 - at.0) as usize];
+        }
     }
 }
 
@@ -94,6 +99,7 @@ mod tests {
             patches.lay_over(Address(0x10), &[1, 2, 3]),
             Some(vec![1, INT3, 3])
         );
+        patches.note_write(Address(0x10), &[1, 2, 3]);
         assert_eq!(patches.lay_over(Address(0x12), &[1, 2]), None);
         assert_eq!(patches.remove(Address(0x11)), Some(2));
         assert_eq!(patches.lay_over(Address(0x10), &[1, 2, 3]), None);

@@ -118,6 +118,8 @@ pub enum Happening {
         /// `None` on entry, the result on return.
         result: Option<i64>,
     },
+    /// The only thread that moved has ended; another is named as the event's.
+    ThreadEnded(ThreadId),
     /// The process ended by itself with this status.
     Exited(i32),
     /// The process was ended by a signal.
@@ -178,6 +180,18 @@ pub trait Target {
         Err(TargetError::Unsupported("change vector registers"))
     }
 
+    /// The signals a stopped thread blocks, bit `n - 1` for signal `n`.
+    fn signal_mask(&mut self, thread: ThreadId) -> Result<u64> {
+        let _ = thread;
+        Err(TargetError::Unsupported("show blocked signals"))
+    }
+
+    /// Changes the signals a stopped thread blocks.
+    fn set_signal_mask(&mut self, thread: ThreadId, mask: u64) -> Result<()> {
+        let _ = (thread, mask);
+        Err(TargetError::Unsupported("change blocked signals"))
+    }
+
     /// Reads memory as the program wrote it. Fills all of `into` or fails at the
     /// first byte that cannot be read.
     fn read(&mut self, at: Address, into: &mut [u8]) -> Result<()>;
@@ -205,6 +219,12 @@ pub trait Target {
     fn signal(&self, thread: ThreadId) -> Option<SignalInfo> {
         let _ = thread;
         None
+    }
+
+    /// Called with `true` before a series of resumes and with `false` before the
+    /// user is asked again: whose turn it is at the terminal, for one.
+    fn set_running(&mut self, running: bool) {
+        let _ = running;
     }
 
     /// Ends the program. Afterwards no other method may be called.
