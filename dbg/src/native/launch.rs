@@ -50,7 +50,8 @@ fn c_string(text: &OsStr) -> Result<CString> {
 
 /// The file that a shell would execute for this name.
 pub fn find_program(program: &Path) -> Result<PathBuf> {
-    let absent = || TargetError::Failed(format!("{}: No such file or directory.", program.display()));
+    let absent =
+        || TargetError::Failed(format!("{}: No such file or directory.", program.display()));
     if program.as_os_str().as_bytes().contains(&b'/') {
         return program
             .exists()
@@ -87,9 +88,8 @@ fn environment(launch: &Launch) -> Result<Vec<CString>> {
 }
 
 fn redirections(launch: &Launch) -> Result<[Option<File>; 3]> {
-    let failed = |path: &Path, e: std::io::Error| {
-        TargetError::Failed(format!("{}: {e}", path.display()))
-    };
+    let failed =
+        |path: &Path, e: std::io::Error| TargetError::Failed(format!("{}: {e}", path.display()));
     let read = |path: &PathBuf| File::open(path).map_err(|e| failed(path, e));
     let write = |path: &PathBuf| File::create(path).map_err(|e| failed(path, e));
     Ok([

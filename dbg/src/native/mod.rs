@@ -38,7 +38,7 @@ use crate::patches::{INT3, Patches};
 use crate::registers::{Registers, VectorState};
 use crate::signal::Signal;
 use crate::target::{
-    Address, Happening, Mapping, Motion, ProcessId, RemoteSyscall, Resume, Result, SignalInfo,
+    Address, Happening, Mapping, Motion, ProcessId, RemoteSyscall, Result, Resume, SignalInfo,
     Target, TargetError, TargetEvent, ThreadId,
 };
 use pin::Pin;

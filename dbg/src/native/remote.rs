@@ -43,7 +43,10 @@ impl Native {
                 got += 4096;
             }
             // The headers come first; an instruction does not lie in them.
-            let found = bytes[..got].windows(2).skip(0x200).position(|w| w == SYSCALL);
+            let found = bytes[..got]
+                .windows(2)
+                .skip(0x200)
+                .position(|w| w == SYSCALL);
             if let Some(index) = found {
                 let at = Address(vdso + 0x200 + index as u64);
                 self.syscall_at = Some(at);
@@ -73,9 +76,10 @@ impl Native {
                 self.finish();
                 return Err(self.gone());
             }
-            let known = self.threads.get_mut(&thread).ok_or_else(|| {
-                TargetError::Gone(format!("thread {thread} is gone"))
-            })?;
+            let known = self
+                .threads
+                .get_mut(&thread)
+                .ok_or_else(|| TargetError::Gone(format!("thread {thread} is gone")))?;
             known.running = false;
             known.registers = None;
             match (status >> 16, libc::WSTOPSIG(status)) {
