@@ -36,6 +36,7 @@ pub mod command;
 mod debugger;
 pub mod error;
 pub mod event;
+pub mod flow;
 pub mod interrupt;
 pub mod native;
 pub mod parse;
@@ -43,6 +44,7 @@ pub mod patches;
 pub mod registers;
 pub mod render;
 pub mod signal;
+pub mod step;
 pub mod target;
 
 pub use command::Command;
