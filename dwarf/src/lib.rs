@@ -20,18 +20,24 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod elf;
 mod error;
+mod files;
 mod functions;
+mod info;
 mod input;
 mod lines;
 mod locations;
 mod memory;
 mod module;
 mod modules;
+mod names;
+mod parallel;
 mod registers;
 mod scopes;
 mod symbols;
 mod types;
+mod units;
 mod unwind;
 
 pub use address::{Address, FrameAddress};

@@ -70,3 +70,7 @@ impl Unwinder {
         todo!()
     }
 }
+
+/// The tables of a module's call frame information.
+#[derive(Default)]
+pub(crate) struct FrameTables {}
