@@ -63,7 +63,7 @@ impl SectionFile {
         let mut file =
             SectionFile { bytes, plain: BTreeMap::new(), unpacked: BTreeMap::new() };
         for id in SECTIONS {
-            for (key, section) in candidates(elf, id) {
+            if let Some((key, section)) = candidates(elf, id) {
                 match elf::decompress(section, file.bytes.get()) {
                     Ok(Some(plain)) => {
                         file.unpacked.insert(key, plain);

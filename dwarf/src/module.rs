@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use crate::elf::Elf;
 use crate::info::{Info, InfoCell, SectionFile, Sections};
 use crate::symbols::SymbolTable;
-use crate::unwind::FrameTables;
+use crate::frames::FrameTables;
 use crate::{Address, Arch, Bytes, DebugFiles, Error, Input, ModuleKind, Result, Wanted};
 
 /// An entry of a module's debug information: the unit and the offset in it.

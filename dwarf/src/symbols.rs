@@ -66,7 +66,6 @@ struct Entry {
     address: u64,
     size: u64,
     name: u32,
-    section: u16,
     kind: SymbolKind,
     binding: Binding,
     /// Whether its name lies in the separate debug file.
@@ -139,7 +138,6 @@ fn read_symbol(elf: &Elf, symbol: &Sym64<LittleEndian>) -> Option<Entry> {
         address,
         size,
         name,
-        section,
         kind,
         binding,
         is_debug: false,
