@@ -128,7 +128,10 @@ impl Elf {
             }),
             elf::PT_TLS => self.thread_local = Some((addresses, program.p_align(endian).max(1))),
             elf::PT_INTERP => {
-                let text = data[file].split(|&byte| byte == 0).next().unwrap_or_default();
+                let text = data[file]
+                    .split(|&byte| byte == 0)
+                    .next()
+                    .unwrap_or_default();
                 self.interpreter = Some(path_of(text));
             }
             _ => {}
@@ -139,7 +142,11 @@ impl Elf {
     pub(crate) fn section(&self, name: &str) -> Option<&Section> {
         let mut named = self.sections.iter().filter(|section| section.name == name);
         let first = named.next()?;
-        if first.file.is_empty() { named.find(|s| !s.file.is_empty()).or(Some(first)) } else { Some(first) }
+        if first.file.is_empty() {
+            named.find(|s| !s.file.is_empty()).or(Some(first))
+        } else {
+            Some(first)
+        }
     }
 
     /// The bytes of a section as they lie in the file, compressed or not.
@@ -149,7 +156,11 @@ impl Elf {
 
     /// The address ranges of its code, sorted.
     pub(crate) fn code(&self) -> Vec<Range<u64>> {
-        let sections = self.sections.iter().filter(|s| s.is_code()).map(Section::addresses);
+        let sections = self
+            .sections
+            .iter()
+            .filter(|s| s.is_code())
+            .map(Section::addresses);
         let mut code: Vec<_> = sections.filter(|range| !range.is_empty()).collect();
         if code.is_empty() {
             let segments = self.segments.iter().filter(|s| s.is_code);
@@ -163,13 +174,19 @@ impl Elf {
     pub(crate) fn memory(&self) -> Vec<Range<u64>> {
         let mut memory: Vec<Range<u64>> = if self.segments.is_empty() {
             let thread_local = elf::SHF_TLS.0;
-            let loaded = self.sections.iter().filter(|s| s.is_allocated() && s.address != 0);
+            let loaded = self
+                .sections
+                .iter()
+                .filter(|s| s.is_allocated() && s.address != 0);
             loaded
                 .filter(|section| section.flags & thread_local == 0)
                 .map(Section::addresses)
                 .collect()
         } else {
-            self.segments.iter().map(|segment| segment.addresses.clone()).collect()
+            self.segments
+                .iter()
+                .map(|segment| segment.addresses.clone())
+                .collect()
         };
         memory.retain(|range| !range.is_empty());
         memory.sort_by_key(|range| range.start);
@@ -186,8 +203,13 @@ impl Elf {
     /// Finds a build id among the notes: in sections, else in the segments'
     /// bytes (the vdso of a core file may have no section headers).
     fn find_build_id(&self, data: &[u8]) -> Option<Vec<u8>> {
-        let notes = self.sections.iter().filter(|section| section.kind == elf::SHT_NOTE);
-        notes.filter_map(|section| data.get(section.file.clone())).find_map(build_id_in)
+        let notes = self
+            .sections
+            .iter()
+            .filter(|section| section.kind == elf::SHT_NOTE);
+        notes
+            .filter_map(|section| data.get(section.file.clone()))
+            .find_map(build_id_in)
     }
 
     /// Reads `.gnu_debuglink`: a file name, padding, a checksum.
@@ -251,7 +273,10 @@ fn sections(
 /// The description of the `NT_GNU_BUILD_ID` note, if these notes have one.
 fn build_id_in(mut notes: &[u8]) -> Option<Vec<u8>> {
     let word = |bytes: &[u8], at: usize| {
-        bytes.get(at..)?.first_chunk().map(|b| u32::from_le_bytes(*b) as usize)
+        bytes
+            .get(at..)?
+            .first_chunk()
+            .map(|b| u32::from_le_bytes(*b) as usize)
     };
     loop {
         let (name, description) = (word(notes, 0)?, word(notes, 4)?);
@@ -274,30 +299,38 @@ const MAX_RATIO: u64 = 1100;
 pub(crate) fn decompress(section: &Section, data: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let bytes = data.get(section.file.clone()).unwrap_or_default();
     let (format, size, packed) = if section.flags & elf::SHF_COMPRESSED.0 != 0 {
-        let (header, packed) = object::pod::from_bytes::<elf::CompressionHeader64<LittleEndian>>(
-            bytes,
-        )
-        .map_err(|()| "its compression header is damaged".to_owned())?;
+        let (header, packed) =
+            object::pod::from_bytes::<elf::CompressionHeader64<LittleEndian>>(bytes)
+                .map_err(|()| "its compression header is damaged".to_owned())?;
         let format = match header.ch_type(LittleEndian) {
             elf::ELFCOMPRESS_ZLIB => object::CompressionFormat::Zlib,
             elf::ELFCOMPRESS_ZSTD => object::CompressionFormat::Zstandard,
             other => return Err(format!("compression {} is not supported", other.0)),
         };
         (format, header.ch_size(LittleEndian), packed)
-    } else if let (true, Some((b"ZLIB", rest))) =
-        (section.name.starts_with(".zdebug"), bytes.split_first_chunk::<4>())
-    {
-        let (size, packed) =
-            rest.split_first_chunk::<8>().ok_or("its compression header is damaged")?;
-        (object::CompressionFormat::Zlib, u64::from_be_bytes(*size), packed)
+    } else if let (true, Some((b"ZLIB", rest))) = (
+        section.name.starts_with(".zdebug"),
+        bytes.split_first_chunk::<4>(),
+    ) {
+        let (size, packed) = rest
+            .split_first_chunk::<8>()
+            .ok_or("its compression header is damaged")?;
+        (
+            object::CompressionFormat::Zlib,
+            u64::from_be_bytes(*size),
+            packed,
+        )
     } else {
         return Ok(None);
     };
     if size > (packed.len() as u64).saturating_mul(MAX_RATIO) {
         return Err(format!("it claims to decompress to {size} bytes"));
     }
-    let compressed =
-        object::CompressedData { format, data: packed, uncompressed_size: size };
+    let compressed = object::CompressedData {
+        format,
+        data: packed,
+        uncompressed_size: size,
+    };
     let plain = compressed.decompress().map_err(|error| error.to_string())?;
     Ok(Some(plain.into_owned()))
 }

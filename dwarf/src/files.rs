@@ -41,7 +41,8 @@ pub(crate) struct UnitFiles {
 impl UnitFiles {
     /// The path of that number.
     pub(crate) fn get(&self, file: u64) -> Option<&Arc<Path>> {
-        self.paths.get(usize::try_from(file.checked_sub(self.first.into())?).ok()?)
+        self.paths
+            .get(usize::try_from(file.checked_sub(self.first.into())?).ok()?)
     }
 }
 
@@ -104,14 +105,22 @@ impl<'a> Info<'a> {
     }
 
     fn skim_ranges(&self, index: u32, unit: &Unit<'a>, found: &mut Skimmed) {
-        let Ok(root) = unit.entry(unit.header.root_offset()) else { return };
+        let Ok(root) = unit.entry(unit.header.root_offset()) else {
+            return;
+        };
         let ranges = self.ranges_of(index, unit, &root);
         if !ranges.is_empty() {
-            found.ranges.extend(ranges.into_iter().map(|r| (r.start, r.end, index)));
+            found
+                .ranges
+                .extend(ranges.into_iter().map(|r| (r.start, r.end, index)));
         } else if root.tag() == c::DW_TAG_compile_unit && !root.has_attr(c::DW_AT_ranges) {
             // Assemblers of old wrote no ranges; the line table has them.
-            let Some(program) = unit.line_program.clone() else { return };
-            let Ok((_, sequences)) = program.sequences() else { return };
+            let Some(program) = unit.line_program.clone() else {
+                return;
+            };
+            let Ok((_, sequences)) = program.sequences() else {
+                return;
+            };
             for sequence in sequences {
                 if self.is_code(sequence.start) {
                     found.ranges.push((sequence.start, sequence.end, index));
@@ -121,7 +130,9 @@ impl<'a> Info<'a> {
     }
 
     fn skim_files(&self, index: u32, unit: &Unit<'a>, found: &mut Skimmed) {
-        let Some(program) = &unit.line_program else { return };
+        let Some(program) = &unit.line_program else {
+            return;
+        };
         let header = program.header();
         let first = first_file(header.version());
         for (number, file) in header.file_names().iter().enumerate() {
@@ -131,7 +142,11 @@ impl<'a> Info<'a> {
             let name = name.slice();
             let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
             let file = first + number as u32;
-            found.mentions.push(Mention { hash: hash_name(base), unit: index, file });
+            found.mentions.push(Mention {
+                hash: hash_name(base),
+                unit: index,
+                file,
+            });
         }
     }
 
@@ -140,12 +155,18 @@ impl<'a> Info<'a> {
         self.skim();
         let index = self.files.get().expect("skimming sets it");
         let wanted = Path::new(suffix);
-        let Some(base) = wanted.file_name() else { return Vec::new() };
+        let Some(base) = wanted.file_name() else {
+            return Vec::new();
+        };
         let hash = hash_name(base.as_bytes());
-        let from = index.mentions.partition_point(|mention| mention.hash < hash);
+        let from = index
+            .mentions
+            .partition_point(|mention| mention.hash < hash);
         let mut found: Vec<(u32, Vec<u64>)> = Vec::new();
         for mention in index.mentions[from..].iter().take_while(|m| m.hash == hash) {
-            let Some(path) = self.unit_files(mention.unit).and_then(|f| f.get(mention.file.into()))
+            let Some(path) = self
+                .unit_files(mention.unit)
+                .and_then(|f| f.get(mention.file.into()))
             else {
                 continue;
             };
@@ -163,7 +184,9 @@ impl<'a> Info<'a> {
     /// All source files that the line tables mention, each once, sorted.
     pub(crate) fn all_files(&self) -> Vec<Arc<Path>> {
         let parts = parallel::gather(self.sections[0], |unit, found: &mut Vec<Arc<Path>>| {
-            let Ok(parsed) = self.parse_unit(unit as u32) else { return };
+            let Ok(parsed) = self.parse_unit(unit as u32) else {
+                return;
+            };
             found.extend(self.read_files(unit as u32, &parsed).paths);
             found.sort_unstable();
             found.dedup();
@@ -183,7 +206,10 @@ impl<'a> Info<'a> {
 
     fn read_files(&self, index: u32, unit: &Unit<'a>) -> UnitFiles {
         let Some(program) = &unit.line_program else {
-            return UnitFiles { first: 0, paths: Vec::new() };
+            return UnitFiles {
+                first: 0,
+                paths: Vec::new(),
+            };
         };
         let header = program.header();
         let mut paths = Vec::with_capacity(header.file_names().len());
@@ -193,7 +219,10 @@ impl<'a> Info<'a> {
             let name = text(file.path_name());
             paths.push(full_path(unit.comp_dir, directory, name).into());
         }
-        UnitFiles { first: first_file(header.version()), paths }
+        UnitFiles {
+            first: first_file(header.version()),
+            paths,
+        }
     }
 
     /// The file that a `DW_AT_decl_file` or `DW_AT_call_file` of a unit names.

@@ -80,7 +80,9 @@ fn table<'a, S: UnwindSection<Slice<'a>>>(section: &S, bases: &BaseAddresses) ->
 fn find(table: &Table, address: u64) -> Option<usize> {
     let after = table.partition_point(|&(start, ..)| start <= address);
     let near = table[..after].iter().rev().take(4);
-    near.filter(|&&(_, end, _)| end > address).map(|&(.., offset)| offset).next()
+    near.filter(|&&(_, end, _)| end > address)
+        .map(|&(.., offset)| offset)
+        .next()
 }
 
 impl Module {
@@ -102,7 +104,9 @@ impl Module {
         context: &mut UnwindContext<usize>,
     ) -> Result<Option<Rule>> {
         let (bytes, elf) = self.loaded_file();
-        let Some(header) = elf.section(".eh_frame") else { return Ok(None) };
+        let Some(header) = elf.section(".eh_frame") else {
+            return Ok(None);
+        };
         let section = bytes.get().get(header.file.clone()).unwrap_or_default();
         let mut section = EhFrame::new(section, LittleEndian);
         section.set_address_size(8);
@@ -119,10 +123,15 @@ impl Module {
             Some(offset) => Some(offset),
             None => {
                 let tables = self.frames.get_or_init(FrameTables::default);
-                find(tables.eh_frame.get_or_init(|| table(&section, &bases)), address)
+                find(
+                    tables.eh_frame.get_or_init(|| table(&section, &bases)),
+                    address,
+                )
             }
         };
-        let Some(offset) = offset else { return Ok(None) };
+        let Some(offset) = offset else {
+            return Ok(None);
+        };
         read_rule(&section, &bases, offset, address, context, self.arch())
             .map_err(|error| self.frame_fault(".eh_frame", offset, error))
     }
@@ -133,7 +142,9 @@ impl Module {
         context: &mut UnwindContext<usize>,
     ) -> Result<Option<Rule>> {
         let (bytes, elf) = self.debug_file();
-        let Some(header) = elf.section(".debug_frame") else { return Ok(None) };
+        let Some(header) = elf.section(".debug_frame") else {
+            return Ok(None);
+        };
         let unpacked;
         let plain = match crate::elf::decompress(header, bytes.get()) {
             Ok(Some(bytes)) => {
@@ -150,13 +161,17 @@ impl Module {
         let bases = BaseAddresses::default();
         let tables = self.frames.get_or_init(FrameTables::default);
         let table = tables.debug_frame.get_or_init(|| table(&section, &bases));
-        let Some(offset) = find(table, address) else { return Ok(None) };
+        let Some(offset) = find(table, address) else {
+            return Ok(None);
+        };
         read_rule(&section, &bases, offset, address, context, self.arch())
             .map_err(|error| self.frame_fault(".debug_frame", offset, error))
     }
 
     fn frame_fault(&self, section: &'static str, offset: usize, what: gimli::Error) -> Error {
-        Error::new(self.name(), what).in_section(section).at(offset as u64)
+        Error::new(self.name(), what)
+            .in_section(section)
+            .at(offset as u64)
     }
 }
 
@@ -184,7 +199,9 @@ fn read_rule<'a, S: UnwindSection<Slice<'a>>>(
     }
     let row = fde.unwind_info_for_address(section, bases, context, address)?;
     let bytes = |expression: gimli::UnwindExpression<usize>| {
-        expression.get(section).map(|expression| Box::from(expression.0.slice()))
+        expression
+            .get(section)
+            .map(|expression| Box::from(expression.0.slice()))
     };
     let cfa = match row.cfa() {
         CfaRule::RegisterAndOffset { register, offset } => {

@@ -128,7 +128,9 @@ impl<'a> Info<'a> {
         while let Some(id) = next
             && lineage.len() < MAX_REFERENCES
         {
-            let Some((_, entry)) = self.entry(id) else { break };
+            let Some((_, entry)) = self.entry(id) else {
+                break;
+            };
             next = self.origin(id, &entry);
             lineage.push((id, entry));
         }
@@ -137,7 +139,9 @@ impl<'a> Info<'a> {
 
     /// The text of an attribute of a unit's entry.
     pub(crate) fn text(&self, unit: u32, value: Option<Value<'a>>) -> Option<Slice<'a>> {
-        self.dwarf_of(unit).attr_string(self.unit(unit)?, value?).ok()
+        self.dwarf_of(unit)
+            .attr_string(self.unit(unit)?, value?)
+            .ok()
     }
 
     /// The name that an entry has by itself.
@@ -147,14 +151,20 @@ impl<'a> Info<'a> {
 
     /// The name of an entry, its own or that of what it stands for.
     pub(crate) fn name_of(&self, id: EntryId) -> Option<Slice<'a>> {
-        self.lineage(id).iter().find_map(|(id, entry)| self.own_name(id.unit, entry))
+        self.lineage(id)
+            .iter()
+            .find_map(|(id, entry)| self.own_name(id.unit, entry))
     }
 
     /// The names that an entry is qualified by, outermost first, and its own.
     pub(crate) fn path_of(&self, id: EntryId) -> Vec<String> {
         let lineage = self.lineage(id);
-        let Some((id, _)) = lineage.last() else { return Vec::new() };
-        let named = lineage.iter().find_map(|(id, entry)| self.own_name(id.unit, entry));
+        let Some((id, _)) = lineage.last() else {
+            return Vec::new();
+        };
+        let named = lineage
+            .iter()
+            .find_map(|(id, entry)| self.own_name(id.unit, entry));
         let mut path = self.scope_names(*id);
         path.push(named.map_or_else(String::new, |name| name.to_string_lossy().into_owned()));
         path
@@ -162,12 +172,21 @@ impl<'a> Info<'a> {
 
     /// The names of the scopes around an entry, outermost first.
     fn scope_names(&self, id: EntryId) -> Vec<String> {
-        let Some(map) = self.map(id.unit) else { return Vec::new() };
+        let Some(map) = self.map(id.unit) else {
+            return Vec::new();
+        };
         let mut names = Vec::new();
         for offset in map.scopes_around(id.offset) {
-            let scope = EntryId { unit: id.unit, offset };
-            let Some((_, entry)) = self.entry(scope) else { continue };
-            let name = self.name_of(scope).map(|name| name.to_string_lossy().into_owned());
+            let scope = EntryId {
+                unit: id.unit,
+                offset,
+            };
+            let Some((_, entry)) = self.entry(scope) else {
+                continue;
+            };
+            let name = self
+                .name_of(scope)
+                .map(|name| name.to_string_lossy().into_owned());
             names.push(match (entry.tag(), name) {
                 // C has no names inside functions that could be written.
                 (c::DW_TAG_subprogram, Some(name)) => format!("{name}()"),
@@ -232,7 +251,9 @@ impl<'a> Info<'a> {
     }
 
     fn fill_body(&self, function: EntryId, body: &mut Body) -> gimli::Result<()> {
-        let Some(unit) = self.unit(function.unit) else { return Ok(()) };
+        let Some(unit) = self.unit(function.unit) else {
+            return Ok(());
+        };
         let mut entries = unit.entries_raw(Some(gimli::UnitOffset(function.offset as usize)))?;
         let mut entry = Entry::null();
         let mut open: Vec<isize> = Vec::new();
@@ -254,8 +275,12 @@ impl<'a> Info<'a> {
             };
             if abbreviation.tag() == c::DW_TAG_inlined_subroutine {
                 entries.read_entry(&mut entry)?;
-                let id = EntryId { unit: function.unit, offset };
-                body.calls.push(self.inlined_call(unit, id, &entry, open.len()));
+                let id = EntryId {
+                    unit: function.unit,
+                    offset,
+                };
+                body.calls
+                    .push(self.inlined_call(unit, id, &entry, open.len()));
                 if entry.has_children() {
                     open.push(depth);
                 }
@@ -292,13 +317,23 @@ impl<'a> Info<'a> {
 
     /// The functions that the source has at an address, innermost first.
     pub(crate) fn chain_at(&self, address: u64) -> Vec<Link> {
-        let Some(function) = self.function_at(address) else { return Vec::new() };
+        let Some(function) = self.function_at(address) else {
+            return Vec::new();
+        };
         let body = self.body(function);
-        let mut chain = vec![Link { id: function, body: body.clone(), call: None }];
+        let mut chain = vec![Link {
+            id: function,
+            body: body.clone(),
+            call: None,
+        }];
         for (index, call) in body.calls.iter().enumerate() {
             let covers = call.ranges.iter().any(|range| range.contains(&address));
             if covers && call.depth + 1 == chain.len() {
-                chain.push(Link { id: call.id, body: body.clone(), call: Some(index) });
+                chain.push(Link {
+                    id: call.id,
+                    body: body.clone(),
+                    call: Some(index),
+                });
             }
         }
         chain.reverse();
@@ -308,14 +343,21 @@ impl<'a> Info<'a> {
     /// The entries of inlined copies of a function, with where each begins.
     fn copies_of(&self, origin: EntryId) -> Vec<u64> {
         let mut copies = Vec::new();
-        let Some(map) = self.map(origin.unit) else { return copies };
+        let Some(map) = self.map(origin.unit) else {
+            return copies;
+        };
         let mut functions: Vec<u32> = map.code.iter().map(|code| code.entry).collect();
         functions.sort_unstable();
         functions.dedup();
         for offset in functions {
-            let body = self.body(EntryId { unit: origin.unit, offset });
+            let body = self.body(EntryId {
+                unit: origin.unit,
+                offset,
+            });
             for call in &body.calls {
-                let Some((_, entry)) = self.entry(call.id) else { continue };
+                let Some((_, entry)) = self.entry(call.id) else {
+                    continue;
+                };
                 if self.origin(call.id, &entry) == Some(origin) {
                     copies.extend(call.ranges.iter().map(|range| range.start).min());
                 }
@@ -336,8 +378,10 @@ impl Module {
         let mut found: Vec<Arc<Function>> = self
             .info(|info| {
                 let ids = info.named(name, &[NameKind::Function, NameKind::Inline]);
-                let mut functions: Vec<_> =
-                    ids.into_iter().filter_map(|id| self.function_of(info, id)).collect();
+                let mut functions: Vec<_> = ids
+                    .into_iter()
+                    .filter_map(|id| self.function_of(info, id))
+                    .collect();
                 // An abstract function says nothing that its own code does not.
                 let with_code: Vec<EntryId> = functions
                     .iter()
@@ -375,19 +419,25 @@ impl Module {
         let frames = self.info(|info| {
             let address = self.to_file(at);
             let row = info.line_at(address);
-            let mut file = row.as_ref().and_then(|(unit, row, _)| {
-                info.unit_files(*unit)?.get(row.file.into()).cloned()
-            });
+            let mut file = row
+                .as_ref()
+                .and_then(|(unit, row, _)| info.unit_files(*unit)?.get(row.file.into()).cloned());
             let (mut line, mut column) = match row {
                 Some((_, row, _)) => (row.line, row.column.into()),
                 None => (0, 0),
             };
             let mut frames = Vec::new();
             for link in info.chain_at(address) {
-                let Some(function) = self.function_of(info, link.id) else { continue };
+                let Some(function) = self.function_of(info, link.id) else {
+                    continue;
+                };
                 let call = link.call.map(|index| &link.body.calls[index]);
                 let ranges = match call {
-                    Some(call) => call.ranges.iter().map(|r| self.range_to_memory(r)).collect(),
+                    Some(call) => call
+                        .ranges
+                        .iter()
+                        .map(|r| self.range_to_memory(r))
+                        .collect(),
                     None => function.ranges.clone(),
                 };
                 frames.push(SourceFrame {
@@ -417,11 +467,16 @@ impl Module {
     pub fn inlined_copies(&self, function: &Function) -> Vec<Address> {
         let copies = self.info(|info| {
             let lineage = info.lineage(function.id);
-            let mut copies: Vec<u64> =
-                lineage.iter().flat_map(|(id, _)| info.copies_of(*id)).collect();
+            let mut copies: Vec<u64> = lineage
+                .iter()
+                .flat_map(|(id, _)| info.copies_of(*id))
+                .collect();
             copies.sort_unstable();
             copies.dedup();
-            copies.into_iter().map(|address| self.to_memory(address)).collect()
+            copies
+                .into_iter()
+                .map(|address| self.to_memory(address))
+                .collect()
         });
         copies.unwrap_or_default()
     }
@@ -453,7 +508,9 @@ impl Module {
         }
         let id = lineage.first()?.0;
         let find = |at| {
-            lineage.iter().find_map(|(id, entry)| Some((id.unit, entry.attr_value(at)?)))
+            lineage
+                .iter()
+                .find_map(|(id, entry)| Some((id.unit, entry.attr_value(at)?)))
         };
         let name = info.qualified_name(id);
         let linkage_name = find(c::DW_AT_linkage_name)
@@ -463,7 +520,10 @@ impl Module {
             .filter(|linkage| *linkage != name);
         let unit = info.unit(id.unit)?;
         let ranges = info.ranges_of(id.unit, unit, &lineage[0].1);
-        let ranges: Vec<_> = ranges.iter().map(|range| self.range_to_memory(range)).collect();
+        let ranges: Vec<_> = ranges
+            .iter()
+            .map(|range| self.range_to_memory(range))
+            .collect();
         let file = find(c::DW_AT_decl_file).and_then(|(unit, value)| match value {
             Value::FileIndex(file) => info.file_of(unit, file),
             value => info.file_of(unit, value.udata_value()?),

@@ -60,8 +60,11 @@ pub(crate) struct SectionFile {
 impl SectionFile {
     /// Finds the debug sections of a file, decompressing where need be.
     pub(crate) fn load(name: &Path, bytes: Bytes, elf: &Elf) -> Result<SectionFile> {
-        let mut file =
-            SectionFile { bytes, plain: BTreeMap::new(), unpacked: BTreeMap::new() };
+        let mut file = SectionFile {
+            bytes,
+            plain: BTreeMap::new(),
+            unpacked: BTreeMap::new(),
+        };
         for id in SECTIONS {
             if let Some((key, section)) = candidates(elf, id) {
                 match elf::decompress(section, file.bytes.get()) {
@@ -173,17 +176,24 @@ impl<'a> Info<'a> {
 
     fn read_headers(&mut self) {
         let mut units = self.dwarf.units();
-        self.units = self.collect(std::iter::from_fn(|| units.next().transpose()), ".debug_info");
+        self.units = self.collect(
+            std::iter::from_fn(|| units.next().transpose()),
+            ".debug_info",
+        );
         self.sections[0] = self.units.len();
         let mut types = self.dwarf.type_units();
-        let types =
-            self.collect(std::iter::from_fn(|| types.next().transpose()), ".debug_types");
+        let types = self.collect(
+            std::iter::from_fn(|| types.next().transpose()),
+            ".debug_types",
+        );
         self.units.extend(types);
         self.sections[1] = self.units.len();
         if let Some(sup) = self.dwarf.sup.clone() {
             let mut units = sup.units();
-            let units =
-                self.collect(std::iter::from_fn(|| units.next().transpose()), ".debug_info");
+            let units = self.collect(
+                std::iter::from_fn(|| units.next().transpose()),
+                ".debug_info",
+            );
             self.units.extend(units);
         }
     }
@@ -256,9 +266,10 @@ impl<'a> Info<'a> {
     /// The entry that a reference from `unit` leads to.
     pub(crate) fn follow(&self, unit: u32, reference: Value<'a>) -> Option<EntryId> {
         match reference {
-            Value::UnitRef(offset) => {
-                Some(EntryId { unit, offset: u32::try_from(offset.0).ok()? })
-            }
+            Value::UnitRef(offset) => Some(EntryId {
+                unit,
+                offset: u32::try_from(offset.0).ok()?,
+            }),
             Value::DebugInfoRef(offset) => {
                 let units = if unit as usize >= self.sections[1] {
                     self.sections[1]..self.units.len()
@@ -291,7 +302,9 @@ impl<'a> Info<'a> {
     fn signatures(&self) -> &FxHashMap<u64, EntryId> {
         self.signatures.get_or_init(|| {
             let units = self.units.iter().enumerate();
-            units.filter_map(|(index, slot)| slot.signature(index as u32)).collect()
+            units
+                .filter_map(|(index, slot)| slot.signature(index as u32))
+                .collect()
         })
     }
 
@@ -299,7 +312,9 @@ impl<'a> Info<'a> {
     /// the linker dropped (to which compilers' entries remain, at 0, 1 or -1).
     pub(crate) fn is_code(&self, address: u64) -> bool {
         let after = self.code.partition_point(|range| range.start <= address);
-        after.checked_sub(1).is_some_and(|index| self.code[index].end > address)
+        after
+            .checked_sub(1)
+            .is_some_and(|index| self.code[index].end > address)
     }
 
     /// Keeps a fault to be told to whoever asks.

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::elf::Elf;
+use crate::frames::FrameTables;
 use crate::info::{Info, InfoCell, SectionFile, Sections};
 use crate::symbols::SymbolTable;
-use crate::frames::FrameTables;
 use crate::{Address, Arch, Bytes, DebugFiles, Error, Input, ModuleKind, Result, Wanted};
 
 /// An entry of a module's debug information: the unit and the offset in it.
@@ -70,7 +70,10 @@ impl Module {
     /// the module has no debug information of its own.
     fn take_debug_file(&mut self, given: Option<Bytes>) -> Result<()> {
         let has_own = |elf: &Elf| {
-            let named = |name| elf.section(name).is_some_and(|section| !section.file.is_empty());
+            let named = |name| {
+                elf.section(name)
+                    .is_some_and(|section| !section.file.is_empty())
+            };
             named(".debug_info") || named(".zdebug_info")
         };
         let found = given.or_else(|| {
@@ -89,7 +92,10 @@ impl Module {
         if let (Some(ours), Some(theirs)) = (&self.elf.build_id, &elf.build_id)
             && ours != theirs
         {
-            return Err(Error::new(&self.name, "the debug file's build id is another one"));
+            return Err(Error::new(
+                &self.name,
+                "the debug file's build id is another one",
+            ));
         }
         self.debug = Some((bytes, elf));
         Ok(())
@@ -132,7 +138,10 @@ impl Module {
 
     /// The file name and checksum of its `.gnu_debuglink`.
     pub fn debug_link(&self) -> Option<(&Path, u32)> {
-        self.elf.debug_link.as_ref().map(|(path, sum)| (path.as_path(), *sum))
+        self.elf
+            .debug_link
+            .as_ref()
+            .map(|(path, sum)| (path.as_path(), *sum))
     }
 
     /// The dynamic linker that it asks for.
@@ -152,9 +161,18 @@ impl Module {
 
     /// Its sections that are loaded: name and address range.
     pub fn sections(&self) -> Vec<(&str, Range<Address>)> {
-        let loaded = self.elf.sections.iter().filter(|section| section.is_allocated());
+        let loaded = self
+            .elf
+            .sections
+            .iter()
+            .filter(|section| section.is_allocated());
         loaded
-            .map(|section| (&section.name[..], self.range_to_memory(&section.addresses())))
+            .map(|section| {
+                (
+                    &section.name[..],
+                    self.range_to_memory(&section.addresses()),
+                )
+            })
             .collect()
     }
 
@@ -162,7 +180,11 @@ impl Module {
     /// file: what memory held before the program ran.
     pub fn file_bytes(&self, range: Range<Address>) -> Option<&[u8]> {
         let wanted = self.to_file(range.start)..self.to_file(range.end);
-        let in_segments = self.elf.segments.iter().map(|s| (s.addresses.start, &s.file));
+        let in_segments = self
+            .elf
+            .segments
+            .iter()
+            .map(|s| (s.addresses.start, &s.file));
         let in_sections = self.elf.sections.iter().filter(|s| s.is_allocated());
         let in_sections = in_sections.map(|s| (s.address, &s.file));
         in_segments.chain(in_sections).find_map(|(address, file)| {
@@ -175,9 +197,15 @@ impl Module {
     /// What was wrong with its debug information, as far as it was read.
     pub fn complaints(&self) -> Vec<Error> {
         let mut complaints: Vec<Error> = self.info_fault.get().cloned().into_iter().collect();
-        complaints.extend(self.info(|info| {
-            info.complaints.lock().unwrap_or_else(|e| e.into_inner()).clone()
-        }).unwrap_or_default());
+        complaints.extend(
+            self.info(|info| {
+                info.complaints
+                    .lock()
+                    .unwrap_or_else(|e| e.into_inner())
+                    .clone()
+            })
+            .unwrap_or_default(),
+        );
         complaints
     }
 
@@ -191,7 +219,8 @@ impl Module {
                 None
             }
         });
-        cell.as_ref().map(|cell| cell.with_dependent(|_, info| look(info)))
+        cell.as_ref()
+            .map(|cell| cell.with_dependent(|_, info| look(info)))
     }
 
     fn read_info(&self) -> Result<Option<InfoCell>> {
@@ -202,27 +231,44 @@ impl Module {
         }
         let mut files = vec![main];
         files.extend(self.supplementary_file(bytes, elf)?);
-        let sections = Sections { name: self.name.clone(), files, code: self.elf.code() };
-        Ok(Some(InfoCell::new(sections, |sections| Info::open(sections))))
+        let sections = Sections {
+            name: self.name.clone(),
+            files,
+            code: self.elf.code(),
+        };
+        Ok(Some(InfoCell::new(sections, |sections| {
+            Info::open(sections)
+        })))
     }
 
     /// The file that `dwz` moved the common part to.
     fn supplementary_file(&self, bytes: &Bytes, elf: &Elf) -> Result<Option<SectionFile>> {
-        let Some(link) = elf.bytes(".gnu_debugaltlink", bytes.get()) else { return Ok(None) };
-        let Some(end) = link.iter().position(|&byte| byte == 0) else { return Ok(None) };
+        let Some(link) = elf.bytes(".gnu_debugaltlink", bytes.get()) else {
+            return Ok(None);
+        };
+        let Some(end) = link.iter().position(|&byte| byte == 0) else {
+            return Ok(None);
+        };
         let path = crate::elf::path_of(&link[..end]);
         let build_id = &link[end + 1..];
         let found = self.files.as_ref().and_then(|files| {
-            files.find(&Wanted::Supplementary { path: &path, build_id })
+            files.find(&Wanted::Supplementary {
+                path: &path,
+                build_id,
+            })
         });
         let Some(bytes) = found else {
-            return Err(Error::new(&self.name, format_args!(
-                "its supplementary debug file {} is missing", path.display()
-            )));
+            return Err(Error::new(
+                &self.name,
+                format_args!("its supplementary debug file {} is missing", path.display()),
+            ));
         };
         let elf = Elf::parse(&path, bytes.get())?;
         if elf.build_id.as_deref().is_some_and(|id| id != build_id) {
-            return Err(Error::new(&path, "the supplementary file's build id is another one"));
+            return Err(Error::new(
+                &path,
+                "the supplementary file's build id is another one",
+            ));
         }
         SectionFile::load(&path, bytes, &elf).map(Some)
     }

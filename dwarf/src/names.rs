@@ -46,15 +46,24 @@ const KIND_SHIFT: u32 = 29;
 
 impl Name {
     fn new(hash: u32, kind: NameKind, id: EntryId) -> Name {
-        Name { hash, unit: (kind as u32) << KIND_SHIFT | id.unit, offset: id.offset }
+        Name {
+            hash,
+            unit: (kind as u32) << KIND_SHIFT | id.unit,
+            offset: id.offset,
+        }
     }
 
     fn id(self) -> EntryId {
-        EntryId { unit: self.unit & ((1 << KIND_SHIFT) - 1), offset: self.offset }
+        EntryId {
+            unit: self.unit & ((1 << KIND_SHIFT) - 1),
+            offset: self.offset,
+        }
     }
 
     fn is(self, kinds: &[NameKind]) -> bool {
-        kinds.iter().any(|&kind| kind as u32 == self.unit >> KIND_SHIFT)
+        kinds
+            .iter()
+            .any(|&kind| kind as u32 == self.unit >> KIND_SHIFT)
     }
 }
 
@@ -109,7 +118,9 @@ fn matches_path(path: &[String], wanted: &[&str]) -> bool {
     let mut path = path.iter().rev();
     for (index, want) in wanted.iter().rev().enumerate() {
         loop {
-            let Some(part) = path.next() else { return false };
+            let Some(part) = path.next() else {
+                return false;
+            };
             if part == want || (!want.contains('<') && without_arguments(part) == *want) {
                 break;
             }
@@ -145,7 +156,9 @@ impl<'a> Info<'a> {
     pub(crate) fn named(&self, name: &str, kinds: &[NameKind]) -> Vec<EntryId> {
         let name = name.strip_prefix("::").unwrap_or(name);
         let wanted = split_path(name);
-        let Some(&last) = wanted.last() else { return Vec::new() };
+        let Some(&last) = wanted.last() else {
+            return Vec::new();
+        };
         let hash = hash_last(last.as_bytes());
         let names = &self.names().names;
         let from = names.partition_point(|name| name.hash < hash);
@@ -158,7 +171,9 @@ impl<'a> Info<'a> {
 
     fn is_named(&self, id: EntryId, wanted: &[&str]) -> bool {
         if wanted.len() == 1 || self.language(id.unit) == Language::C {
-            let name = self.name_of(id).map(|name| name.to_string_lossy().into_owned());
+            let name = self
+                .name_of(id)
+                .map(|name| name.to_string_lossy().into_owned());
             return name.is_some_and(|name| matches_path(&[name], wanted));
         }
         matches_path(&self.path_of(id), wanted)
@@ -224,7 +239,10 @@ impl<'a> Info<'a> {
                 continue;
             }
             entries.read_entry(&mut entry)?;
-            let id = EntryId { unit: index, offset };
+            let id = EntryId {
+                unit: index,
+                offset,
+            };
             if let Some(kind) = kind_of(&entry)
                 && let Some(name) = self.index_name(unit, id, &entry)
             {
@@ -309,17 +327,28 @@ mod tests {
         let split = |name| split_path(name).join(" | ");
         assert_eq!(split("main"), "main");
         assert_eq!(split("a::b<c::d>::e"), "a | b<c::d> | e");
-        assert_eq!(split("(anonymous namespace)::f"), "(anonymous namespace) | f");
-        assert_eq!(split("hello::main::{closure#0}"), "hello | main | {closure#0}");
+        assert_eq!(
+            split("(anonymous namespace)::f"),
+            "(anonymous namespace) | f"
+        );
+        assert_eq!(
+            split("hello::main::{closure#0}"),
+            "hello | main | {closure#0}"
+        );
     }
 
     #[test]
     fn a_path_matches_its_own_end() {
-        let path: Vec<String> =
-            ["std", "__1", "vector<int>", "push"].map(str::to_owned).into();
+        let path: Vec<String> = ["std", "__1", "vector<int>", "push"]
+            .map(str::to_owned)
+            .into();
         let check = |name: &str| matches_path(&path, &split_path(name));
         assert!(check("push") && check("vector::push") && check("vector<int>::push"));
         assert!(check("std::vector::push") && check("std::__1::vector::push"));
-        assert!(!check("list::push") && !check("vector<char>::push") && !check("x::std::__1::vector::push"));
+        assert!(
+            !check("list::push")
+                && !check("vector<char>::push")
+                && !check("x::std::__1::vector::push")
+        );
     }
 }

@@ -95,15 +95,24 @@ pub(crate) fn pieces<'a>(
     loop {
         state = match state {
             EvaluationResult::Complete => return Ok(evaluation.result()),
-            EvaluationResult::RequiresMemory { address, size, base_type, .. } => {
+            EvaluationResult::RequiresMemory {
+                address,
+                size,
+                base_type,
+                ..
+            } => {
                 let number = machine.read_unsigned(Address(address), size.into())?;
                 let value = typed(machine, base_type.0, number)?;
                 evaluation.resume_with_memory(value)
             }
-            EvaluationResult::RequiresRegister { register, base_type } => {
+            EvaluationResult::RequiresRegister {
+                register,
+                base_type,
+            } => {
                 let register = Register(register.0);
-                let number =
-                    machine.register(register).ok_or(LocationError::NoRegister(register))?;
+                let number = machine
+                    .register(register)
+                    .ok_or(LocationError::NoRegister(register))?;
                 let value = typed(machine, base_type.0, number)?;
                 evaluation.resume_with_register(value)
             }
@@ -112,7 +121,9 @@ pub(crate) fn pieces<'a>(
                 evaluation.resume_with_frame_base(base)
             }
             EvaluationResult::RequiresTls(offset) => {
-                let address = machine.thread_local(offset).ok_or(LocationError::NoThreadLocal)?;
+                let address = machine
+                    .thread_local(offset)
+                    .ok_or(LocationError::NoThreadLocal)?;
                 evaluation.resume_with_tls(address)
             }
             EvaluationResult::RequiresCallFrameCfa => {
@@ -126,7 +137,9 @@ pub(crate) fn pieces<'a>(
                 ))
             }
             EvaluationResult::RequiresParameterRef(offset) => {
-                let value = machine.parameter(offset.0).ok_or(LocationError::OptimizedOut)?;
+                let value = machine
+                    .parameter(offset.0)
+                    .ok_or(LocationError::OptimizedOut)?;
                 evaluation.resume_with_parameter_ref(value)
             }
             EvaluationResult::RequiresRelocatedAddress(address) => {
@@ -134,19 +147,28 @@ pub(crate) fn pieces<'a>(
                 evaluation.resume_with_relocated_address(address)
             }
             EvaluationResult::RequiresIndexedAddress { index, relocate } => {
-                let address = machine.indexed(index.0).ok_or(LocationError::OptimizedOut)?;
-                let address = if relocate { machine.relocate(address) } else { address };
+                let address = machine
+                    .indexed(index.0)
+                    .ok_or(LocationError::OptimizedOut)?;
+                let address = if relocate {
+                    machine.relocate(address)
+                } else {
+                    address
+                };
                 evaluation.resume_with_indexed_address(address)
             }
             EvaluationResult::RequiresBaseType(offset) => {
-                let base = machine.base_type(offset.0).ok_or(LocationError::OptimizedOut)?;
+                let base = machine
+                    .base_type(offset.0)
+                    .ok_or(LocationError::OptimizedOut)?;
                 evaluation.resume_with_base_type(base)
             }
             EvaluationResult::RequiresAtLocation(entry) => {
                 match machine.at_location(entry) {
                     // What the entry has is nothing: the call does nothing.
-                    Some(bytes) if bytes.is_empty() => evaluation
-                        .resume_with_at_location(Slice::new(&[], LittleEndian)),
+                    Some(bytes) if bytes.is_empty() => {
+                        evaluation.resume_with_at_location(Slice::new(&[], LittleEndian))
+                    }
                     _ => return Err(LocationError::OptimizedOut),
                 }
             }
@@ -156,12 +178,10 @@ pub(crate) fn pieces<'a>(
 }
 
 /// A number as a value of a base type.
-fn typed(
-    machine: &mut dyn Machine,
-    base_type: usize,
-    number: u64,
-) -> Result<Value, LocationError> {
-    let base = machine.base_type(base_type).ok_or(LocationError::OptimizedOut)?;
+fn typed(machine: &mut dyn Machine, base_type: usize, number: u64) -> Result<Value, LocationError> {
+    let base = machine
+        .base_type(base_type)
+        .ok_or(LocationError::OptimizedOut)?;
     Ok(match base {
         gimli::ValueType::Generic => Value::Generic(number),
         gimli::ValueType::I8 => Value::I8(number as i8),
@@ -201,7 +221,9 @@ pub(crate) fn number(
     machine: &mut dyn Machine,
 ) -> Result<u64, LocationError> {
     let pieces = pieces(bytes, encoding, initial, None, machine)?;
-    let [piece] = &pieces[..] else { return Err(LocationError::OptimizedOut) };
+    let [piece] = &pieces[..] else {
+        return Err(LocationError::OptimizedOut);
+    };
     match &piece.location {
         gimli::Location::Address { address } => Ok(*address),
         gimli::Location::Value { value } => {
@@ -209,7 +231,9 @@ pub(crate) fn number(
         }
         gimli::Location::Register { register } => {
             let register = Register(register.0);
-            machine.register(register).ok_or(LocationError::NoRegister(register))
+            machine
+                .register(register)
+                .ok_or(LocationError::NoRegister(register))
         }
         _ => Err(LocationError::OptimizedOut),
     }

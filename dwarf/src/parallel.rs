@@ -18,7 +18,11 @@ pub(crate) fn gather<T: Default + Send>(
     work: impl Fn(usize, &mut T) + Sync,
 ) -> Vec<T> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if count < MIN_UNITS { 1 } else { cores.min(MAX_THREADS) };
+    let threads = if count < MIN_UNITS {
+        1
+    } else {
+        cores.min(MAX_THREADS)
+    };
     let next = AtomicUsize::new(0);
     let run = || {
         let mut gathered = T::default();
@@ -39,7 +43,11 @@ pub(crate) fn gather<T: Default + Send>(
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
         let mut all = vec![run()];
         for other in others {
-            all.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            all.push(
+                other
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            );
         }
         all
     })

@@ -94,7 +94,13 @@ fn read_table(elf: &Elf, data: &[u8], kind: elf::SectionType, is_debug: bool) ->
     };
     let is_dynamic = kind == elf::SHT_DYNSYM;
     let entries = symbols.iter().filter_map(|symbol| read_symbol(elf, symbol));
-    entries.map(|entry| Entry { is_debug, is_dynamic, ..entry }).collect()
+    entries
+        .map(|entry| Entry {
+            is_debug,
+            is_dynamic,
+            ..entry
+        })
+        .collect()
 }
 
 fn read_symbol(elf: &Elf, symbol: &Sym64<LittleEndian>) -> Option<Entry> {
@@ -122,8 +128,7 @@ fn read_symbol(elf: &Elf, symbol: &Sym64<LittleEndian>) -> Option<Entry> {
             let header = elf.sections.get(usize::from(index))?;
             // In a relocatable file a symbol is relative to its section, but
             // a published image may have made it absolute.
-            let is_absolute =
-                header.address != 0 && header.addresses().contains(&address);
+            let is_absolute = header.address != 0 && header.addresses().contains(&address);
             if elf.is_relocatable && !is_absolute && kind != SymbolKind::ThreadLocal {
                 address = address.wrapping_add(header.address);
             }
@@ -164,13 +169,20 @@ impl SymbolTable {
                 && module.symbol_name(one) == module.symbol_name(other)
         });
         symbols.shrink_to_fit();
-        SymbolTable { symbols, by_name: OnceLock::new() }
+        SymbolTable {
+            symbols,
+            by_name: OnceLock::new(),
+        }
     }
 }
 
 /// The string table that goes with a symbol table.
 fn strings<'e>(elf: &'e Elf, is_dynamic: bool) -> Option<&'e Section> {
-    let kind = if is_dynamic { elf::SHT_DYNSYM } else { elf::SHT_SYMTAB };
+    let kind = if is_dynamic {
+        elf::SHT_DYNSYM
+    } else {
+        elf::SHT_SYMTAB
+    };
     let table = elf.sections.iter().find(|section| section.kind == kind)?;
     elf.sections.get(table.link)
 }
@@ -181,9 +193,16 @@ impl Module {
     }
 
     fn symbol_name(&self, entry: &Entry) -> &str {
-        let (bytes, elf) = if entry.is_debug { self.debug_file() } else { self.loaded_file() };
+        let (bytes, elf) = if entry.is_debug {
+            self.debug_file()
+        } else {
+            self.loaded_file()
+        };
         let text = strings(elf, entry.is_dynamic).and_then(|strings| {
-            bytes.get().get(strings.file.clone())?.get(entry.name as usize..)
+            bytes
+                .get()
+                .get(strings.file.clone())?
+                .get(entry.name as usize..)
         });
         let text = text.unwrap_or_default();
         let end = text.iter().position(|&byte| byte == 0).unwrap_or(0);
@@ -212,16 +231,16 @@ impl Module {
         let by_name = table.by_name.get_or_init(|| {
             let names = table.symbols.iter().enumerate();
             let mut names: Vec<(u32, u32)> = names
-                .map(|(index, entry)| {
-                    (hash_name(self.symbol_name(entry).as_bytes()), index as u32)
-                })
+                .map(|(index, entry)| (hash_name(self.symbol_name(entry).as_bytes()), index as u32))
                 .collect();
             names.sort_unstable();
             names
         });
         let hash = hash_name(name.as_bytes());
         let from = by_name.partition_point(|&(other, _)| other < hash);
-        let same = by_name[from..].iter().take_while(|&&(other, _)| other == hash);
+        let same = by_name[from..]
+            .iter()
+            .take_while(|&&(other, _)| other == hash);
         let mut found: Vec<Symbol<'_>> = same
             .map(|&(_, index)| self.symbol(&table.symbols[index as usize]))
             .filter(|symbol| symbol.name == name)
@@ -280,6 +299,9 @@ impl Module {
 
     /// All defined symbols, in order of address.
     pub fn symbols(&self) -> impl Iterator<Item = Symbol<'_>> {
-        self.symbol_table().symbols.iter().map(|entry| self.symbol(entry))
+        self.symbol_table()
+            .symbols
+            .iter()
+            .map(|entry| self.symbol(entry))
     }
 }

@@ -43,8 +43,14 @@ impl<'a> Slot<'a> {
     /// The type that it defines, if it is a type unit.
     pub(crate) fn signature(&self, unit: u32) -> Option<(u64, EntryId)> {
         match self.header.type_() {
-            gimli::UnitType::Type { type_signature, type_offset }
-            | gimli::UnitType::SplitType { type_signature, type_offset } => {
+            gimli::UnitType::Type {
+                type_signature,
+                type_offset,
+            }
+            | gimli::UnitType::SplitType {
+                type_signature,
+                type_offset,
+            } => {
                 let offset = u32::try_from(type_offset.0).ok()?;
                 Some((type_signature.0, EntryId { unit, offset }))
             }
@@ -142,7 +148,12 @@ impl UnitMap {
         let after = self.code.partition_point(|range| range.start <= address);
         // Functions do not overlap but for identical code that was folded; a
         // few steps back find the range that still covers the address.
-        self.code[..after].iter().rev().take(8).find(|range| range.end > address).map(|r| r.entry)
+        self.code[..after]
+            .iter()
+            .rev()
+            .take(8)
+            .find(|range| range.end > address)
+            .map(|r| r.entry)
     }
 
     /// The entries of the scopes around an entry, innermost first, itself not
@@ -204,7 +215,11 @@ impl<'a> Info<'a> {
                 entries.read_entry(&mut entry)?;
                 for range in self.ranges_of(index, unit, &entry) {
                     let entry = offset;
-                    map.code.push(CodeRange { start: range.start, end: range.end, entry });
+                    map.code.push(CodeRange {
+                        start: range.start,
+                        end: range.end,
+                        entry,
+                    });
                 }
             } else {
                 probe.skip_attributes(abbreviation.attributes())?;
@@ -213,7 +228,11 @@ impl<'a> Info<'a> {
             if is_scope(tag) && abbreviation.has_children() {
                 let scope = map.scopes.len();
                 let parent = open.last().map_or(scope, |&(_, parent)| parent) as u32;
-                map.scopes.push(NamedScope { entry: offset, end: u32::MAX, parent });
+                map.scopes.push(NamedScope {
+                    entry: offset,
+                    end: u32::MAX,
+                    parent,
+                });
                 open.push((depth, scope));
             }
         }
@@ -231,7 +250,9 @@ impl<'a> Info<'a> {
         let dwarf = self.dwarf_of(index);
         let mut found = Vec::new();
         if let Some(value) = entry.attr_value(c::DW_AT_ranges) {
-            let Ok(Some(mut list)) = dwarf.attr_ranges(unit, value) else { return found };
+            let Ok(Some(mut list)) = dwarf.attr_ranges(unit, value) else {
+                return found;
+            };
             while let Ok(Some(range)) = list.next() {
                 if range.begin < range.end && self.is_code(range.begin) {
                     found.push(range.begin..range.end);
@@ -264,7 +285,10 @@ impl<'a> Info<'a> {
         unit: &Unit<'a>,
         value: Option<Value<'a>>,
     ) -> Option<u64> {
-        self.dwarf_of(index).attr_address(unit, value?).ok().flatten()
+        self.dwarf_of(index)
+            .attr_address(unit, value?)
+            .ok()
+            .flatten()
     }
 
     /// The units' address ranges.
@@ -275,8 +299,12 @@ impl<'a> Info<'a> {
 
     /// The language of a unit.
     pub(crate) fn language(&self, unit: u32) -> Language {
-        let Some(parsed) = self.unit(unit) else { return Language::C };
-        let Ok(root) = parsed.entry(parsed.header.root_offset()) else { return Language::C };
+        let Some(parsed) = self.unit(unit) else {
+            return Language::C;
+        };
+        let Ok(root) = parsed.entry(parsed.header.root_offset()) else {
+            return Language::C;
+        };
         let Some(Value::Language(language)) = root.attr_value(c::DW_AT_language) else {
             return Language::C;
         };

@@ -120,10 +120,20 @@ impl Unwinder {
         modules: &Modules,
         at: FrameAddress,
     ) -> Result<Option<&Rule>, UnwindError> {
-        let FrameAddress::ReturnAddress(pc) = at else { return Ok(None) };
-        let Some((id, module)) = modules.at(pc) else { return Ok(None) };
-        let is_signal = self.rule(id, module, pc)?.is_some_and(|rule| rule.is_signal);
-        Ok(if is_signal { self.known(id, module, pc) } else { None })
+        let FrameAddress::ReturnAddress(pc) = at else {
+            return Ok(None);
+        };
+        let Some((id, module)) = modules.at(pc) else {
+            return Ok(None);
+        };
+        let is_signal = self
+            .rule(id, module, pc)?
+            .is_some_and(|rule| rule.is_signal);
+        Ok(if is_signal {
+            self.known(id, module, pc)
+        } else {
+            None
+        })
     }
 
     fn known(&self, id: ModuleId, module: &Module, at: Address) -> Option<&Rule> {
@@ -146,7 +156,8 @@ impl Unwinder {
                 self.rules.clear();
             }
             let rule = module.frame_rule(key.1, &mut self.context.0);
-            self.rules.insert(key, rule.map_err(UnwindError::Malformed)?);
+            self.rules
+                .insert(key, rule.map_err(UnwindError::Malformed)?);
         }
         Ok(self.rules[&key].as_ref())
     }
@@ -182,9 +193,12 @@ fn follow(
             let base = registers.get(*register).ok_or(UnwindError::NoRegister)?;
             Address(base).offset(*offset)
         }
-        Cfa::Expression(bytes) => {
-            Address(operations::number(bytes, rule.encoding, None, &mut machine)?)
-        }
+        Cfa::Expression(bytes) => Address(operations::number(
+            bytes,
+            rule.encoding,
+            None,
+            &mut machine,
+        )?),
     };
     let mut caller = Registers::new(registers.arch());
     caller.set_other(registers.shared_other());
@@ -209,8 +223,14 @@ fn follow(
             return_address = value;
         }
     }
-    let unwound = |caller| Unwound { cfa: Some(cfa), is_signal: rule.is_signal, caller };
-    let Some(pc) = return_address.filter(|&pc| pc != 0) else { return Ok(unwound(None)) };
+    let unwound = |caller| Unwound {
+        cfa: Some(cfa),
+        is_signal: rule.is_signal,
+        caller,
+    };
+    let Some(pc) = return_address.filter(|&pc| pc != 0) else {
+        return Ok(unwound(None));
+    };
     caller.set_pc(Address(pc));
     if caller.sp() == registers.sp() && caller.pc() == registers.pc() {
         return Err(UnwindError::NotFurtherOut);
@@ -249,9 +269,12 @@ fn recover(
             let at = operations::number(bytes, rule.encoding, Some(cfa.0), machine)?;
             load(Address(at), machine)
         }
-        Saved::IsExpression(bytes) => {
-            Ok(Some(operations::number(bytes, rule.encoding, Some(cfa.0), machine)?))
-        }
+        Saved::IsExpression(bytes) => Ok(Some(operations::number(
+            bytes,
+            rule.encoding,
+            Some(cfa.0),
+            machine,
+        )?)),
     }
 }
 
@@ -272,7 +295,11 @@ fn guess(
     registers: &Registers,
     memory: &mut dyn Memory,
 ) -> Result<Unwound, UnwindError> {
-    let nothing = Unwound { cfa: None, is_signal: false, caller: None };
+    let nothing = Unwound {
+        cfa: None,
+        is_signal: false,
+        caller: None,
+    };
     if registers.arch() != Arch::X86_64 || at.pc().0 == 0 && is_return(at) {
         return Ok(nothing);
     }
@@ -284,12 +311,16 @@ fn guess(
     {
         return Ok(unwound);
     }
-    let (Some(fp), Some(sp)) = (registers.fp(), registers.sp()) else { return Ok(nothing) };
+    let (Some(fp), Some(sp)) = (registers.fp(), registers.sp()) else {
+        return Ok(nothing);
+    };
     // A frame pointer points up the stack, aligned; anything else is a number.
     if fp < sp || fp.0 % 8 != 0 {
         return Ok(nothing);
     }
-    let pc = memory.read_unsigned(fp.add(8), 8).map_err(UnwindError::Memory)?;
+    let pc = memory
+        .read_unsigned(fp.add(8), 8)
+        .map_err(UnwindError::Memory)?;
     let outer = memory.read_unsigned(fp, 8).map_err(UnwindError::Memory)?;
     let cfa = fp.add(16);
     Ok(returned(registers, cfa, pc, Some(outer), modules))
@@ -323,7 +354,11 @@ fn returned(
     let pc = Address(pc);
     let is_code = modules.at(pc.offset(-1)).is_some();
     let caller = is_code.then_some((FrameAddress::ReturnAddress(pc), caller));
-    Unwound { cfa: Some(cfa), is_signal: false, caller }
+    Unwound {
+        cfa: Some(cfa),
+        is_signal: false,
+        caller,
+    }
 }
 
 /// A frame that stands before or just after its function pushed the frame
@@ -340,7 +375,9 @@ fn guess_at_entry(
         Some((_, module)) => {
             let (_, into) = module.symbol_at(pc)?;
             let mut code = [0; 5];
-            memory.read(pc.offset(-(into.min(5) as i64)), &mut code).ok()?;
+            memory
+                .read(pc.offset(-(into.min(5) as i64)), &mut code)
+                .ok()?;
             const PUSH_RBP: u8 = 0x55;
             const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
             match into {
@@ -354,18 +391,16 @@ fn guess_at_entry(
     };
     let slot = sp.add(pushed);
     let return_address = memory.read_unsigned(slot, 8).ok()?;
-    let fp = (pushed != 0).then(|| memory.read_unsigned(sp, 8).ok()).flatten();
+    let fp = (pushed != 0)
+        .then(|| memory.read_unsigned(sp, 8).ok())
+        .flatten();
     let unwound = returned(registers, slot.add(8), return_address, fp, modules);
     unwound.caller.is_some().then_some(unwound)
 }
 
 /// A signal trampoline by its code, `mov $15, %rax; syscall`: the kernel left
 /// a `struct ucontext` where the stack pointer is.
-fn guess_signal(
-    pc: Address,
-    registers: &Registers,
-    memory: &mut dyn Memory,
-) -> Option<Unwound> {
+fn guess_signal(pc: Address, registers: &Registers, memory: &mut dyn Memory) -> Option<Unwound> {
     const CODE: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
     let mut code = [0; CODE.len()];
     memory.read(pc, &mut code).ok()?;
@@ -383,5 +418,9 @@ fn guess_signal(
         caller.set(Register(number), memory.read_unsigned(slot, 8).ok()?);
     }
     let at = FrameAddress::InstructionPointer(caller.pc()?);
-    Some(Unwound { cfa: Some(context), is_signal: true, caller: Some((at, caller)) })
+    Some(Unwound {
+        cfa: Some(context),
+        is_signal: true,
+        caller: Some((at, caller)),
+    })
 }
