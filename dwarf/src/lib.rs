@@ -20,18 +20,26 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod elf;
 mod error;
+mod files;
+mod frames;
 mod functions;
+mod info;
 mod input;
 mod lines;
 mod locations;
 mod memory;
 mod module;
 mod modules;
+mod names;
+mod operations;
+mod parallel;
 mod registers;
 mod scopes;
 mod symbols;
 mod types;
+mod units;
 mod unwind;
 
 pub use address::{Address, FrameAddress};

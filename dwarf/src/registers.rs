@@ -200,6 +200,11 @@ impl Registers {
         self.other.as_deref()
     }
 
+    /// The registers beyond the general ones, to hand on.
+    pub fn shared_other(&self) -> Option<Arc<OtherRegisters>> {
+        self.other.clone()
+    }
+
     /// Attaches the registers beyond the general ones.
     pub fn set_other(&mut self, other: Option<Arc<OtherRegisters>>) {
         self.other = other;
