@@ -1,14 +1,78 @@
 //! [`Debugger`]: the owner of everything, and the one door to it.
+//!
+//! One file for each part of the job: [`process`] has a program begin and end,
+//! [`modules`] keeps modules and breakpoints in step with what is loaded,
+//! [`run`] moves the program, [`frames`] walks stacks, [`show`] answers
+//! questions, [`places`] finds where a spec is.
 
+mod breakpoints;
+mod disassembly;
+mod frames;
+mod info;
+mod modules;
+mod places;
+mod process;
+mod run;
+mod scene;
+mod settings;
+mod show;
+mod threads;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use sapwood_dwarf::{Address, ModuleId, Modules, Unwinder};
+
+use crate::breakpoint::{Breakpoints, Sites};
 use crate::command::Command;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::interrupt::Interrupter;
+use crate::libraries::{Ground, Library};
+use crate::signal::Dispositions;
+use crate::source::Sources;
+use crate::target::{Target, ThreadId};
+
+use frames::Stack;
+pub use settings::Settings;
+use show::Listing;
+use threads::Threads;
+
+/// Who is told what happens.
+pub(crate) type Events<'a> = &'a mut dyn FnMut(Event);
 
 /// A debugger. See the [crate page](crate).
 #[derive(Default)]
 pub struct Debugger {
+    settings: Settings,
     interrupter: Interrupter,
+    signals: Dispositions,
+    /// The program that `run` starts.
+    program: Option<PathBuf>,
+    target: Option<Box<dyn Target>>,
+    modules: Modules,
+    unwinder: Unwinder,
+    /// The program's own module.
+    executable: Option<ModuleId>,
+    /// What the kernel put where in this process.
+    ground: Ground,
+    /// The libraries the dynamic linker listed when it was last asked.
+    libraries: Vec<(Library, Option<ModuleId>)>,
+    breakpoints: Breakpoints,
+    sites: Sites,
+    /// How many modules breakpoints have been resolved against.
+    resolved: usize,
+    threads: Threads,
+    /// The thread that commands are about.
+    selected: Option<ThreadId>,
+    /// The frame that commands are about, 0 the innermost.
+    level: usize,
+    /// The selected thread's stack, as far as it was walked since the last stop.
+    stack: Option<Stack>,
+    /// Threads that stand on a site whose hit was reported already.
+    standing: BTreeMap<ThreadId, Address>,
+    sources: Sources,
+    listing: Listing,
 }
 
 impl Debugger {
@@ -17,17 +81,112 @@ impl Debugger {
         Debugger::default()
     }
 
-    /// Executes one command, telling `events` what happens as it happens.
-    /// Returns when the program has stopped again, or when there is none.
-    pub fn execute(&mut self, command: Command, events: &mut dyn FnMut(Event)) -> Result<()> {
-        if let Command::Quit(status) = command {
-            events(Event::Quit(status));
-        }
-        Ok(())
-    }
-
     /// What another thread or a signal handler uses to stop the program.
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
+    }
+
+    /// Whether there is a process.
+    pub fn is_alive(&self) -> bool {
+        self.target.is_some()
+    }
+
+    /// The process, or an error for commands that need one.
+    fn live(&mut self) -> Result<&mut (dyn Target + 'static)> {
+        self.target.as_deref_mut().ok_or(Error::NotRunning)
+    }
+
+    fn thread(&self) -> Result<ThreadId> {
+        self.selected.ok_or(Error::NotRunning)
+    }
+
+    /// Executes one command, telling `events` what happens as it happens.
+    /// Returns when the program has stopped again, or when there is none.
+    pub fn execute(&mut self, command: Command, events: &mut dyn FnMut(Event)) -> Result<()> {
+        match command {
+            Command::Break {
+                at,
+                temporary,
+                condition,
+                thread,
+            } => self.set_breakpoint(at, temporary, condition, thread, events),
+            Command::Delete(ids) => self.delete(&ids, events),
+            Command::Clear(at) => self.clear(&at, events),
+            Command::Enable(ids, on) => self.enable(&ids, on),
+            Command::Condition(id, condition) => self.condition(id, condition, events),
+            Command::Ignore(id, count) => self.ignore(id, count, events),
+            Command::Commands(id, commands) => self.set_commands(id, commands),
+
+            Command::File(path) => self.choose_program(&path),
+            Command::Run(arguments) => self.run(arguments, events),
+            Command::Start(arguments) => self.start(arguments, events),
+            Command::StartInstruction(arguments) => self.start_instruction(arguments, events),
+            Command::Attach(process) => self.attach(process, events),
+            Command::Kill => self.kill(events),
+            Command::Detach => self.detach(events),
+            Command::Quit(status) => {
+                self.end_session()?;
+                events(Event::Quit(status));
+                Ok(())
+            }
+
+            Command::Continue(count) => self.proceed(count, events),
+            Command::Step(count) => self.step(crate::step::Kind::Into, count, events),
+            Command::Next(count) => self.step(crate::step::Kind::Over, count, events),
+            Command::StepInstruction(count) => {
+                self.step(crate::step::Kind::Instruction, count, events)
+            }
+            Command::NextInstruction(count) => {
+                self.step(crate::step::Kind::OverInstruction, count, events)
+            }
+            Command::Until(None) => self.step(crate::step::Kind::Until, 1, events),
+            Command::Until(Some(at)) => self.run_to(&at, true, events),
+            Command::Advance(at) => self.run_to(&at, false, events),
+            Command::Finish => self.finish(events),
+            Command::Jump(at) => self.jump(&at, events),
+            Command::Signal(signal) => self.proceed_with(signal, events),
+
+            Command::Backtrace { full, limit } => self.backtrace(full, limit, events),
+            Command::Frame(level) => self.select_frame(level, events),
+            Command::Up(count) => self.move_frame(i64::from(count), events),
+            Command::Down(count) => self.move_frame(-i64::from(count), events),
+            Command::Thread(number) => self.select_thread(number, events),
+            Command::ThreadApply(which, command) => self.thread_apply(&which, &command, events),
+
+            Command::List(what) => self.list(&what, events),
+            Command::Disassemble(wanted) => self.disassemble(&wanted, events),
+            Command::Info(what) => self.info(&what, events),
+
+            Command::Handle(signals, words) => {
+                for signal in &signals {
+                    let mut row = self.signals.get(*signal);
+                    words.iter().for_each(|word| word.apply(&mut row));
+                    self.signals.set(*signal, row);
+                }
+                events(Event::Text(info::signal_table(&self.signals, &signals)));
+                Ok(())
+            }
+            Command::Set(setting) => self.change_setting(setting),
+            Command::Show(name) => {
+                events(Event::Text(self.show_setting(&name)?));
+                Ok(())
+            }
+            Command::Echo(text) => {
+                events(Event::Text(text));
+                Ok(())
+            }
+            Command::Help(word) => {
+                events(Event::Text(show::help(word.as_deref())?));
+                Ok(())
+            }
+            Command::Nothing => Ok(()),
+            _ => Err(Error::new("This command is not built yet.")),
+        }
+    }
+}
+
+impl Drop for Debugger {
+    fn drop(&mut self) {
+        let _ = self.end_session();
     }
 }
