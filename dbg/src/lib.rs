@@ -44,6 +44,7 @@ pub mod patches;
 pub mod registers;
 pub mod render;
 pub mod signal;
+pub mod stack;
 pub mod step;
 pub mod target;
 
