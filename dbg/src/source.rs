@@ -14,6 +14,9 @@ const LARGEST: u64 = 256 << 20;
 /// are in no file, is given.
 #[derive(Default)]
 pub struct Sources {
+    /// What is in no file.
+    kept: FxHashMap<PathBuf, Arc<[String]>>,
+    /// What was read, or why it could not be.
     texts: FxHashMap<PathBuf, Result<Arc<[String]>, String>>,
     /// Folders to look in for a file that is not where the compiler found it.
     folders: Vec<PathBuf>,
@@ -34,7 +37,7 @@ fn read(path: &Path) -> Result<Arc<[String]>, std::io::Error> {
 impl Sources {
     /// Keeps the text of something that is in no file.
     pub fn keep(&mut self, name: impl Into<PathBuf>, text: &str) {
-        self.texts.insert(name.into(), Ok(split(text)));
+        self.kept.insert(name.into(), split(text));
     }
 
     /// Also looks in this folder for files that are not where they were.
@@ -46,11 +49,14 @@ impl Sources {
 
     /// Forgets what was read from files, because they may have changed.
     pub fn refresh(&mut self) {
-        self.texts.retain(|path, text| text.is_ok() && !path.exists());
+        self.texts.clear();
     }
 
     /// The lines of a file.
     pub fn text(&mut self, file: &Path) -> Result<Arc<[String]>, String> {
+        if let Some(text) = self.kept.get(file) {
+            return Ok(text.clone());
+        }
         if let Some(text) = self.texts.get(file) {
             return text.clone();
         }

@@ -6,7 +6,9 @@
 //! questions, [`places`] finds where a spec is.
 
 mod breakpoints;
+mod calls;
 mod disassembly;
+mod eval;
 mod frames;
 mod info;
 mod modules;
@@ -17,14 +19,18 @@ mod scene;
 mod settings;
 mod show;
 mod threads;
+mod values;
+mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sapwood_dwarf::{Address, ModuleId, Modules, Unwinder};
 
 use crate::breakpoint::{Breakpoints, Sites};
-use crate::command::Command;
+use crate::call::Alarm;
+use crate::command::{Command, Format};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::interrupt::Interrupter;
@@ -33,10 +39,13 @@ use crate::signal::Dispositions;
 use crate::source::Sources;
 use crate::target::{Target, ThreadId};
 
+use calls::PendingCall;
+use eval::{Compilers, Image};
 use frames::Stack;
 pub use settings::Settings;
 use show::Listing;
 use threads::Threads;
+use values::{Displays, Memo};
 
 /// Who is told what happens.
 pub(crate) type Events<'a> = &'a mut dyn FnMut(Event);
@@ -50,7 +59,8 @@ pub struct Debugger {
     /// The program that `run` starts.
     program: Option<PathBuf>,
     target: Option<Box<dyn Target>>,
-    modules: Modules,
+    /// Shared with an evaluation in progress, whose calls may add to them.
+    modules: Arc<Modules>,
     unwinder: Unwinder,
     /// The program's own module.
     executable: Option<ModuleId>,
@@ -73,6 +83,20 @@ pub struct Debugger {
     standing: BTreeMap<ThreadId, Address>,
     sources: Sources,
     listing: Listing,
+    /// Calls into the program that have not returned, the innermost last.
+    calls: Vec<PendingCall>,
+    /// A call of the debugger's own is running: the user's breakpoints rest.
+    quiet: bool,
+    alarm: Alarm,
+    /// The code that was appended to this process.
+    image: Option<Image>,
+    compiler: Compilers,
+    memo: Memo,
+    displays: Displays,
+    /// Commands of a breakpoint that are still to be executed.
+    queue: VecDeque<String>,
+    /// Where `x` goes on.
+    examined: Option<(Address, Format)>,
 }
 
 impl Debugger {
@@ -103,6 +127,29 @@ impl Debugger {
     /// Executes one command, telling `events` what happens as it happens.
     /// Returns when the program has stopped again, or when there is none.
     pub fn execute(&mut self, command: Command, events: &mut dyn FnMut(Event)) -> Result<()> {
+        self.execute_one(command, events)?;
+        // What breakpoints have in store for their hits. A command that moves
+        // the program ends at a new stop, whose commands replace the rest.
+        while let Some(line) = self.queue.pop_front() {
+            let command = crate::parse::parse(&line).map_err(|e| Error::new(e.to_string()));
+            let done = command.and_then(|command| self.execute_one(command, events));
+            if let Err(error) = done {
+                self.queue.clear();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Commands to execute once the present one is done.
+    fn queue_commands(&mut self, commands: Vec<String>) {
+        self.queue = commands.into();
+        if self.queue.front().is_some_and(|first| first == "silent") {
+            self.queue.pop_front();
+        }
+    }
+
+    fn execute_one(&mut self, command: Command, events: Events<'_>) -> Result<()> {
         match command {
             Command::Break {
                 at,
@@ -146,6 +193,24 @@ impl Debugger {
             Command::Jump(at) => self.jump(&at, events),
             Command::Signal(signal) => self.proceed_with(signal, events),
 
+            Command::Watch { expression, kind } => self.watch(&expression, kind, events),
+            Command::Catch { what, temporary } => self.catch(what, temporary, events),
+
+            Command::Print(format, text) => self.print(format, &text, events),
+            Command::Call(text) => self.call_expression(&text, events),
+            Command::Examine(format, text) => self.examine(format, text.as_deref(), events),
+            Command::SetVariable(text) => self.set_variable(&text, events),
+            Command::WhatIs(text) => self.whatis(&text, events),
+            Command::PrintType(text) => self.print_type(&text, events),
+            Command::Display(None) => {
+                self.show_displays(events);
+                Ok(())
+            }
+            Command::Display(Some((format, text))) => self.display(format, text, events),
+            Command::Undisplay(numbers) => self.undisplay(&numbers),
+            Command::Eval { name, text } => self.eval(name, &text, events),
+            Command::Load(files) => self.load(&files, events),
+
             Command::Backtrace { full, limit } => self.backtrace(full, limit, events),
             Command::Frame(level) => self.select_frame(level, events),
             Command::Up(count) => self.move_frame(i64::from(count), events),
@@ -180,7 +245,9 @@ impl Debugger {
                 Ok(())
             }
             Command::Nothing => Ok(()),
-            _ => Err(Error::new("This command is not built yet.")),
+            Command::Core(_) | Command::GenerateCore(_) => {
+                Err(Error::new("core files are not supported yet."))
+            }
         }
     }
 }
