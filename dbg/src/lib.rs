@@ -36,6 +36,7 @@ pub mod command;
 mod debugger;
 pub mod error;
 pub mod event;
+pub mod expr;
 pub mod flow;
 pub mod interrupt;
 pub mod native;
@@ -47,6 +48,7 @@ pub mod signal;
 pub mod stack;
 pub mod step;
 pub mod target;
+pub mod value;
 
 pub use command::Command;
 pub use debugger::Debugger;
