@@ -38,6 +38,7 @@ mod debugger;
 pub mod error;
 pub mod eval;
 pub mod event;
+pub mod expr;
 pub mod flow;
 pub mod interrupt;
 pub mod libraries;
@@ -53,6 +54,7 @@ pub mod space;
 pub mod stack;
 pub mod step;
 pub mod target;
+pub mod value;
 
 pub use command::Command;
 pub use debugger::Debugger;

@@ -108,9 +108,9 @@ impl<'a> Frames<'a> {
         registers: &Registers,
         memory: &'a mut dyn Memory,
     ) -> Frames<'a> {
-        let start = registers.pc().map(|pc| {
-            (FrameAddress::InstructionPointer(pc), registers.clone())
-        });
+        let start = registers
+            .pc()
+            .map(|pc| (FrameAddress::InstructionPointer(pc), registers.clone()));
         Frames {
             modules,
             unwinder,
@@ -135,7 +135,9 @@ impl<'a> Frames<'a> {
         if self.level >= self.limit {
             return None;
         }
-        let step = self.unwinder.step(self.modules, address, &registers, &mut self.memory);
+        let step = self
+            .unwinder
+            .step(self.modules, address, &registers, &mut self.memory);
         let (cfa, is_signal) = match step {
             Ok(unwound) => {
                 self.next = unwound.caller;
@@ -170,7 +172,10 @@ impl<'a> Frames<'a> {
 
     fn lay_out(&mut self, template: Frame, sources: &[SourceFrame]) {
         if sources.is_empty() {
-            self.pending.push(Frame { level: self.level, ..template });
+            self.pending.push(Frame {
+                level: self.level,
+                ..template
+            });
             self.level += 1;
             return;
         }
@@ -193,7 +198,10 @@ impl<'a> Frames<'a> {
     fn meaning(&mut self, address: FrameAddress) -> Arc<Meaning> {
         let lookup = address.lookup();
         let Some((id, module)) = self.modules.at(lookup) else {
-            return Arc::new(Meaning { sources: Vec::new(), symbol: None });
+            return Arc::new(Meaning {
+                sources: Vec::new(),
+                symbol: None,
+            });
         };
         let known = self.meanings.entry((id, lookup));
         let meaning = known.or_insert_with(|| {
@@ -236,7 +244,11 @@ const PAGE: usize = 4096;
 impl<'a> PageCache<'a> {
     /// An empty cache over memory.
     pub fn new(memory: &'a mut dyn Memory) -> PageCache<'a> {
-        PageCache { memory, page: Box::new([0; PAGE]), start: None }
+        PageCache {
+            memory,
+            page: Box::new([0; PAGE]),
+            start: None,
+        }
     }
 }
 

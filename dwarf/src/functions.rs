@@ -38,6 +38,13 @@ pub struct Function {
     pub language: Language,
 }
 
+impl Function {
+    /// The function's type, which the function's own entry describes.
+    pub fn type_id(&self) -> TypeId {
+        TypeId(self.id)
+    }
+}
+
 /// The language of a unit, as far as it changes how names and values look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Language {

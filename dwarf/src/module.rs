@@ -10,13 +10,20 @@ use crate::elf::Elf;
 use crate::frames::FrameTables;
 use crate::info::{Info, InfoCell, SectionFile, Sections};
 use crate::symbols::SymbolTable;
-use crate::{Address, Arch, Bytes, DebugFiles, Error, Input, ModuleKind, Result, Wanted};
+use crate::{Address, Arch, Bytes, DebugFiles, Error, Input, Memory, ModuleKind, Result, Wanted};
 
 /// An entry of a module's debug information: the unit and the offset in it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct EntryId {
     pub(crate) unit: u32,
     pub(crate) offset: u32,
+}
+
+impl EntryId {
+    /// Whether two entries of one module are of one compilation unit.
+    pub fn is_same_unit(self, other: EntryId) -> bool {
+        self.unit == other.unit
+    }
 }
 
 /// An executable, shared library or published object of the program.
@@ -192,6 +199,41 @@ impl Module {
             let end = usize::try_from(wanted.end.checked_sub(address)?).ok()?;
             self.bytes.get().get(file.clone())?.get(start..end)
         })
+    }
+
+    /// The size and alignment of its block of thread-local storage.
+    pub fn thread_local_block(&self) -> Option<(u64, u64)> {
+        let (addresses, alignment) = self.elf.thread_local.as_ref()?;
+        Some((addresses.end - addresses.start, *alignment))
+    }
+
+    /// The number under which the dynamic linker keeps the module's
+    /// thread-local storage: it wrote it where the module's code finds it.
+    ///
+    /// `R_X86_64_DTPMOD64` (16): word64 = the module's number.
+    pub fn thread_local_number(&self, memory: &mut (impl Memory + ?Sized)) -> Option<u64> {
+        let (bytes, elf) = self.loaded_file();
+        let tables = elf
+            .sections
+            .iter()
+            .filter(|s| s.kind == object::elf::SHT_RELA);
+        for table in tables {
+            let table = bytes.get().get(table.file.clone())?;
+            for relocation in table.chunks_exact(24) {
+                let word = |at: usize| {
+                    let word = relocation[at..]
+                        .first_chunk()
+                        .expect("an entry has 24 bytes");
+                    u64::from_le_bytes(*word)
+                };
+                const DTPMOD64: u64 = 16;
+                // With a symbol it may be another module's; without, it is ours.
+                if word(8) == DTPMOD64 {
+                    return memory.read_unsigned(self.to_memory(word(0)), 8).ok();
+                }
+            }
+        }
+        None
     }
 
     /// What was wrong with its debug information, as far as it was read.

@@ -370,7 +370,9 @@ impl<'i, 'a> Reading<'i, 'a> {
             c::DW_TAG_volatile_type => TypeKind::Qualified(Qualifier::Volatile, target()),
             c::DW_TAG_restrict_type => TypeKind::Qualified(Qualifier::Restrict, target()),
             c::DW_TAG_atomic_type => TypeKind::Qualified(Qualifier::Atomic, target()),
-            c::DW_TAG_subroutine_type | c::DW_TAG_subprogram => self.function(target()),
+            c::DW_TAG_subroutine_type | c::DW_TAG_subprogram => {
+                self.function(self.inherited_type())
+            }
             c::DW_TAG_template_alias => TypeKind::Typedef(target()),
             tag => {
                 let what = format_args!("entry {tag} is no type that is known");
@@ -479,7 +481,14 @@ impl<'i, 'a> Reading<'i, 'a> {
             }
         }
         let is_c = matches!(self.info.language(self.id.unit), Language::C);
-        let is_prototyped = self.flag(c::DW_AT_prototyped) || !is_c || !parameters.is_empty();
+        let lineage = self.info.lineage(self.id);
+        let is_declared = lineage.iter().any(|(_, entry)| {
+            matches!(
+                entry.attr_value(c::DW_AT_prototyped),
+                Some(Value::Flag(true))
+            )
+        });
+        let is_prototyped = is_declared || !is_c || !parameters.is_empty();
         TypeKind::Function {
             returns,
             parameters,
