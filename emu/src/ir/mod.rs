@@ -406,7 +406,13 @@ pub enum End {
     /// A call of this address; it returns to `back`.
     Call { to: GuestAddr, back: GuestAddr },
     /// To `taken` when the comparison of the 64-bit values holds, otherwise to `next`.
-    Branch { cond: Cond, a: Value, b: Value, taken: GuestAddr, next: GuestAddr },
+    Branch {
+        cond: Cond,
+        a: Value,
+        b: Value,
+        taken: GuestAddr,
+        next: GuestAddr,
+    },
     /// To the address that is the value.
     Indirect(Value, Hint),
     /// Exit with [`Exit::Syscall`](crate::Exit::Syscall) at this address.
@@ -482,7 +488,8 @@ impl Op {
     pub fn operands(&self, mut visit: impl FnMut(Value, Type)) {
         use Type::{F32, F64, Int};
         match *self {
-            Op::Guest(_) | Op::Const(_) | Op::Get(_) | Op::Fence | Op::GetFcsr | Op::Counter(_) => {}
+            Op::Guest(_) | Op::Const(_) | Op::Get(_) | Op::Fence | Op::GetFcsr | Op::Counter(_) => {
+            }
             Op::Set(place, a) => visit(a, place.ty()),
             Op::Binary(_, _, a, b) | Op::Compare(_, _, a, b) => {
                 visit(a, Int);

@@ -16,7 +16,10 @@ pub struct Broken {
 /// is not touched, and that `fcsr` is only written at the end.
 pub fn verify(block: &Block) -> Result<(), Broken> {
     if !matches!(block.ops.first(), None | Some(Op::Guest(_))) {
-        return Err(Broken { at: 0, why: "no guest instruction is open".into() });
+        return Err(Broken {
+            at: 0,
+            why: "no guest instruction is open".into(),
+        });
     }
     for (at, op) in block.ops.iter().enumerate() {
         let mut broken = None;
@@ -27,7 +30,9 @@ pub fn verify(block: &Block) -> Result<(), Broken> {
         });
         match op {
             Op::Get(Place::X(0)) | Op::Set(Place::X(0), _) => broken = Some("x0 is touched".into()),
-            Op::Get(Place::X(n) | Place::F(n)) | Op::Set(Place::X(n) | Place::F(n), _) if *n > 31 => {
+            Op::Get(Place::X(n) | Place::F(n)) | Op::Set(Place::X(n) | Place::F(n), _)
+                if *n > 31 =>
+            {
                 broken = Some(format!("there is no register {n}"));
             }
             Op::SetFcsr(_) if !matches!(block.end, End::Synchronise(..)) => {

@@ -97,8 +97,8 @@ impl StartError {
 pub(super) fn prepare(options: Options, abi: &'static dyn Abi) -> Result<Thread, StartError> {
     let memory = GuestMemory::new(GUEST_SIZE).map_err(StartError::Memory)?;
     let images = load(&options, abi, &memory)?;
-    let trampoline = map_trampoline(abi, &memory).map_err(StartError::Memory)?;
     let stack = Stack::map(&memory).map_err(StartError::Memory)?;
+    let trampoline = map_trampoline(abi, &memory).map_err(StartError::Memory)?;
     let (stack_pointer, vector) = stack.fill(&memory, abi, &options, &images)?;
     let mut state = GuestState::new(memory.base(), memory.limit());
     abi.set_stack_pointer(&mut state, stack_pointer);

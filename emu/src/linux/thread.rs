@@ -94,6 +94,8 @@ impl Process {
         let _actions = self.actions();
         let _missing = lock(&self.missing);
         let _limits = self.limits();
+        // The engine asks memory for code while it holds its own lock.
+        let _engine = self.engine.freeze();
         let _memory = self.memory.freeze();
         fork()
     }

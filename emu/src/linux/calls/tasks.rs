@@ -181,6 +181,7 @@ fn process(call: &mut Call<'_>, task: &NewTask) -> Outcome {
     let forked = process.while_frozen(host::fork);
     match forked {
         Ok(None) => {
+            process.engine.after_fork();
             if let Some(waiting) = waiting {
                 waiting.become_child();
             }
