@@ -221,7 +221,9 @@ impl Debugger {
             }
             for resolver in missing {
                 let function = self.call_quietly(resolver, &[], "an IFUNC resolver", events)?;
-                image.resolved.insert(resolver, Address(function.integers[0]));
+                image
+                    .resolved
+                    .insert(resolver, Address(function.integers[0]));
             }
         }
         Err(Error::new("indirect functions cannot be resolved"))
@@ -299,7 +301,10 @@ impl Debugger {
         }
         self.resolve_new(events);
         if let Some(image) = &mut self.image {
-            let ids = landed.modules.iter().map(|(_, id)| (*id, landed.generation));
+            let ids = landed
+                .modules
+                .iter()
+                .map(|(_, id)| (*id, landed.generation));
             image.modules.extend(ids);
         }
         if let Some(view) = self.generation_view(landed.generation) {

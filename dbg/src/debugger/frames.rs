@@ -52,7 +52,11 @@ pub(crate) fn other_registers(
     registers: &Registers,
     vectors: Option<&VectorState>,
 ) -> OtherRegisters {
-    let segment = |name: &str| registers.index_of(name).map_or(0, |i| registers.get(i) as u16);
+    let segment = |name: &str| {
+        registers
+            .index_of(name)
+            .map_or(0, |i| registers.get(i) as u16)
+    };
     let wide = |half: [u8; 16]| {
         let mut whole = [0; 32];
         whole[..16].copy_from_slice(&half);
@@ -111,10 +115,8 @@ impl Debugger {
                     frame.level = stack.frames.len();
                     stack.frames.push((frame, FrameKind::Call));
                     start = dwarf_registers(&waiting.saved.registers);
-                    let other = other_registers(
-                        &waiting.saved.registers,
-                        waiting.saved.vectors.as_ref(),
-                    );
+                    let other =
+                        other_registers(&waiting.saved.registers, waiting.saved.vectors.as_ref());
                     start.set_other(Some(other.into()));
                     call = calls.next();
                     continue 'walk;
@@ -249,9 +251,7 @@ impl Debugger {
         let wanted = wanted.max(0) as usize;
         let last = self.walk(wanted.saturating_add(1))?.frames.len().max(1) - 1;
         if wanted > last && self.level == last {
-            return Err(Error::new(
-                "Initial frame selected; you can't go up.",
-            ));
+            return Err(Error::new("Initial frame selected; you can't go up."));
         }
         self.level = wanted.min(last);
         self.listing.restart();

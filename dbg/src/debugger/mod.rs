@@ -39,13 +39,14 @@ use crate::signal::Dispositions;
 use crate::source::Sources;
 use crate::target::{Target, ThreadId};
 
+use crate::value::Memo;
 use calls::PendingCall;
 use eval::{Compilers, Image};
 use frames::Stack;
 pub use settings::Settings;
 use show::Listing;
 use threads::Threads;
-use values::{Displays, Memo};
+use values::Displays;
 
 /// Who is told what happens.
 pub(crate) type Events<'a> = &'a mut dyn FnMut(Event);

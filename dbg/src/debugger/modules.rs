@@ -88,7 +88,9 @@ impl Debugger {
             },
             (None, Some(entry)) => {
                 let module = loader::open(path, ModuleKind::Executable, 0)?;
-                module.entry().map_or(0, |here| entry.0.wrapping_sub(here.0))
+                module
+                    .entry()
+                    .map_or(0, |here| entry.0.wrapping_sub(here.0))
             }
             (_, None) => 0,
         };
@@ -175,7 +177,12 @@ impl Debugger {
         let new: Vec<Library> = listed
             .into_iter()
             .filter(|library| Some(library.bias) != vdso)
-            .filter(|library| !self.libraries.iter().any(|(known, _)| is_same(known, library)))
+            .filter(|library| {
+                !self
+                    .libraries
+                    .iter()
+                    .any(|(known, _)| is_same(known, library))
+            })
             .collect();
         for library in new {
             let id = match loader::open(&library.name, ModuleKind::Library, library.bias) {

@@ -114,7 +114,9 @@ impl Debugger {
     pub(super) fn kill(&mut self, events: Events<'_>) -> Result<()> {
         let process = self.live()?.process();
         self.kill_quietly()?;
-        events(Event::Text(format!("[Inferior 1 (process {process}) killed]\n")));
+        events(Event::Text(format!(
+            "[Inferior 1 (process {process}) killed]\n"
+        )));
         Ok(())
     }
 

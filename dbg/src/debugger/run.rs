@@ -102,7 +102,9 @@ impl Debugger {
             self.standing.insert(thread, pc);
         }
         let mut plan = plan;
-        let result = self.arm(&plan).and_then(|()| self.turns(thread, &mut plan, events));
+        let result = self
+            .arm(&plan)
+            .and_then(|()| self.turns(thread, &mut plan, events));
         self.disarm();
         self.stack = None;
         if let Some(target) = &mut self.target {
@@ -126,12 +128,7 @@ impl Debugger {
         }
     }
 
-    fn turns(
-        &mut self,
-        thread: ThreadId,
-        plan: &mut Plan,
-        events: Events<'_>,
-    ) -> Result<Outcome> {
+    fn turns(&mut self, thread: ThreadId, plan: &mut Plan, events: Events<'_>) -> Result<Outcome> {
         let mut steps = 0u32;
         let mut detour: Option<Goal> = None;
         loop {
@@ -732,12 +729,7 @@ impl Debugger {
     }
 
     /// `until WHERE` and `advance WHERE`: to the place, or out of the frame.
-    pub(super) fn run_to(
-        &mut self,
-        at: &Spec,
-        this_frame: bool,
-        events: Events<'_>,
-    ) -> Result<()> {
+    pub(super) fn run_to(&mut self, at: &Spec, this_frame: bool, events: Events<'_>) -> Result<()> {
         self.thread()?;
         let places = self.places(at)?;
         if places.is_empty() {
@@ -779,7 +771,10 @@ impl Debugger {
             registers.set(index, u64::MAX);
         }
         target.set_registers(thread, &registers)?;
-        events(Event::Text(format!("Continuing at {:#x}.\n", place.address.0)));
+        events(Event::Text(format!(
+            "Continuing at {:#x}.\n",
+            place.address.0
+        )));
         self.drive_and_conclude(Plan::Free, events)
     }
 }

@@ -22,7 +22,10 @@ impl Debugger {
 
     /// `catch`, `tcatch`.
     pub(super) fn catch(&mut self, what: Catch, temporary: bool, events: Events<'_>) -> Result<()> {
-        if !matches!(what, Catch::Fork | Catch::Vfork | Catch::Exec | Catch::Signals(_)) {
+        if !matches!(
+            what,
+            Catch::Fork | Catch::Vfork | Catch::Exec | Catch::Signals(_)
+        ) {
             return Err(Error::new(format!(
                 "catch {} is not supported yet.",
                 super::info::catch_text(&what)
