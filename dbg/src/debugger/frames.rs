@@ -126,7 +126,13 @@ impl Debugger {
                     (_, true) => FrameKind::Inlined,
                     _ => FrameKind::Normal,
                 };
+                // What called `main` is the C library's business, or a worker's.
+                let outermost = kind == FrameKind::Normal
+                    && frame.function.as_ref().is_some_and(|f| &*f.name == "main");
                 stack.frames.push((frame, kind));
+                if outermost {
+                    break;
+                }
                 if stack.frames.len() >= wanted {
                     return Ok(stack);
                 }
