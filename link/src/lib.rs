@@ -63,12 +63,14 @@ mod model;
 mod names;
 mod publish;
 mod session;
+pub mod source;
 pub mod space;
 mod staged;
 mod table;
 mod tables;
 mod txn;
 mod view;
+pub mod worker;
 
 pub use addr::HostAddr;
 pub use arch::Arch;
