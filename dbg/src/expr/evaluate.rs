@@ -184,7 +184,7 @@ impl Evaluator<'_> {
             Expr::Type(ty) => Ok((self.type_of(ty)?, true)),
             Expr::Call(function, _) => {
                 let function = self.evaluate(function)?;
-                let (_, _, returns, ..) = self.callee(&function)?;
+                let (_, returns, _) = self.callee(&function)?;
                 match returns {
                     Some(returns) => Ok((returns, false)),
                     None => Err(Error::new("function has unknown return type")),
@@ -991,13 +991,13 @@ impl Evaluator<'_> {
 
     // Calls.
 
-    /// A function's address, type, result (`None` where nobody knows it),
-    /// parameters and whether it takes more.
+    /// A function's address, what it returns (`None` where nobody knows) and its
+    /// parameters.
     #[allow(clippy::type_complexity)]
     fn callee(
         &mut self,
         function: &Value,
-    ) -> Result<(Address, Type, Option<Type>, Option<Vec<Type>>, bool), Error> {
+    ) -> Result<(Address, Option<Type>, Option<Vec<Type>>), Error> {
         let mut function = self.referred(function)?;
         let modules = self.reader.modules;
         if let Shape::Pointer(to) = function.ty.shape(modules)? {
@@ -1009,7 +1009,7 @@ impl Evaluator<'_> {
                 Shape::Function {
                     returns,
                     parameters,
-                    is_variadic,
+                    ..
                 },
                 Some(at),
             ) => {
@@ -1022,7 +1022,7 @@ impl Evaluator<'_> {
                     }
                 );
                 let returns = is_known.then_some(returns);
-                Ok((at, function.ty, returns, parameters, is_variadic))
+                Ok((at, returns, parameters))
             }
             _ => Err(Error::new(
                 "The function is not one, and no pointer to one.",
@@ -1037,7 +1037,7 @@ impl Evaluator<'_> {
         as_type: Option<&Type>,
     ) -> Result<Value, Error> {
         let value = self.evaluate(function)?;
-        let (address, _, returns, parameters, is_variadic) = self.callee(&value)?;
+        let (address, returns, parameters) = self.callee(&value)?;
         let Some(returns) = returns.or_else(|| as_type.cloned()) else {
             let name = match function {
                 Expr::Name(name) => name.clone(),
@@ -1051,9 +1051,6 @@ impl Evaluator<'_> {
         if arguments.len() < wanted {
             return Err(Error::new("Too few arguments in function call."));
         }
-        if parameters.is_some() && arguments.len() > wanted && !is_variadic {
-            return Err(Error::new("Too many arguments in function call."));
-        }
         let mut passed = Vec::new();
         for (at, argument) in arguments.iter().enumerate() {
             let value = self.evaluate(argument)?;
@@ -1062,6 +1059,7 @@ impl Evaluator<'_> {
             let bytes = self.reader.bytes(&value)?;
             passed.push((value.ty, bytes));
         }
+        let address = self.resolved(address)?;
         let call = abi::lay_out(address, &passed, &returns, self.reader.modules)?;
         let returned = self.reader.source.call(&call)?;
         match abi::result(&returned, &returns, self.reader.modules)? {
@@ -1074,6 +1072,20 @@ impl Evaluator<'_> {
                 })
             }
         }
+    }
+
+    /// The function to call for one at an address: what an indirect one's
+    /// resolver says, for those that the C library picks by processor.
+    fn resolved(&mut self, at: Address) -> Result<Address, Error> {
+        let module = self.reader.modules.at(at).map(|(_, module)| module.clone());
+        let symbol = module.as_ref().and_then(|module| module.symbol_at(at));
+        let is_indirect = symbol
+            .is_some_and(|(symbol, past)| past == 0 && symbol.kind == SymbolKind::IndirectFunction);
+        if !is_indirect {
+            return Ok(at);
+        }
+        let call = abi::lay_out(at, &[], &Type::Void.pointer(), self.reader.modules)?;
+        Ok(Address(self.reader.source.call(&call)?.rax))
     }
 
     /// A value as it is passed for a parameter, or for none that is declared.
