@@ -314,7 +314,7 @@ impl Debugger {
     }
 
     /// Calls what a generation wants called before it is used.
-    fn run_deferred(&mut self, calls: &[Deferred], events: Events<'_>) -> Result<()> {
+    pub(super) fn run_deferred(&mut self, calls: &[Deferred], events: Events<'_>) -> Result<()> {
         for call in calls {
             match call {
                 Deferred::Now(function) => {
@@ -436,17 +436,37 @@ impl Debugger {
 
     /// `load`.
     pub(super) fn load(&mut self, files: &[PathBuf], events: Events<'_>) -> Result<()> {
+        if self.target.is_none() && self.program.is_none() {
+            return self.choose_inputs(files);
+        }
         self.thread()
             .map_err(|_| Error::new("load needs a running program: use run or start first."))?;
+        let calls = self.publish_files(files, events)?;
+        let newest = self.image.as_ref().map(|i| i.session.generation());
+        if let Some(view) = newest.and_then(|newest| self.generation_view(newest)) {
+            events(Event::Generations(vec![view]));
+        }
+        self.run_deferred(&calls, events)
+    }
+
+    /// Publishes files as one batch; gives what they want called.
+    pub(super) fn publish_files(
+        &mut self,
+        files: &[PathBuf],
+        events: Events<'_>,
+    ) -> Result<Vec<Deferred>> {
         let mut inputs = Vec::new();
         for file in files {
             inputs.push(self.input(file, events)?);
         }
-        let landed = self.publish(&inputs, events)?;
-        if let Some(view) = self.generation_view(landed.generation) {
-            events(Event::Generations(vec![view]));
-        }
-        self.run_deferred(&landed.calls, events)
+        Ok(self.publish(&inputs, events)?.calls)
+    }
+
+    /// The newest definition of a name in the image.
+    pub(super) fn image_symbol(&self, name: &str) -> Option<Address> {
+        let view = self.image.as_ref()?.session.view();
+        let symbol = view.symbol(name)?;
+        Some(Address(symbol.address.get()))
     }
 
     fn input(&mut self, file: &Path, events: Events<'_>) -> Result<Input> {
