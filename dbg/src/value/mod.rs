@@ -340,7 +340,25 @@ pub fn demangled(name: &str) -> std::borrow::Cow<'_, str> {
         && let Ok(symbol) = cpp_demangle::Symbol::new(name)
         && let Ok(plain) = symbol.demangle()
     {
-        return plain.into();
+        return special_name(plain).into();
     }
     name.into()
+}
+
+/// The name of what a compiler made for a class, as binutils words it.
+fn special_name(name: String) -> String {
+    let words = [
+        ("{vtable(", "vtable for "),
+        ("{vtt(", "VTT for "),
+        ("{typeinfo(", "typeinfo for "),
+    ];
+    for (start, word) in words {
+        if let Some(class) = name
+            .strip_prefix(start)
+            .and_then(|rest| rest.strip_suffix(")}"))
+        {
+            return format!("{word}{class}");
+        }
+    }
+    name
 }

@@ -47,6 +47,12 @@ impl Reader<'_> {
             "optional" => self.cpp_optional(subject),
             "variant" => self.cpp_variant(subject),
             "tuple" => self.cpp_tuple(subject),
+            "pair" => {
+                let first = self.path(subject.value, &["first"])?;
+                let second = self.path(subject.value, &["second"])?;
+                let members = vec![("first".into(), first), ("second".into(), second)];
+                summary("", Contents::Named(members, false))
+            }
             "atomic" => {
                 let value = self.path(subject.value, &["_M_i"])?;
                 let name = subject.argument(0)?.name(self.modules);
@@ -447,6 +453,10 @@ impl Reader<'_> {
             "std::variant{}",
             name.find('<').map_or("", |at| &name[at..])
         );
+        // The class that everybody knows as `std::string`.
+        const STRING: &str =
+            "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >";
+        let name = name.replace(STRING, "std::string").replace(" >", ">");
         if is_valueless {
             return summary(format!("{name} [no contained value]"), Contents::Nothing);
         }

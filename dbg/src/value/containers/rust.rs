@@ -282,8 +282,12 @@ impl Reader<'_> {
         };
         let size = self.size(&element)? as u64;
         let value = Value::in_memory(element, start.add(index * size));
-        let value = self.path(&value, &["value"]).unwrap_or(value);
-        Ok(self.path(&value, &["value"]).unwrap_or(value))
+        // `MaybeUninit` and what it wraps the value in by turns.
+        let mut value = self.path(&value, &["value"]).unwrap_or(value);
+        while value.ty.name(self.modules).starts_with("core::mem::") {
+            value = self.only_member(&value)?;
+        }
+        Ok(value)
     }
 
     fn rust_counted(
