@@ -55,7 +55,7 @@ impl Emit<'_> {
             Op::FloatCompare(cond, format, a, b) => {
                 self.float_compare(cond, format == Format::Double, a, b);
             }
-            Op::FloatToInt(conversion, a) => self.to_int(conversion, a),
+            Op::FloatToInt(conversion, a) => return self.to_int(conversion, a),
             Op::IntToFloat(conversion, a) => self.int_to_float(conversion, a),
             Op::FloatSign(sign, format, a, b) => self.sign(sign, format == Format::Double, a, b),
             Op::Bits(format, a) => {
@@ -170,10 +170,15 @@ impl Emit<'_> {
             .set(if cond == FloatCond::Lt { Cc::A } else { Cc::Ae }, to);
     }
 
-    fn to_int(&mut self, conversion: IntFloat, a: Value) {
+    /// Unsigned integers are truncated to only: rounding can lead out of range
+    /// either way, which must not be found out after the host was inexact.
+    fn to_int(&mut self, conversion: IntFloat, a: Value) -> bool {
         let double = conversion.format == Format::Double;
         let truncate = conversion.rounding == Rounding::Zero;
         if !truncate {
+            if !conversion.signed {
+                return false;
+            }
             self.require_rounding(conversion.rounding);
         }
         let from = self.vector(a);
@@ -186,7 +191,7 @@ impl Emit<'_> {
             self.asm.alu_imm(Alu::Cmp, wide, to, 1);
             self.interpret_if(Cc::O);
             self.result_in(to);
-            return;
+            return true;
         }
         // −1 < a < bound, or else NaN or out of range.
         let (bounds, size) = if double {
@@ -208,23 +213,8 @@ impl Emit<'_> {
         self.interpret_if(Cc::Be);
         let to = self.scratch();
         self.asm.to_integer(double, truncate, true, to, from);
-        if !truncate {
-            // Rounding may have gone beyond either end: a bit above says so.
-            self.out_of_range(conversion, to);
-        }
         self.result_in(to);
-    }
-
-    fn out_of_range(&mut self, conversion: IntFloat, integer: Reg) {
-        if conversion.width == Width::W64 {
-            self.asm.test(true, integer);
-            self.interpret_if(Cc::S);
-        } else {
-            let low = self.scratch();
-            self.asm.mov(false, low, integer);
-            self.asm.alu(Alu::Cmp, true, low, integer);
-            self.interpret_if(Cc::Ne);
-        }
+        true
     }
 
     fn int_to_float(&mut self, conversion: IntFloat, a: Value) {
