@@ -31,20 +31,26 @@
 //! ```
 
 pub mod breakpoint;
+pub mod call;
 pub mod clex;
 pub mod command;
 mod debugger;
 pub mod error;
+pub mod eval;
 pub mod event;
 pub mod expr;
 pub mod flow;
 pub mod interrupt;
+pub mod libraries;
+pub mod loader;
 pub mod native;
 pub mod parse;
 pub mod patches;
 pub mod registers;
 pub mod render;
 pub mod signal;
+pub mod source;
+pub mod space;
 pub mod stack;
 pub mod step;
 pub mod target;

@@ -227,6 +227,11 @@ pub trait Target {
         let _ = running;
     }
 
+    /// Whether to stay with the child when the program forks.
+    fn follow_child(&mut self, child: bool) {
+        let _ = child;
+    }
+
     /// Ends the program. Afterwards no other method may be called.
     fn kill(&mut self) -> Result<()>;
 

@@ -26,7 +26,7 @@ impl fmt::Debug for ModuleId {
 ///
 /// Adding or removing one costs the logarithm of how many there are, and
 /// touches no other.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Modules {
     modules: Vec<Option<Arc<Module>>>,
     /// Each range of each module by its first address: its end, its module.

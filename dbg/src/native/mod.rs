@@ -51,7 +51,7 @@ pub(crate) fn nudge(process: i32) {
 
 /// Whom to stay with when the program forks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Follow {
+enum Follow {
     /// The process we have; the child runs free.
     #[default]
     Parent,
@@ -191,11 +191,6 @@ impl Native {
                 return Ok(());
             }
         }
-    }
-
-    /// Whom to stay with when the program forks.
-    pub fn set_follow(&mut self, follow: Follow) {
-        self.follow = follow;
     }
 
     fn gone(&self) -> TargetError {
@@ -487,6 +482,10 @@ impl Target for Native {
                 terminal.take_back();
             }
         }
+    }
+
+    fn follow_child(&mut self, child: bool) {
+        self.follow = if child { Follow::Child } else { Follow::Parent };
     }
 
     fn kill(&mut self) -> Result<()> {
