@@ -58,6 +58,7 @@ pub mod gap;
 pub mod host;
 mod ids;
 mod image;
+mod index;
 pub mod local;
 mod model;
 mod names;

@@ -4,8 +4,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use crate::addr::HostAddr;
 use crate::arch::Arch;
 use crate::archive::Archive;
@@ -14,9 +12,12 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::ids::{Generation, InputId};
 use crate::image::{self, Image};
+use crate::publish::Bound;
 use crate::space::{AddressSpace, Near, Region, SpaceId};
-use crate::table::Writer;
+use crate::staged::Staged;
+use crate::table::{Table, Writer};
 use crate::tables::Tables;
+use crate::txn::Txn;
 use crate::view::View;
 
 /// How a session's image is to be laid out.
@@ -57,9 +58,22 @@ pub struct Session {
     pub(crate) writer: Writer,
     pub(crate) image: Image,
     pub(crate) archives: Vec<Archive>,
-    pub(crate) debug: FxHashMap<InputId, DebugSource>,
+    /// The objects with debug sections, in the order of their ids.
+    pub(crate) debug: Table<(InputId, DebugSource)>,
     /// What was registered with the target's unwinder.
     pub(crate) unwind: Vec<Range<HostAddr>>,
+    pub(crate) scratch: Scratch,
+}
+
+/// Lists that every publish fills and empties, kept so that a small batch
+/// allocates nothing. Between publishes nothing in them means anything.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub staged: Staged<'static>,
+    pub bound: Bound,
+    pub txn: Txn,
+    /// Atoms of a batch in the order of their addresses.
+    pub order: Vec<u32>,
 }
 
 impl Session {
@@ -72,8 +86,9 @@ impl Session {
             writer,
             image: Image::default(),
             archives: Vec::new(),
-            debug: FxHashMap::default(),
+            debug: Table::default(),
             unwind: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 

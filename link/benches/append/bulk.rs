@@ -28,7 +28,9 @@ pub fn table() {
         sample.push(clock.time(|| {
             let mut batch = image.session.batch();
             for (name, bytes) in &objects {
-                batch.object(name, bytes).expect("Debian's objects are good");
+                batch
+                    .object(name, bytes)
+                    .expect("Debian's objects are good");
             }
             batch
                 .publish(&mut Parts {

@@ -33,23 +33,31 @@ fn run(template: &Template, folder: &Path) -> Option<String> {
     run.arg(&object).arg(OBJECTS.to_string());
     if let Ok(library) = std::fs::read(bulk::LIBRARY) {
         let objects = bulk::members(&library);
-        let total: u64 = objects.iter().map(|(_, bytes)| bulk::allocated(bytes)).sum();
+        let total: u64 = objects
+            .iter()
+            .map(|(_, bytes)| bulk::allocated(bytes))
+            .sum();
         run.arg(bulk::LIBRARY).arg(total.to_string());
     }
     let output = run.output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    Some(format!("{text}{}", errors.lines().take(3).collect::<String>()))
+    Some(format!(
+        "{text}{}",
+        errors.lines().take(3).collect::<String>()
+    ))
 }
 
 /// Compiles the program against the LLVM that is here.
 fn compile(folder: &Path) -> Option<PathBuf> {
-    let config = ["llvm-config", "llvm-config-14"].into_iter().find_map(|config| {
-        let output = Command::new(config)
-            .args(["--cxxflags", "--ldflags", "--libs", "orcjit", "native"])
-            .output();
-        output.ok().filter(|output| output.status.success())
-    })?;
+    let config = ["llvm-config", "llvm-config-14"]
+        .into_iter()
+        .find_map(|config| {
+            let output = Command::new(config)
+                .args(["--cxxflags", "--ldflags", "--libs", "orcjit", "native"])
+                .output();
+            output.ok().filter(|output| output.status.success())
+        })?;
     let flags = String::from_utf8_lossy(&config.stdout).into_owned();
     let program = folder.join("jitlink");
     let mut compiler = Command::new("c++");

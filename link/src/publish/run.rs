@@ -1,7 +1,8 @@
 //! `run`: what must execute in the target once a batch is published.
 //!
-//! In this order: unwind registration, so that an initialiser may throw;
-//! finalisers are registered for exit; initialisers run by priority. The first
+//! In this order: indirect functions get their targets, because anything may
+//! call them; unwind registration, so that an initialiser may throw; finalisers
+//! are registered for exit; initialisers run by priority. The first
 //! fault ends the step, marks the generation and is reported: the batch stays
 //! published, because its code may have run already.
 
@@ -9,6 +10,7 @@ use crate::batch::Ground;
 use crate::host::HostError;
 use crate::ids::Generation;
 use crate::session::Session;
+use crate::space::Write;
 use crate::txn::{FunctionList, Txn};
 
 /// Runs a batch's actions; gives the fault, if there was one.
@@ -26,6 +28,19 @@ pub(super) fn run(
 }
 
 fn run_all(session: &mut Session, txn: &Txn, ground: &mut dyn Ground) -> Result<(), HostError> {
+    for ifunc in &txn.actions.ifuncs {
+        let mut target = 0;
+        call(ground, |call| {
+            target = call.call(ifunc.resolver, &[])?;
+            Ok(())
+        })?;
+        let write = Write {
+            at: ifunc.cell,
+            bytes: &target.to_le_bytes(),
+        };
+        let written = ground.space().apply(&[write]);
+        written.map_err(|error| HostError::Failed(error.to_string()))?;
+    }
     if let Some(unwind) = ground.host().unwind() {
         for range in &txn.actions.unwind {
             unwind.register(range.clone())?;
