@@ -50,6 +50,7 @@
 pub mod addr;
 pub mod arch;
 mod archive;
+mod arena;
 mod batch;
 mod debug_image;
 mod elf;
@@ -64,12 +65,14 @@ mod model;
 mod names;
 mod publish;
 mod session;
+pub mod source;
 pub mod space;
 mod staged;
 mod table;
 mod tables;
 mod txn;
 mod view;
+pub mod worker;
 
 pub use addr::HostAddr;
 pub use arch::Arch;

@@ -13,9 +13,13 @@ use std::io;
 use std::ptr;
 
 use crate::addr::HostAddr;
+use crate::arena::{self, OwnArena};
 use crate::gap::{find_gap, parse_maps};
-use crate::host::{Call, Host, HostError, Outside, Resolver, Unwind, Wanted};
+use crate::host::{Call, Host, HostError, Outside, Resolver, ThreadLocals, Unwind, Wanted};
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
+
+/// From so many bytes on, pages that will be written are asked for together.
+const MANY: u64 = 64 << 10;
 
 /// This process as a place for an image. Dropping it leaves its regions mapped:
 /// code may be running there. [`Session::release`](crate::Session::release)
@@ -60,6 +64,17 @@ impl LocalSpace {
             let range = mapped.region.range();
             range.start <= at && HostAddr(end) <= range.end
         })
+    }
+
+    /// The writable view of a range.
+    fn view(&mut self, at: HostAddr, length: u64) -> Option<&mut [u8]> {
+        let mapped = self.mapped(at, length)?;
+        let offset = at.distance_from(mapped.region.start) as usize;
+        // SAFETY: `offset + length` lies in the region, whose window is mapped
+        // writable whole. Rust code refers to these bytes only through this
+        // view, under `&mut self`; published bytes that image code may be
+        // reading at the same time are never given out again by the session.
+        Some(unsafe { std::slice::from_raw_parts_mut(mapped.window.add(offset), length as usize) })
     }
 
     /// Maps a region. Another thread may take the gap that was found before it
@@ -222,7 +237,7 @@ impl AddressSpace for LocalSpace {
 
     fn decommit(&mut self, region: &Region, length: u64) -> Result<(), SpaceError> {
         let rest = region.length - length;
-        if let Some(bytes) = self.window(region.start.add(length), rest) {
+        if let Some(bytes) = self.view(region.start.add(length), rest) {
             let page = length.next_multiple_of(4096) - length;
             let (partial, whole) = bytes.split_at_mut(page.min(rest) as usize);
             partial.fill(0);
@@ -240,13 +255,17 @@ impl AddressSpace for LocalSpace {
     }
 
     fn window(&mut self, at: HostAddr, length: u64) -> Option<&mut [u8]> {
-        let mapped = self.mapped(at, length)?;
-        let offset = at.distance_from(mapped.region.start) as usize;
-        // SAFETY: `offset + length` lies in the region, whose window is mapped
-        // writable whole. Rust code refers to these bytes only through this
-        // view, under `&mut self`; published bytes that image code may be
-        // reading at the same time are never given out again by the session.
-        Some(unsafe { std::slice::from_raw_parts_mut(mapped.window.add(offset), length as usize) })
+        let window = self.view(at, length)?;
+        if length >= MANY {
+            // The whole is about to be written: one call in place of a fault
+            // for each page.
+            let start = window.as_mut_ptr() as usize & !4095;
+            let end = window.as_ptr_range().end as usize;
+            // SAFETY: the range lies in the window; populating it changes no
+            // byte, and where it fails the pages come one by one.
+            unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_POPULATE_WRITE) };
+        }
+        Some(window)
     }
 
     fn apply(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {
@@ -264,7 +283,7 @@ impl AddressSpace for LocalSpace {
     }
 
     fn read(&mut self, at: HostAddr, into: &mut [u8]) -> Result<(), SpaceError> {
-        let Some(window) = self.window(at, into.len() as u64) else {
+        let Some(window) = self.view(at, into.len() as u64) else {
             return Err(SpaceError::Failed(format!("no region at {at}")));
         };
         into.copy_from_slice(window);
@@ -274,8 +293,9 @@ impl AddressSpace for LocalSpace {
 
 /// This process as a host and a resolver: functions are called on the calling
 /// thread, names are those the dynamic linker knows.
-#[derive(Default)]
-pub struct LocalHost(());
+pub struct LocalHost {
+    arena: OwnArena,
+}
 
 impl LocalHost {
     /// This process.
@@ -284,13 +304,16 @@ impl LocalHost {
     /// Whatever is published with this host runs in this process, initialisers
     /// at once: the caller vouches for its code.
     pub unsafe fn new() -> LocalHost {
-        LocalHost(())
+        LocalHost { arena: OwnArena }
     }
 }
 
 impl Host for LocalHost {
     fn call(&mut self) -> Option<&mut dyn Call> {
         Some(self)
+    }
+    fn thread_locals(&mut self) -> Option<&mut dyn ThreadLocals> {
+        Some(&mut self.arena)
     }
     fn unwind(&mut self) -> Option<&mut dyn Unwind> {
         Some(self)
@@ -371,5 +394,29 @@ fn lookup(wanted: &Wanted<'_>) -> Option<Outside> {
             None => libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()),
         }
     };
-    (!found.is_null()).then_some(Outside::Address(HostAddr(found as u64)))
+    if found.is_null() {
+        return None;
+    }
+    if is_in_a_library(found) {
+        return Some(Outside::Address(HostAddr(found as u64)));
+    }
+    // What lies in no library is a thread-local of the calling thread. Only
+    // where it lies at the same offset in another thread can code be bound to
+    // that offset.
+    let offset = (found as i64).wrapping_sub(arena::thread_pointer());
+    let there = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            // SAFETY: as above.
+            let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+            (found as i64).wrapping_sub(arena::thread_pointer())
+        });
+        other.join().ok()
+    });
+    (there == Some(offset)).then_some(Outside::ThreadOffset(offset))
+}
+
+fn is_in_a_library(address: *mut libc::c_void) -> bool {
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
+    // SAFETY: it fills in the structure, which is not read.
+    unsafe { libc::dladdr(address, info.as_mut_ptr()) != 0 }
 }

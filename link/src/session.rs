@@ -62,6 +62,8 @@ pub struct Session {
     pub(crate) debug: Table<(InputId, DebugSource)>,
     /// What was registered with the target's unwinder.
     pub(crate) unwind: Vec<Range<HostAddr>>,
+    /// Where thread-local blocks of the target were reserved, in their order.
+    pub(crate) thread_blocks: Vec<i64>,
     pub(crate) scratch: Scratch,
 }
 
@@ -88,6 +90,7 @@ impl Session {
             archives: Vec::new(),
             debug: Table::default(),
             unwind: Vec::new(),
+            thread_blocks: Vec::new(),
             scratch: Scratch::default(),
         }
     }
@@ -145,6 +148,11 @@ impl Session {
         if let Some(unwind) = host.unwind() {
             for range in self.unwind.drain(..) {
                 unwind.deregister(range)?;
+            }
+        }
+        if let Some(thread_locals) = host.thread_locals() {
+            for block in self.thread_blocks.drain(..).rev() {
+                thread_locals.release(block)?;
             }
         }
         let regions: Vec<Region> = self

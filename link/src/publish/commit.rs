@@ -65,6 +65,10 @@ pub(super) fn commit(
         atoms: AtomId(first_atom)..AtomId(tables.atoms.len() as u32),
         faulted: None,
     };
+    let block = txn.thread_block.as_ref();
+    session
+        .thread_blocks
+        .extend(block.map(|block| block.offset));
     session.archives.extend(archives);
     keep_debug(session, staged, txn, first_input, first_atom);
     published

@@ -1,0 +1,142 @@
+//! [`GuestState`]: the registers of one guest thread, in the one layout that
+//! the interpreter, every tier of translated code and the system calls share.
+//!
+//! The layout is the only contract between tiers, so it is `repr(C)` and
+//! [`offset`] names every field that generated code touches. The general
+//! registers come first so that code which keeps a pointer into their middle
+//! reaches each with a one-byte displacement.
+//!
+//! What holds whenever no translated code of this thread is running: every
+//! field is exact. While translated code runs, a tier may hold registers and
+//! the floating-point flags in host registers; it puts them back before it
+//! returns.
+
+use std::sync::atomic::AtomicU32;
+
+use crate::addr::GuestAddr;
+
+/// What one guest thread is, besides its memory.
+///
+/// RISC-V: `x[0]` is kept zero by everyone who writes registers.
+#[repr(C, align(64))]
+pub struct GuestState {
+    /// Integer registers `x0` to `x31`; `x[2]` is the stack pointer, `x[4]` the
+    /// thread pointer.
+    pub x: [u64; 32],
+    /// Floating-point registers, raw. A single-precision value is NaN-boxed:
+    /// its upper 32 bits are ones.
+    pub f: [u64; 32],
+    /// Address of the instruction to run next.
+    pub pc: GuestAddr,
+    /// Floating-point control and status: bits 4–0 flags (NV DZ OF UF NX),
+    /// bits 7–5 rounding mode, the rest zero.
+    pub fcsr: u32,
+    /// Non-zero asks the thread to stop soon with
+    /// [`Exit::Interrupted`](crate::Exit::Interrupted). May be set from another
+    /// thread or from a signal handler.
+    pub interrupt: AtomicU32,
+    /// Where guest address 0 lies in this process.
+    pub memory_base: u64,
+    /// The first guest address beyond guest memory.
+    pub memory_limit: u64,
+    /// The address of the last load-reserved, [`NO_RESERVATION`] when there is none.
+    pub reservation: u64,
+    /// The value which that load-reserved read, extended as it was loaded.
+    pub reservation_value: u64,
+    /// The ways out of translated code ([`crate::enter`]). Set by the engine
+    /// when it begins to run this state.
+    pub(crate) exits: u64,
+    /// Table from guest pc to translated code, for indirect jumps. Set by the
+    /// engine when it begins to run this state.
+    pub(crate) lookup: u64,
+    /// The host stack pointer to return to when translated code ends.
+    pub(crate) host_stack: u64,
+    /// Written, never read: keeps floating-point operations alive whose value
+    /// nobody wants but whose flags count.
+    pub(crate) sink: u64,
+    /// Where in translated code the host faulted; set by the fault handler.
+    pub(crate) fault_pc: u64,
+    /// The host's floating-point control word while translated code runs (low
+    /// half), and the one of the caller (high half).
+    pub(crate) mxcsr: [u32; 2],
+}
+
+/// No load-reserved is outstanding. Odd, so that no aligned address equals it.
+pub const NO_RESERVATION: u64 = u64::MAX;
+
+/// Byte offsets into [`GuestState`] for generated code.
+pub mod offset {
+    use super::GuestState;
+    use std::mem::offset_of;
+
+    /// Translated code keeps the state's address plus this in a register: the
+    /// 32 integer registers then have one-byte displacements.
+    pub const BIAS: i32 = 128;
+
+    /// `x0`; register n is 8 × n further.
+    pub const X: i32 = offset_of!(GuestState, x) as i32;
+    /// `f0`; register n is 8 × n further.
+    pub const F: i32 = offset_of!(GuestState, f) as i32;
+    /// The program counter.
+    pub const PC: i32 = offset_of!(GuestState, pc) as i32;
+    /// `fcsr`, 32 bits.
+    pub const FCSR: i32 = offset_of!(GuestState, fcsr) as i32;
+    /// The interrupt flag, 32 bits.
+    pub const INTERRUPT: i32 = offset_of!(GuestState, interrupt) as i32;
+    /// Host address of guest address 0.
+    pub const MEMORY_BASE: i32 = offset_of!(GuestState, memory_base) as i32;
+    /// First guest address beyond guest memory.
+    pub const MEMORY_LIMIT: i32 = offset_of!(GuestState, memory_limit) as i32;
+    /// Address of the outstanding load-reserved.
+    pub const RESERVATION: i32 = offset_of!(GuestState, reservation) as i32;
+    /// What that load-reserved read.
+    pub const RESERVATION_VALUE: i32 = offset_of!(GuestState, reservation_value) as i32;
+    /// The table of exits.
+    pub const EXITS: i32 = offset_of!(GuestState, exits) as i32;
+    /// The table of translated code.
+    pub const LOOKUP: i32 = offset_of!(GuestState, lookup) as i32;
+    /// The host's stack pointer.
+    pub const HOST_STACK: i32 = offset_of!(GuestState, host_stack) as i32;
+    /// A place to write to.
+    pub const SINK: i32 = offset_of!(GuestState, sink) as i32;
+    /// The host pc of a fault.
+    pub const FAULT_PC: i32 = offset_of!(GuestState, fault_pc) as i32;
+    /// The floating-point control word of translated code.
+    pub const MXCSR: i32 = offset_of!(GuestState, mxcsr) as i32;
+}
+
+impl GuestState {
+    /// A thread with all registers zero, at address 0, over the guest memory
+    /// that begins at host address `memory_base` and has `memory_limit` bytes.
+    pub fn new(memory_base: u64, memory_limit: u64) -> GuestState {
+        GuestState {
+            x: [0; 32],
+            f: [0; 32],
+            pc: GuestAddr(0),
+            fcsr: 0,
+            interrupt: AtomicU32::new(0),
+            memory_base,
+            memory_limit,
+            reservation: NO_RESERVATION,
+            reservation_value: 0,
+            exits: 0,
+            lookup: 0,
+            host_stack: 0,
+            sink: 0,
+            fault_pc: 0,
+            mxcsr: [0; 2],
+        }
+    }
+
+    /// A copy for a new thread of the same guest, with no reservation and no
+    /// interrupt pending.
+    pub fn duplicate(&self) -> GuestState {
+        GuestState {
+            x: self.x,
+            f: self.f,
+            pc: self.pc,
+            fcsr: self.fcsr,
+            ..GuestState::new(self.memory_base, self.memory_limit)
+        }
+    }
+}
