@@ -15,12 +15,20 @@ use crate::addr::HostAddr;
 use crate::error::Error;
 use crate::index::Index;
 use crate::model::AtomKind;
+use crate::publish::unwind::{self, Registered};
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId};
 use crate::table::{Table, Writer};
 
 /// The protections of a slab's segments, in order.
-pub(crate) const PROTECTIONS: [Protection; 3] =
-    [Protection::Code, Protection::ReadOnly, Protection::Data];
+pub(crate) const PROTECTIONS: [Protection; 4] = [
+    Protection::Code,
+    Protection::ReadOnly,
+    Protection::Data,
+    // The unwinder's array; see `publish::unwind`.
+    Protection::Data,
+];
+/// The segment of the unwinder's array is this many times shorter than others.
+const ARRAY_SHARE: u64 = 8;
 /// Segments in a slab.
 pub(crate) const SEGMENTS: usize = PROTECTIONS.len();
 /// Pages are committed at least this many bytes at a time, so that small
@@ -105,10 +113,14 @@ pub(crate) struct Slab {
     pub segments: [Segment; SEGMENTS],
     /// The number of the slab's first region in the region table.
     pub first_region: u16,
+    /// How its unwind entries reach the unwinder.
+    pub registered: Registered,
     /// Address held → GOT cell that holds it.
     pub cells: Known,
     /// Address jumped to → stub that jumps there.
     pub stubs: Known,
+    /// Address of type information outside → copy of it.
+    pub copies: Known,
 }
 
 impl Slab {
@@ -182,7 +194,8 @@ pub(crate) fn reserve_slab(
     usual: u64,
     wanted: &[u64; SEGMENTS],
 ) -> Result<Slab, Error> {
-    let lengths = wanted.map(|wanted| wanted.max(usual));
+    let mut lengths = wanted.map(|wanted| wanted.max(usual));
+    lengths[unwind::SEGMENT] = wanted[unwind::SEGMENT].max(usual / ARRAY_SHARE);
     if let Some(length) = lengths.into_iter().find(|length| *length > MAX_REGION) {
         let why = format!("a batch wants {length:#x} bytes in one segment");
         return Err(SpaceError::NoRoom(why).into());
@@ -208,8 +221,10 @@ pub(crate) fn reserve_slab(
     Ok(Slab {
         segments,
         first_region: 0,
+        registered: Registered::NotYet,
         cells: Known::new(writer),
         stubs: Known::new(writer),
+        copies: Known::new(writer),
     })
 }
 

@@ -15,7 +15,9 @@ use std::ptr;
 use crate::addr::HostAddr;
 use crate::arena::{self, OwnArena};
 use crate::gap::{find_gap, parse_maps};
-use crate::host::{Call, Host, HostError, Outside, Resolver, ThreadLocals, Unwind, Wanted};
+use crate::host::{
+    Call, Host, HostError, Libgcc, Outside, Resolver, ThreadLocals, Unwind, Wanted,
+};
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
 
 /// From so many bytes on, pages that will be written are asked for together.
@@ -283,11 +285,28 @@ impl AddressSpace for LocalSpace {
     }
 
     fn read(&mut self, at: HostAddr, into: &mut [u8]) -> Result<(), SpaceError> {
-        let Some(window) = self.view(at, into.len() as u64) else {
-            return Err(SpaceError::Failed(format!("no region at {at}")));
+        if let Some(window) = self.view(at, into.len() as u64) {
+            into.copy_from_slice(window);
+            return Ok(());
+        }
+        // Of the rest of the process what is readable is read, and what is not
+        // is an error and no fault.
+        let len = into.len();
+        let local = libc::iovec {
+            iov_base: into.as_mut_ptr().cast(),
+            iov_len: len,
         };
-        into.copy_from_slice(window);
-        Ok(())
+        let remote = libc::iovec {
+            iov_base: at.get() as *mut libc::c_void,
+            iov_len: len,
+        };
+        // SAFETY: it writes to `into` only.
+        let read = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
+        if usize::try_from(read) == Ok(len) {
+            Ok(())
+        } else {
+            Err(SpaceError::Failed(format!("no {len} bytes to read at {at}")))
+        }
     }
 }
 
@@ -358,9 +377,21 @@ impl Call for LocalHost {
 unsafe extern "C" {
     fn __register_frame(begin: *const u8);
     fn __deregister_frame(begin: *const u8);
+    fn __register_frame_info(begin: *const u8, object: *mut u8);
+    fn __deregister_frame_info(begin: *const u8) -> *mut u8;
+    fn _Unwind_Find_FDE(pc: *const u8, bases: *mut u8) -> *const u8;
 }
 
 impl Unwind for LocalHost {
+    fn libgcc(&mut self) -> Result<Option<Libgcc>, HostError> {
+        let at = |function: *const ()| HostAddr(function as u64);
+        Ok(Some(Libgcc {
+            register_frame_info: at(__register_frame_info as *const ()),
+            deregister_frame_info: at(__deregister_frame_info as *const ()),
+            find_fde: at(_Unwind_Find_FDE as *const ()),
+        }))
+    }
+
     fn register(&mut self, eh_frame: std::ops::Range<HostAddr>) -> Result<(), HostError> {
         // SAFETY: the session registers whole, relocated sections of its image
         // that end with a zero terminator and stay mapped.

@@ -23,6 +23,7 @@ mod plan;
 mod relocate;
 mod run;
 mod select;
+pub(crate) mod unwind;
 
 pub(crate) use bind::Bound;
 pub(crate) use in_place::{commit_in_place, room_in_place};
@@ -36,6 +37,7 @@ use crate::session::{Options, Session};
 use crate::space::AddressSpace;
 use crate::staged::{Role, Staged, StagedAtom, StagedDefinition, StagedSymbol};
 use crate::txn::{ThreadBlock, Txn};
+use unwind::Registered;
 
 /// Publishes what a batch staged.
 pub(crate) fn publish(
@@ -53,8 +55,10 @@ pub(crate) fn publish(
     let result = match planned {
         Ok(taken) => {
             let space = ground.space().id();
+            let ground_of_slab = taken.ground;
             let mut published = commit::commit(session, staged, archives, taken, &txn, space);
-            published.faulted = run::run(session, &txn, published.generation, ground);
+            published.faulted =
+                run::run(session, &txn, ground_of_slab, published.generation, ground);
             Ok(published)
         }
         Err(error) => {
@@ -88,7 +92,9 @@ fn plan_and_apply(
     let which = session.ground_for(plan::ground(staged));
     let wanted = plan::wanted(staged, bound);
     let taken = take_slab(session, ground.space(), which, &wanted)?;
-    let result = reserve_thread_locals(staged, txn, ground.host())
+    let result = keeps_array(session, &taken.slab, ground.host())
+        .map(|keeps| txn.keeps_array = keeps)
+        .and_then(|()| reserve_thread_locals(staged, txn, ground.host()))
         .and_then(|()| plan::plan(session, staged, bound, &taken.slab, txn))
         .and_then(|()| apply::apply(staged, &taken.slab, txn, ground));
     match result {
@@ -99,6 +105,19 @@ fn plan_and_apply(
             Err(error)
         }
     }
+}
+
+/// Whether unwind entries go to a sorted array; libgcc is asked for once.
+fn keeps_array(session: &mut Session, slab: &Slab, host: &mut dyn Host) -> Result<bool, Error> {
+    if session.libgcc.is_none() {
+        let can_call = host.call().is_some();
+        session.libgcc = Some(match host.unwind() {
+            Some(unwind) if can_call => unwind.libgcc()?,
+            _ => None,
+        });
+    }
+    let libgcc = session.libgcc.flatten();
+    Ok(libgcc.is_some() && slab.registered != Registered::Plainly)
 }
 
 /// Reserves a block for the batch's thread-locals, and says where each lies in

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use crate::addr::HostAddr;
 use crate::arch::Arch;
 use crate::archive::Archive;
-use crate::batch::Batch;
+use crate::batch::{Batch, Parts};
 use crate::error::Error;
-use crate::host::Host;
+use crate::host::{Host, Libgcc};
 use crate::ids::{Generation, InputId};
 use crate::image::{self, Image};
 use crate::publish::Bound;
+use crate::publish::unwind::{Adopted, give_back};
 use crate::space::{AddressSpace, Near, Region, SpaceId};
 use crate::staged::Staged;
 use crate::table::{Table, Writer};
@@ -62,6 +63,10 @@ pub struct Session {
     pub(crate) debug: Table<(InputId, DebugSource)>,
     /// What was registered with the target's unwinder.
     pub(crate) unwind: Vec<Range<HostAddr>>,
+    /// The target's libgcc, once its host was asked for it.
+    pub(crate) libgcc: Option<Option<Libgcc>>,
+    /// Arrays registered with it.
+    pub(crate) adopted: Vec<Adopted>,
     /// Where thread-local blocks of the target were reserved, in their order.
     pub(crate) thread_blocks: Vec<i64>,
     pub(crate) scratch: Scratch,
@@ -90,6 +95,8 @@ impl Session {
             archives: Vec::new(),
             debug: Table::default(),
             unwind: Vec::new(),
+            libgcc: None,
+            adopted: Vec::new(),
             thread_blocks: Vec::new(),
             scratch: Scratch::default(),
         }
@@ -148,6 +155,16 @@ impl Session {
         if let Some(unwind) = host.unwind() {
             for range in self.unwind.drain(..) {
                 unwind.deregister(range)?;
+            }
+        }
+        if !self.adopted.is_empty() && host.call().is_some() {
+            let ground = &mut Parts {
+                space,
+                host,
+                resolver: &mut (),
+            };
+            for adopted in self.adopted.drain(..) {
+                give_back(adopted, ground)?;
             }
         }
         if let Some(thread_locals) = host.thread_locals() {

@@ -110,14 +110,29 @@ pub(crate) struct Txn {
     /// New cells and stubs: address held or jumped to → where.
     pub cells: FxHashMap<u64, HostAddr>,
     pub stubs: FxHashMap<u64, HostAddr>,
+    /// New copies of type information: its address → where.
+    pub copies: FxHashMap<u64, HostAddr>,
     /// Thread-local atoms, counted in `atoms`, and their offsets from the
     /// thread pointer.
     pub thread_locals: Vec<(u32, i64)>,
     pub thread_block: Option<ThreadBlock>,
+    /// Whether the unwinder's array is kept, and not every batch's entries
+    /// registered.
+    pub keeps_array: bool,
+    /// Unwind entries of the batch: pc and address, in the order of pcs.
+    pub frames: Vec<(HostAddr, HostAddr)>,
+    /// What is added to the unwinder's array.
+    pub array_bytes: Vec<u8>,
     pub actions: Actions,
 }
 
 impl Txn {
+    /// Whether the session itself adds data: cells, or copies, which lie with
+    /// them.
+    pub fn has_cells(&self) -> bool {
+        !self.cells.is_empty() || !self.copies.is_empty()
+    }
+
     /// Empties the lists for another batch.
     pub fn clear(&mut self) {
         self.names.clear();
@@ -130,8 +145,12 @@ impl Txn {
         self.made.clear();
         self.cells.clear();
         self.stubs.clear();
+        self.copies.clear();
         self.thread_locals.clear();
         self.thread_block = None;
+        self.keeps_array = false;
+        self.frames.clear();
+        self.array_bytes.clear();
         self.actions.unwind.clear();
         self.actions.ifuncs.clear();
         self.actions.initialisers.clear();

@@ -11,6 +11,7 @@ use crate::batch::Ground;
 use crate::error::Error;
 use crate::image::{SEGMENTS, Slab, segment_of};
 use crate::model::{AtomKind, NONE};
+use crate::publish::unwind;
 use crate::space::{AddressSpace, Protection, SpaceError, Write};
 use crate::staged::{Staged, StagedAtom};
 use crate::txn::{ThreadBlock, Txn};
@@ -74,12 +75,19 @@ fn try_apply(
     // cannot fail.
     fill(staged, slab, txn, space, &mut runs, true);
     let buffered = runs.iter().filter(|run| !run.buffer.is_empty());
-    let writes: Vec<Write<'_>> = buffered
+    let mut writes: Vec<Write<'_>> = buffered
         .map(|run| Write {
             at: run.at(slab),
             bytes: &run.buffer,
         })
         .collect();
+    let (at, count) = unwind::count(slab, txn.used[unwind::SEGMENT]);
+    let counts = !txn.array_bytes.is_empty() && slab.segments[unwind::SEGMENT].used > 0;
+    let windowless = writes.iter().any(|write| slab.segments[unwind::SEGMENT].region.range().contains(&write.at));
+    if counts && windowless {
+        // Last: it is what shows the entries to the unwinder.
+        writes.push(Write { at, bytes: &count });
+    }
     if !writes.is_empty() {
         space.apply(&writes)?;
     }
@@ -89,12 +97,17 @@ fn try_apply(
         let written = code.cursor().range(txn.used[0] - code.used);
         space.seal(written, Protection::Code)?;
     }
-    initialise_thread_locals(staged, slab, txn, ground)
+    initialise_thread_locals(staged, slab, txn, ground)?;
+    if counts && !windowless {
+        let cell = ground.space().window(at, 8);
+        cell.expect("there was a window").copy_from_slice(&count);
+    }
+    Ok(())
 }
 
 /// The ranges that hold bytes: code with its stubs, constants, data, cells.
 /// Some may be empty.
-fn runs(slab: &Slab, txn: &Txn) -> [Run; 4] {
+fn runs(slab: &Slab, txn: &Txn) -> [Run; 5] {
     let before: [u64; SEGMENTS] = slab.segments.each_ref().map(|segment| segment.used);
     let ranges = [
         (0, before[0]..txn.used[0]),
@@ -102,6 +115,7 @@ fn runs(slab: &Slab, txn: &Txn) -> [Run; 4] {
         (2, before[2]..txn.data_end),
         // Without cells `cells_start` may lie past the cursor.
         (2, txn.cells_start..txn.used[2].max(txn.cells_start)),
+        (unwind::SEGMENT, before[unwind::SEGMENT]..txn.used[unwind::SEGMENT]),
     ];
     ranges.map(|(segment, range)| Run {
         segment,
@@ -131,6 +145,10 @@ fn fill(
                 .window(at, len)
                 .expect("there was a window a moment ago")
         };
+        if run.segment == unwind::SEGMENT {
+            bytes.copy_from_slice(&txn.array_bytes);
+            continue;
+        }
         copy_atoms(staged, txn, run.segment, &run.range, bytes);
         for made in txn.made.iter().filter(|made| made.segment == run.segment) {
             if run.range.contains(&u64::from(made.offset)) {
@@ -242,6 +260,11 @@ fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Result<(), Erro
             bytes.fill(0);
             space.apply(&[Write { at, bytes: &bytes }]).map_err(lost)?;
         }
+    }
+    let array = &slab.segments[unwind::SEGMENT];
+    if array.used > 0 && !txn.array_bytes.is_empty() {
+        let (at, bytes) = unwind::count(slab, array.used);
+        space.apply(&[Write { at, bytes: &bytes }]).map_err(lost)?;
     }
     for (segment, &used) in slab.segments.iter().zip(&txn.used) {
         if used > segment.committed {

@@ -20,7 +20,7 @@ use crate::batch::Ground;
 use crate::error::{Error, Place, Undefined};
 use crate::host::{Outside, Wanted};
 use crate::ids::SymbolId;
-use crate::model::{AtomKind, Binding, NONE, SymbolKind};
+use crate::model::{AtomKind, Binding, Definition, NONE, SymbolKind};
 use crate::publish::by_name::{ByName, Rank};
 use crate::session::Session;
 use crate::staged::{Role, Span, Staged, StagedAtom, StagedDefinition};
@@ -67,6 +67,10 @@ pub(super) struct BoundOutside {
     pub thread_local: bool,
 }
 
+/// How much of an outside `std::type_info` is copied: a class of 14 bases has
+/// no more.
+pub(super) const COPY_LEN: usize = 256;
+
 /// The result of binding: for each staged symbol what it stands for. The lists
 /// are kept from batch to batch.
 #[derive(Default)]
@@ -79,6 +83,9 @@ pub(crate) struct Bound {
     pub(super) ifuncs: Vec<(u32, u64)>,
     /// The atoms of each section name whose bounds are wanted.
     pub(super) brackets: Vec<Vec<u32>>,
+    /// Type information outside that 32-bit fields may not reach: its address
+    /// and first bytes.
+    pub(super) copies: Vec<(u64, [u8; COPY_LEN])>,
     pub(super) names: ByName,
     asked: Vec<Asked>,
 }
@@ -119,6 +126,7 @@ pub(super) fn bind(
     bound.ifuncs.clear();
     bound.brackets.clear();
     bound.asked.clear();
+    bound.copies.clear();
     bound.names.fill(&session.tables, staged);
     let mut binder = Binder {
         session,
@@ -128,7 +136,11 @@ pub(super) fn bind(
     binder.define()?;
     binder.place_commons();
     binder.refer()?;
-    binder.ask(ground)
+    binder.ask(ground)?;
+    if binder.staged.wants_low {
+        binder.copy_type_information(ground);
+    }
+    Ok(())
 }
 
 /// Keeps the first copy of every COMDAT group, and none whose signature the
@@ -461,6 +473,36 @@ impl Binder<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Reads the type information outside that the batch refers to. Code that is
+    /// not position-independent holds its address in 32 bits, so it is copied to
+    /// where such a field reaches, as a static linker does with copy
+    /// relocations. It never changes, and is compared by name.
+    fn copy_type_information(&mut self, ground: &mut dyn Ground) {
+        for symbol in 0..self.staged.symbols.len() as u32 {
+            let address = match self.bound.targets[symbol as usize] {
+                Target::Outside(number) => self.bound.outside[number as usize].value,
+                Target::Known(known) => match self.session.tables.symbol(known).definition() {
+                    Definition::Outside(address) => address.get(),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if !self.staged.symbol_bytes(symbol).starts_with(b"_ZTI")
+                || u32::try_from(address).is_ok()
+            {
+                continue;
+            }
+            let mut bytes = [0; COPY_LEN];
+            // Near the end of a mapping there may be less to read.
+            for len in [COPY_LEN, COPY_LEN / 4, 16] {
+                if ground.space().read(HostAddr(address), &mut bytes[..len]).is_ok() {
+                    self.bound.copies.push((address, bytes));
+                    break;
+                }
+            }
+        }
     }
 
     fn discarded(&self, atom: u32) -> bool {

@@ -58,6 +58,9 @@ pub(super) fn commit(
     for (&value, &stub) in &txn.stubs {
         slab.stubs.insert(writer, value, stub);
     }
+    for (&address, &copy) in &txn.copies {
+        slab.copies.insert(writer, address, copy);
+    }
     image.grow_in(taken.ground, slab);
     let published = Published {
         generation: tables.newest(),

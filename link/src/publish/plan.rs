@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::ids::{AtomId, NameId, SymbolId};
 use crate::image::{Ground, SEGMENTS, Slab, segment_of};
 use crate::model::{AtomKind, AtomRecord, Binding, NONE, RelocTarget, SymbolKind, SymbolRecord};
-use crate::publish::bind::{Bound, Target};
+use crate::publish::bind::{Bound, COPY_LEN, Target};
+use crate::publish::unwind;
 use crate::session::Session;
 use crate::staged::{Role, Staged, StagedDefinition};
 use crate::txn::{FunctionList, IfuncCell, Made, Resolved, ThreadBlock, Txn};
@@ -37,9 +38,13 @@ pub(super) fn wanted(staged: &Staged<'_>, bound: &Bound) -> [u64; SEGMENTS] {
         let padding = (1 << atom.alignment_log2) + u64::from(EH_FRAME_TERMINATOR);
         wanted[segment_of(atom.kind)] += u64::from(atom.size) + padding;
     }
+    let frames = staged.atoms.iter().filter(|a| a.role == Role::EhFrame);
+    // An entry has at least 16 bytes.
+    let frames: u64 = frames.map(|atom| u64::from(atom.size) / 16).sum();
+    wanted[unwind::SEGMENT] += unwind::ARRAY + frames * 8;
     let made = (staged.relocs.len() + bound.ifuncs.len()) as u64;
     wanted[0] += made * STUB_LEN;
-    wanted[2] += made * CELL_LEN;
+    wanted[2] += made * CELL_LEN + (bound.copies.len() * COPY_LEN) as u64;
     wanted
 }
 
@@ -87,7 +92,7 @@ pub(super) fn plan(
     plan.relocate()?;
     plan.keep_own_atoms();
     plan.list_actions();
-    Ok(())
+    plan.list_frames()
 }
 
 pub(super) struct Plan<'p, 'i> {
@@ -436,7 +441,7 @@ impl Plan<'_, '_> {
                 2,
                 AtomKind::Data,
                 self.txn.cells_start,
-                ifuncs || !self.txn.cells.is_empty(),
+                ifuncs || self.txn.has_cells(),
             ),
         ];
         let relocs: u32 = self.kept_relocs();
@@ -453,6 +458,30 @@ impl Plan<'_, '_> {
                 });
             }
         }
+    }
+
+    /// Lists the unwind entries of the batch's code for the unwinder's array.
+    fn list_frames(&mut self) -> Result<(), Error> {
+        if !self.txn.keeps_array {
+            return Ok(());
+        }
+        let start = self.slab.segments[0].region.start;
+        let code = self.slab.segments[0].cursor()..start.add(self.txn.used[0]);
+        for atom in 0..self.staged.atoms.len() as u32 {
+            let staged = &self.staged.atoms[atom as usize];
+            if staged.role == Role::EhFrame && !staged.discarded {
+                let base = self.address_of(atom);
+                unwind::frames(self.staged, self.bound, self.txn, atom, base, &code)?;
+            }
+        }
+        if self.txn.frames.is_empty() {
+            return Ok(());
+        }
+        self.txn.frames.sort_unstable();
+        self.txn.frames.dedup_by_key(|(pc, _)| *pc);
+        unwind::array_bytes(self.slab, self.txn);
+        self.txn.used[unwind::SEGMENT] += self.txn.array_bytes.len() as u64;
+        Ok(())
     }
 
     /// How many relocations the kept atoms have.

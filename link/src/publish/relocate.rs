@@ -7,7 +7,7 @@
 use crate::addr::HostAddr;
 use crate::arch::x86_64::{self, CELL_LEN, Field, Letters, Needs, STUB_LEN, tls};
 use crate::error::Error;
-use crate::model::NONE;
+use crate::model::{Definition, NONE};
 use crate::publish::bind::{Target, place};
 use crate::publish::plan::Plan;
 use crate::staged::{Role, StagedDefinition, StagedReloc};
@@ -76,6 +76,12 @@ impl Plan<'_, '_> {
         }
         if needs == Needs::Reach && self.is_branch(atom, reloc) {
             letters.s = self.stub_for(resolved.address, atom, reloc)?.get();
+        } else if x86_64::is_absolute_32(reloc.kind) {
+            if let Some(copy) = self.copy_of(resolved.address) {
+                letters.s = copy.get();
+            } else if self.names_function(atom, reloc) {
+                letters.s = self.stub_for(resolved.address, atom, reloc)?.get();
+            }
         }
         let field = x86_64::field(reloc.kind, &letters);
         field.ok_or_else(|| self.out_of_range(atom, reloc, &letters))
@@ -154,6 +160,46 @@ impl Plan<'_, '_> {
     fn is_branch(&self, atom: u32, reloc: &StagedReloc) -> bool {
         let bytes = self.staged.atom_bytes(atom);
         x86_64::is_branch(reloc.kind, &bytes[..reloc.offset as usize])
+    }
+
+    /// Whether a 32-bit address that does not reach is a function's, for which a
+    /// stub may stand: an unwind entry's personality, or by the C++ ABI's
+    /// mangling a function in a scope (data in a scope ends in `E`).
+    fn names_function(&self, atom: u32, reloc: &StagedReloc) -> bool {
+        let outside = match self.bound.targets[reloc.symbol as usize] {
+            Target::Outside(_) => true,
+            Target::Known(known) => matches!(
+                self.session.tables.symbol(known).definition(),
+                Definition::Outside(_)
+            ),
+            _ => false,
+        };
+        let name = self.staged.symbol_bytes(reloc.symbol);
+        let mangled = name.starts_with(b"_ZN") && !name.ends_with(b"E");
+        outside && (mangled || self.staged.atoms[atom as usize].role == Role::EhFrame)
+    }
+
+    /// The slab's copy of type information outside, made now if it is known.
+    fn copy_of(&mut self, address: u64) -> Option<HostAddr> {
+        let known = self.slab.copies.get(address);
+        if let Some(copy) = known.or_else(|| self.txn.copies.get(&address).copied()) {
+            return Some(copy);
+        }
+        let copies = &self.bound.copies;
+        let (_, bytes) = *copies.iter().find(|(known, _)| *known == address)?;
+        let mut first = None;
+        for word in bytes.chunks_exact(CELL_LEN as usize) {
+            let (offset, at) = self.take_own(2, CELL_LEN);
+            first.get_or_insert(at);
+            self.txn.made.push(Made {
+                segment: 2,
+                offset,
+                bytes: word.try_into().expect("a chunk is a word"),
+            });
+        }
+        let first = first.expect("a copy has words");
+        self.txn.copies.insert(address, first);
+        Some(first)
     }
 
     /// The cell that holds `value`, made if there is none in reach.
