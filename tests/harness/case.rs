@@ -72,6 +72,11 @@ impl Case {
         for step in &mut case.steps {
             trim_blank_end(&mut step.expected);
         }
+        // The blank line before the next file separates, too.
+        for (_, content) in &mut case.files {
+            let kept = content.trim_end_matches('\n').len();
+            content.truncate(kept + 1);
+        }
         match case.steps.is_empty() {
             true => Err("no line begins with `$ `".to_owned()),
             false => Ok(case),
@@ -122,6 +127,10 @@ impl Settings {
             "needs" => self.needs.extend(words()),
             "copy" => self.copy.extend(words()),
             "hide" if rest == "addresses" => self.replace_with(r"0x[0-9a-f]{5,}", "0xADDR")?,
+            "hide" if rest == "processes" => {
+                self.replace_with(r"process \d+", "process PID")?;
+                self.replace_with(r"Thread 0x[0-9a-f]+ \(LWP \d+\)", "Thread PID")?;
+            }
             "replace" => {
                 let (pattern, with) = rest
                     .split_once(" => ")

@@ -36,6 +36,10 @@
 //! process that runs it. Data is private to the worker, so that `fork` means
 //! what it should, and is written with one `process_vm_writev` for each publish.
 //!
+//! Thread-locals come from an arena that the worker's executable has in every
+//! thread, at one offset from the thread pointer, so that code in the image may
+//! use the fast models (local-exec, initial-exec).
+//!
 //! # Death
 //! The worker is killed when the thread that started it ends
 //! (`PR_SET_PDEATHSIG`), and ends by itself when it finds the socket closed; so
@@ -81,6 +85,7 @@ mod space;
 pub mod start;
 mod wire;
 
+pub use crate::arena::ARENA_SIZE;
 pub use process::{Afterwards, Fate, Program, Worker, WorkerError};
 pub use services::{WorkerHost, WorkerResolver};
 pub use space::WorkerSpace;
