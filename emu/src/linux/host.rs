@@ -612,5 +612,9 @@ pub fn segment_length(segment: i32) -> Result<u64, Errno> {
         let mut found: libc::shmid_ds = std::mem::zeroed();
         (libc::shmctl(segment, libc::IPC_STAT, &mut found), found)
     };
-    if result < 0 { Err(Errno::last()) } else { Ok(found.shm_segsz as u64) }
+    if result < 0 {
+        Err(Errno::last())
+    } else {
+        Ok(found.shm_segsz as u64)
+    }
 }

@@ -11,6 +11,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::{AsRawFd, RawFd};
 
 use crate::addr::GuestAddr;
 use crate::memory::GuestMemory;
@@ -39,6 +40,11 @@ impl LentStack {
             before,
             pipe,
         }
+    }
+
+    /// The descriptor that the guest does not know of, and must not close.
+    pub fn descriptor(&self) -> RawFd {
+        self.pipe.as_raw_fd()
     }
 
     /// Tells the maker what has changed since it was told last.

@@ -6,6 +6,7 @@
 //! from us, and what other processes see of the guest is true.
 
 use std::collections::{HashMap, HashSet};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -91,6 +92,11 @@ impl Process {
     /// The process was made by a `vfork`, or by something else (`None`).
     pub fn borrow_stack(&self, stack: Option<LentStack>) {
         *lock(&self.lent_stack) = stack;
+    }
+
+    /// A descriptor of ours among the guest's.
+    pub fn own_descriptor(&self) -> Option<RawFd> {
+        lock(&self.lent_stack).as_ref().map(LentStack::descriptor)
     }
 
     /// The process is about to run another program or to end: its maker gets

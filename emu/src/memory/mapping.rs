@@ -218,10 +218,21 @@ impl GuestMemory {
         if got != self.host(start) {
             return Err(Errno::last());
         }
-        let protection = if read_only { Protection::READ } else { Protection::READ_WRITE };
-        let attributes = Attributes { protection, shared: true, kind: Kind::Segment(segment) };
+        let protection = if read_only {
+            Protection::READ
+        } else {
+            Protection::READ_WRITE
+        };
+        let attributes = Attributes {
+            protection,
+            shared: true,
+            kind: Kind::Segment(segment),
+        };
         layout.ranges.insert(range, attributes);
-        Ok(Changed { address: GuestAddr(start), stale })
+        Ok(Changed {
+            address: GuestAddr(start),
+            stale,
+        })
     }
 
     /// Detaches the System V segment that begins at `address`, as `shmdt` does.
@@ -232,7 +243,10 @@ impl GuestMemory {
             let is_one = |(range, attributes): &(Range<u64>, &Attributes)| {
                 range.start == address.0 && matches!(attributes.kind, Kind::Segment(_))
             };
-            found.filter(is_one).map(|(range, _)| range).ok_or(Errno::EINVAL)?
+            found
+                .filter(is_one)
+                .map(|(range, _)| range)
+                .ok_or(Errno::EINVAL)?
         };
         self.unmap(address, range.end - range.start)
     }

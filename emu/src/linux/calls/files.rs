@@ -215,6 +215,36 @@ pub fn vmsplice(call: &mut Call<'_>) -> Result<u64, Errno> {
     with_vectors(call, libc::SYS_vmsplice)
 }
 
+/// `close(fd)`
+pub fn close(call: &mut Call<'_>) -> Result<u64, Errno> {
+    if call.process().own_descriptor() == Some(call.int(0)) {
+        return Err(Errno::EBADF);
+    }
+    call.host(libc::SYS_close, [call.value(0)])
+}
+
+/// `close_range(first, last, flags)`, around a descriptor of ours.
+pub fn close_range(call: &mut Call<'_>) -> Result<u64, Errno> {
+    let (first, last) = (call.arguments[0] as u32, call.arguments[1] as u32);
+    let close = |first: u32, last: u32| {
+        let bounds = [first, last].map(|bound| Argument::Value(bound.into()));
+        let [first, last] = bounds;
+        call.host(libc::SYS_close_range, [first, last, call.value(2)])
+    };
+    match call.process().own_descriptor().map(|fd| fd as u32) {
+        Some(own) if (first..=last).contains(&own) => {
+            if first < own {
+                close(first, own - 1)?;
+            }
+            if own < last {
+                close(own + 1, last)?;
+            }
+            Ok(0)
+        }
+        _ => close(first, last),
+    }
+}
+
 /// `pipe2(fds, flags)`
 pub fn pipe2(call: &mut Call<'_>) -> Result<u64, Errno> {
     let flags = call.process().abi.open_flags_to_host(call.arguments[1]);

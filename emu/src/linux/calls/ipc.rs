@@ -30,7 +30,10 @@ pub fn semctl(call: &mut Call<'_>) -> Result<u64, Errno> {
         }
         libc::IPC_SET => {
             let guest: GenericSemaphores = call.load(3)?;
-            let wanted = HostSemaphores { permissions: guest.permissions, ..HostSemaphores::ZERO };
+            let wanted = HostSemaphores {
+                permissions: guest.permissions,
+                ..HostSemaphores::ZERO
+            };
             on_host(Argument::In(bytes_of(&wanted)))
         }
         libc::SETVAL => on_host(call.value(3)),
@@ -54,7 +57,9 @@ pub fn shmat(call: &mut Call<'_>) -> Result<u64, Errno> {
         Placement::FixedIfFree(address)
     };
     let read_only = flags & libc::SHM_RDONLY != 0;
-    let changed = call.memory().attach_segment(segment, length, placement, read_only);
+    let changed = call
+        .memory()
+        .attach_segment(segment, length, placement, read_only);
     // Where something else lies, `shmat` says that the address is wrong.
     let changed = changed.map_err(|error| match error {
         Errno::EEXIST => Errno::EINVAL,
