@@ -126,12 +126,14 @@ impl Debugger {
                     (_, true) => FrameKind::Inlined,
                     _ => FrameKind::Normal,
                 };
-                // What called `main` is the C library's business, or a worker's.
-                let outermost = kind == FrameKind::Normal
-                    && frame.function.as_ref().is_some_and(|f| &*f.name == "main");
+                // What called the program's own beginning is nobody's business.
+                let is_main = frame.function_name() == Some("main")
+                    && !frame.is_inlined
+                    && frame.function.is_some();
                 stack.frames.push((frame, kind));
-                if outermost {
-                    break;
+                if is_main {
+                    stack.complete = true;
+                    return Ok(stack);
                 }
                 if stack.frames.len() >= wanted {
                     return Ok(stack);

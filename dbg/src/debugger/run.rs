@@ -434,7 +434,12 @@ impl Debugger {
 
     /// Whether a hit of a breakpoint is a stop: thread, condition and ignore
     /// count say so.
-    fn counts(&mut self, id: BreakpointId, here: ThreadId, events: Events<'_>) -> Result<bool> {
+    pub(super) fn counts(
+        &mut self,
+        id: BreakpointId,
+        here: ThreadId,
+        events: Events<'_>,
+    ) -> Result<bool> {
         let number = self.threads.number(here);
         let Some(breakpoint) = self.breakpoints.get(id) else {
             return Ok(false);

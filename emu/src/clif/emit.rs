@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::addr::GuestAddr;
 use crate::blocks::{ENTRY_CODE, ENTRY_PC, LOOKUP_ENTRIES};
-use crate::enter::{CLEAR_FLAGS, FLAGS, LEAVE, reason};
+use crate::enter::{CLEAR_FLAGS, FLAGS, LEAVE, RESUME, reason};
 use crate::ir::{Block, Cond, End, Op, Place, Value, Width};
 use crate::state::offset;
 
@@ -74,7 +74,6 @@ pub(super) struct Emit<'a> {
     /// Takes a reason, leaves with it.
     leave: clif::Block,
     leave_signature: SigRef,
-    exit_signature: SigRef,
 }
 
 /// Accesses to the guest state.
@@ -89,7 +88,6 @@ impl<'a> Emit<'a> {
     ) -> Emit<'a> {
         let mut signature = Signature::new(CallConv::Tail);
         signature.params.push(AbiParam::new(I64));
-        let exit_signature = b.import_signature(signature.clone());
         signature.params.push(AbiParam::new(I64));
         let leave_signature = b.import_signature(signature);
         let entry = b.create_block();
@@ -125,7 +123,6 @@ impl<'a> Emit<'a> {
             uses: Vec::new(),
             leave,
             leave_signature,
-            exit_signature,
         }
     }
 
@@ -486,9 +483,16 @@ impl<'a> Emit<'a> {
         });
         let target = self.b.ins().symbol_value(I64, cell);
         let exit = self.constant(u64::from(self.first_exit + exit));
+        self.resume(exit, target);
+    }
+
+    /// Goes on to other translated code.
+    fn resume(&mut self, exit: clif::Value, target: clif::Value) {
+        let exits = self.load_state(I64, offset::EXITS);
+        let resume = self.b.ins().load(I64, STATE, exits, RESUME);
         self.b
             .ins()
-            .return_call_indirect(self.exit_signature, target, &[exit]);
+            .return_call_indirect(self.leave_signature, resume, &[exit, target]);
     }
 
     /// Goes to a computed address, through the look-up table.
@@ -514,9 +518,7 @@ impl<'a> Emit<'a> {
         self.b.switch_to_block(hit);
         let code = self.b.ins().load(I64, STATE, entry, ENTRY_CODE);
         let nothing = self.constant(0);
-        self.b
-            .ins()
-            .return_call_indirect(self.exit_signature, code, &[nothing]);
+        self.resume(nothing, code);
     }
 }
 

@@ -285,7 +285,11 @@ impl Reader<'_> {
         // `MaybeUninit` and what it wraps the value in by turns.
         let mut value = self.path(&value, &["value"]).unwrap_or(value);
         while value.ty.name(self.modules).starts_with("core::mem::") {
-            value = self.only_member(&value)?;
+            // A set's values take no room: there is nothing in them.
+            let Ok(inner) = self.only_member(&value) else {
+                break;
+            };
+            value = inner;
         }
         Ok(value)
     }
