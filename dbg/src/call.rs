@@ -38,6 +38,9 @@ pub struct MachineCall {
     pub vectors: Vec<[u8; 16]>,
     /// What is on the stack at the call, from the lowest address.
     pub stack: Vec<u8>,
+    /// Bytes the caller makes room for, to which rdi points before all other
+    /// arguments: a result that does not fit registers.
+    pub result_room: Option<u64>,
 }
 
 /// What a call returned in.
@@ -109,7 +112,12 @@ pub fn begin(
 ) -> Result<Landing> {
     let mut registers = saved.registers;
     let stack = call.stack.len() as u64;
-    let top = registers.sp().0.wrapping_sub(RED_ZONE).wrapping_sub(stack);
+    let room = call
+        .result_room
+        .map_or(0, |room| room.next_multiple_of(STACK_ALIGNMENT));
+    let result =
+        registers.sp().0.wrapping_sub(RED_ZONE).wrapping_sub(room) & !(STACK_ALIGNMENT - 1);
+    let top = result.wrapping_sub(stack);
     let arguments = Address(top & !(STACK_ALIGNMENT - 1));
     let sp = Address(arguments.0.wrapping_sub(8));
     let mut bytes = returns_to.0.to_le_bytes().to_vec();
@@ -118,8 +126,10 @@ pub fn begin(
         .write(sp, &bytes)
         .map_err(|_| TargetError::Failed(format!("no room on the stack at {:#x}", sp.0)))?;
     let order = [x86::RDI, x86::RSI, x86::RDX, x86::RCX, x86::R8, x86::R9];
-    for (register, value) in order.into_iter().zip(&call.integers) {
-        registers.set(register, *value);
+    let hidden = call.result_room.map(|_| result);
+    let integers = hidden.into_iter().chain(call.integers.iter().copied());
+    for (register, value) in order.into_iter().zip(integers) {
+        registers.set(register, value);
     }
     registers.set(x86::RAX, call.vectors.len() as u64);
     registers.set(x86::RSP, sp.0);

@@ -29,8 +29,7 @@ fn map(path: &Path) -> std::io::Result<Bytes> {
 
 /// Opens a file as a module.
 pub fn open(path: &Path, kind: ModuleKind, bias: u64) -> Result<Module> {
-    let bytes =
-        map(path).map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
+    let bytes = map(path).map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
     Ok(Module::open(
         Input::new(path, kind, bytes, bias).with_files(Arc::new(Finder)),
     )?)

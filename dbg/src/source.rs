@@ -78,7 +78,13 @@ impl Sources {
     }
 
     /// Lines `first` to `last` of a file, as far as it has them.
-    pub fn lines(&mut self, file: &Arc<Path>, first: u32, last: u32, current: Option<u32>) -> SourceLines {
+    pub fn lines(
+        &mut self,
+        file: &Arc<Path>,
+        first: u32,
+        last: u32,
+        current: Option<u32>,
+    ) -> SourceLines {
         let first = first.max(1);
         let (lines, missing) = match self.text(file) {
             Ok(text) => {

@@ -23,8 +23,7 @@ const PAGE: u64 = 4096;
 /// How often another place is tried when the kernel refuses one.
 const TRIES: usize = 8;
 
-const MAP_FLAGS: u64 =
-    (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as u64;
+const MAP_FLAGS: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as u64;
 
 /// A stopped process's address space. The thread lends its name to system
 /// calls.
@@ -192,9 +191,7 @@ impl AddressSpace for ProcessSpace<'_> {
             let first = writes[index];
             let mut bytes = first.bytes.to_vec();
             let mut next = index + 1;
-            while next < writes.len()
-                && writes[next].at == first.at.add(bytes.len() as u64)
-            {
+            while next < writes.len() && writes[next].at == first.at.add(bytes.len() as u64) {
                 bytes.extend_from_slice(writes[next].bytes);
                 next += 1;
             }

@@ -148,6 +148,12 @@ impl<'a> Frames<'a> {
                 (None, false)
             }
         };
+        // A signal handler returns to the trampoline's first byte, before
+        // which something else lies.
+        let address = match is_signal {
+            true => FrameAddress::InstructionPointer(address.pc()),
+            false => address,
+        };
         let module = self.modules.at(address.lookup()).map(|(id, _)| id);
         let meaning = self.meaning(address);
         let template = Frame {

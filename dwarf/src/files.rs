@@ -227,10 +227,6 @@ impl<'a> Info<'a> {
 
     /// The file that a `DW_AT_decl_file` or `DW_AT_call_file` of a unit names.
     pub(crate) fn file_of(&self, unit: u32, file: u64) -> Option<Arc<Path>> {
-        // 0 means "none" in all versions, whatever DWARF 5 has at that number.
-        if file == 0 {
-            return None;
-        }
         self.unit_files(unit)?.get(file).cloned()
     }
 }

@@ -94,7 +94,7 @@ struct InlinedCall {
     depth: usize,
     ranges: Vec<Range<u64>>,
     /// Where the source has the call.
-    file: u64,
+    file: Option<u64>,
     line: u32,
     column: u32,
 }
@@ -308,9 +308,9 @@ impl<'a> Info<'a> {
     ) -> InlinedCall {
         let number = |at| entry.attr_value(at).and_then(|value| value.udata_value());
         let file = match entry.attr_value(c::DW_AT_call_file) {
-            Some(Value::FileIndex(file)) => file,
-            Some(value) => value.udata_value().unwrap_or(0),
-            None => 0,
+            Some(Value::FileIndex(file)) => Some(file),
+            Some(value) => value.udata_value(),
+            None => None,
         };
         InlinedCall {
             id,
@@ -457,7 +457,7 @@ impl Module {
                     is_inlined: call.is_some(),
                 });
                 if let Some(call) = call {
-                    file = info.file_of(call.id.unit, call.file);
+                    file = call.file.and_then(|file| info.file_of(call.id.unit, file));
                     (line, column) = (call.line, call.column);
                 }
             }

@@ -242,7 +242,7 @@ impl<'a> Info<'a> {
     /// Parses a unit without keeping it.
     pub(crate) fn parse_unit(&self, unit: u32) -> gimli::Result<Unit<'a>> {
         let slot = &self.units[unit as usize];
-        self.dwarf_of(unit).unit(slot.header.clone())
+        self.dwarf_of(unit).unit(slot.header)
     }
 
     /// The entry of that id.

@@ -177,7 +177,7 @@ impl SymbolTable {
 }
 
 /// The string table that goes with a symbol table.
-fn strings<'e>(elf: &'e Elf, is_dynamic: bool) -> Option<&'e Section> {
+fn strings(elf: &Elf, is_dynamic: bool) -> Option<&Section> {
     let kind = if is_dynamic {
         elf::SHT_DYNSYM
     } else {

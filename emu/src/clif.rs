@@ -124,6 +124,9 @@ impl Lowering {
             .context
             .compile(&*self.isa, &mut ControlPlane::default())
             .unwrap_or_else(|error| panic!("Cranelift refused a region of ours: {error:?}"));
+        let mut code = crate::x64::region_prologue();
+        let before = code.len() as u32;
+        code.extend_from_slice(compiled.code_buffer());
         let names = compiled.buffer.relocs().iter();
         let cells = names
             .map(|reloc| {
@@ -136,7 +139,7 @@ impl Lowering {
                 // declared in the order of the exits.
                 assert_eq!(reloc.kind, Reloc::X86GOTPCRel4, "a cell is read, not named");
                 CellUse {
-                    place: reloc.offset,
+                    place: before + reloc.offset,
                     exit: name.as_u32(),
                     addend: reloc.addend,
                 }
@@ -145,10 +148,15 @@ impl Lowering {
         let rows = compiled.buffer.get_srclocs_sorted().iter();
         let rows = rows
             .filter(|row| !row.loc.is_default())
-            .map(|row| (row.start, GuestAddr(emitted.pcs[row.loc.bits() as usize].0)))
+            .map(|row| {
+                (
+                    before + row.start,
+                    GuestAddr(emitted.pcs[row.loc.bits() as usize].0),
+                )
+            })
             .collect();
         Compiled {
-            code: compiled.code_buffer().to_vec(),
+            code,
             cells,
             exits: emitted.exits,
             rows,

@@ -41,7 +41,10 @@ impl Debugger {
             Spec::Line { line, .. } => *line,
             _ => 0,
         };
-        let moved = places.iter().map(|p| p.line).find(|l| asked != 0 && *l != asked);
+        let moved = places
+            .iter()
+            .map(|p| p.line)
+            .find(|l| asked != 0 && *l != asked);
         if let Err(error) = self.insert_places(id, places) {
             self.breakpoints.remove(id);
             return Err(error);
@@ -130,6 +133,7 @@ impl Debugger {
     /// Takes a breakpoint out, wherever it stands.
     pub(super) fn remove_breakpoint(&mut self, id: BreakpointId) {
         self.remove_sites(id);
+        self.free_slots(id);
         self.breakpoints.remove(id);
     }
 
@@ -155,12 +159,20 @@ impl Debugger {
                 .iter()
                 .any(|mine| places.iter().any(|place| place.address == mine.address))
         };
-        let ids: Vec<u32> = self.breakpoints.iter().filter(there).map(|b| b.id.0).collect();
+        let ids: Vec<u32> = self
+            .breakpoints
+            .iter()
+            .filter(there)
+            .map(|b| b.id.0)
+            .collect();
         if ids.is_empty() {
             return Err(Error::new(format!("No breakpoint at {at}.")));
         }
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        events(Event::Text(format!("Deleted breakpoint {}\n", names.join(" "))));
+        events(Event::Text(format!(
+            "Deleted breakpoint {}\n",
+            names.join(" ")
+        )));
         self.delete(&ids, events)
     }
 
@@ -238,7 +250,9 @@ impl Debugger {
             .ok_or_else(|| Error::new(format!("No breakpoint number {id}.")))?;
         let (kind, spec) = match &breakpoint.wish {
             Wish::Place(spec) => ("breakpoint", spec.to_string()),
-            Wish::Watch(watch) if watch.slots.is_empty() => ("watchpoint", watch.expression.clone()),
+            Wish::Watch(watch) if watch.slots.is_empty() => {
+                ("watchpoint", watch.expression.clone())
+            }
             Wish::Watch(watch) if watch.reads => ("acc watchpoint", watch.expression.clone()),
             Wish::Watch(watch) => ("hw watchpoint", watch.expression.clone()),
             Wish::Catch(what) => ("catchpoint", super::info::catch_text(what)),

@@ -13,6 +13,7 @@ use crate::call::{self, Landing, MachineCall, MachineResult, Saved};
 use crate::error::{Error, Result};
 use crate::event::{Event, StopReason, ValueView};
 use crate::target::{Address, ThreadId};
+use crate::value::Type;
 
 /// What is done with what a call returns, when it returns after all.
 #[derive(Clone, Debug)]
@@ -21,8 +22,9 @@ pub(super) enum Purpose {
     Nothing,
     /// An `eval`: the value is in the generation's own storage.
     Eval(super::eval::Waiting),
-    /// The rest of an expression: there is no going on with it.
-    Expression(String),
+    /// An expression: its text, and its type where it is this call and nothing
+    /// more. There is no going on with what follows the call in it.
+    Expression(String, Option<Type>),
 }
 
 /// A call that has not returned.
@@ -211,7 +213,10 @@ impl Debugger {
             let _ = self.apply(change);
             self.standing.remove(&call.thread);
             if let Some(target) = self.target.as_deref_mut() {
-                result = call.saved.put_back(target, call.thread).map_err(Error::from);
+                result = call
+                    .saved
+                    .put_back(target, call.thread)
+                    .map_err(Error::from);
             }
         }
         result
@@ -258,9 +263,13 @@ impl Debugger {
         let value: Option<ValueView> = match &call.purpose {
             Purpose::Nothing => None,
             Purpose::Eval(waiting) => self.eval_value(waiting, &returned?)?,
-            Purpose::Expression(text) => {
+            Purpose::Expression(_, Some(ty)) => {
+                self.select(call.thread);
+                Some(self.result_view(&returned?, ty.clone())?)
+            }
+            Purpose::Expression(text, None) => {
                 events(Event::Text(format!(
-                    "The call made for \"{text}\" has returned {:#x}.\n",
+                    "The function called for \"{text}\" has returned {:#x}.\n",
                     returned?.integers[0]
                 )));
                 None

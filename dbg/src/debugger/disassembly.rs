@@ -33,7 +33,11 @@ fn operand_address(operands: &str, end: Address) -> Option<(Address, bool)> {
         };
         let digits = text.strip_prefix("0x")?;
         let value = u64::from_str_radix(digits, 16).ok()?;
-        Some(if negative { value.wrapping_neg() } else { value })
+        Some(if negative {
+            value.wrapping_neg()
+        } else {
+            value
+        })
     };
     let operands = operands.trim_start_matches('*');
     if let Some(value) = hexadecimal(operands) {
@@ -144,11 +148,15 @@ impl Debugger {
     }
 
     /// The code that is meant, and the function when it is all of one.
-    fn code_wanted(&mut self, wanted: &Disassemble) -> Result<(Option<String>, Vec<Range<Address>>)> {
+    fn code_wanted(
+        &mut self,
+        wanted: &Disassemble,
+    ) -> Result<(Option<String>, Vec<Range<Address>>)> {
         let start = match &wanted.start {
             Some(expression) => self.evaluate_address(expression)?,
             None => {
-                self.thread().map_err(|_| Error::new("No frame selected."))?;
+                self.thread()
+                    .map_err(|_| Error::new("No frame selected."))?;
                 self.current_frame()?.address.lookup()
             }
         };

@@ -52,7 +52,11 @@ pub(crate) fn other_registers(
     registers: &Registers,
     vectors: Option<&VectorState>,
 ) -> OtherRegisters {
-    let segment = |name: &str| registers.index_of(name).map_or(0, |i| registers.get(i) as u16);
+    let segment = |name: &str| {
+        registers
+            .index_of(name)
+            .map_or(0, |i| registers.get(i) as u16)
+    };
     let wide = |half: [u8; 16]| {
         let mut whole = [0; 32];
         whole[..16].copy_from_slice(&half);
@@ -111,10 +115,8 @@ impl Debugger {
                     frame.level = stack.frames.len();
                     stack.frames.push((frame, FrameKind::Call));
                     start = dwarf_registers(&waiting.saved.registers);
-                    let other = other_registers(
-                        &waiting.saved.registers,
-                        waiting.saved.vectors.as_ref(),
-                    );
+                    let other =
+                        other_registers(&waiting.saved.registers, waiting.saved.vectors.as_ref());
                     start.set_other(Some(other.into()));
                     call = calls.next();
                     continue 'walk;
@@ -124,7 +126,15 @@ impl Debugger {
                     (_, true) => FrameKind::Inlined,
                     _ => FrameKind::Normal,
                 };
+                // What called the program's own beginning is nobody's business.
+                let is_main = frame.function_name() == Some("main")
+                    && !frame.is_inlined
+                    && frame.function.is_some();
                 stack.frames.push((frame, kind));
+                if is_main {
+                    stack.complete = true;
+                    return Ok(stack);
+                }
                 if stack.frames.len() >= wanted {
                     return Ok(stack);
                 }
@@ -249,9 +259,7 @@ impl Debugger {
         let wanted = wanted.max(0) as usize;
         let last = self.walk(wanted.saturating_add(1))?.frames.len().max(1) - 1;
         if wanted > last && self.level == last {
-            return Err(Error::new(
-                "Initial frame selected; you can't go up.",
-            ));
+            return Err(Error::new("Initial frame selected; you can't go up."));
         }
         self.level = wanted.min(last);
         self.listing.restart();

@@ -81,7 +81,9 @@ fn hexadecimal(bytes: &[u8]) -> String {
 fn vector_views(state: &VectorState) -> Vec<RegisterView> {
     let xmm = (0..16).filter_map(|n| Some((format!("xmm{n}"), state.xmm(n)?.to_vec())));
     let st = (0..8).filter_map(|n| Some((format!("st{n}"), state.st(n)?.to_vec())));
-    let mxcsr = state.mxcsr().map(|v| ("mxcsr".to_owned(), v.to_le_bytes().to_vec()));
+    let mxcsr = state
+        .mxcsr()
+        .map(|v| ("mxcsr".to_owned(), v.to_le_bytes().to_vec()));
     st.chain(xmm)
         .chain(mxcsr)
         .map(|(name, bytes)| {
@@ -153,7 +155,8 @@ impl Debugger {
 
     /// The selected frame, with gdb's words where there is none.
     fn selected_frame(&mut self) -> Result<crate::stack::Frame> {
-        self.thread().map_err(|_| Error::new("No frame selected."))?;
+        self.thread()
+            .map_err(|_| Error::new("No frame selected."))?;
         self.current_frame()
     }
 
@@ -239,7 +242,11 @@ impl Debugger {
         }
         if let Some(caller) = caller {
             let _ = write!(text, "; saved rip = {:#x}", caller.pc());
-            let _ = write!(text, "\n called by frame at {:#x}", caller.cfa.unwrap_or_default());
+            let _ = write!(
+                text,
+                "\n called by frame at {:#x}",
+                caller.cfa.unwrap_or_default()
+            );
         }
         text.push('\n');
         if frame.is_inlined {
@@ -252,11 +259,13 @@ impl Debugger {
         if self.libraries.is_empty() {
             return "No shared libraries loaded at this time.\n".to_owned();
         }
-        let mut text = "From                To                  Syms Read   Shared Object Library\n"
-            .to_owned();
+        let mut text =
+            "From                To                  Syms Read   Shared Object Library\n"
+                .to_owned();
         for (library, id) in &self.libraries {
             let module = id.and_then(|id| self.modules.get(id));
-            let range = module.and_then(|m| Some((m.ranges().first()?.start, m.ranges().last()?.end)));
+            let range =
+                module.and_then(|m| Some((m.ranges().first()?.start, m.ranges().last()?.end)));
             let (from, to) = range.unwrap_or_default();
             let read = match module {
                 Some(module) if module.has_debug_info() => "Yes",

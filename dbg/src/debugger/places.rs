@@ -31,7 +31,9 @@ fn behind_frame_setup(module: &Module, entry: Address) -> Address {
 
 /// Where the line of an address is, as a place.
 pub(super) fn describe(module: Option<&Module>, address: Address) -> Place {
-    let row = module.and_then(|m| m.line_at(address)).filter(|r| r.line != 0);
+    let row = module
+        .and_then(|m| m.line_at(address))
+        .filter(|r| r.line != 0);
     let function = module.and_then(|m| {
         let source = m.inlined_at(address).into_iter().next();
         source.map(|s| s.function.name.clone()).or_else(|| {

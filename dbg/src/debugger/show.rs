@@ -119,7 +119,9 @@ impl Debugger {
         let place = self.one_place(&spec)?;
         match place.file {
             Some(file) => Ok((file, place.line)),
-            None => Err(Error::new(format!("{spec} has no line number information."))),
+            None => Err(Error::new(format!(
+                "{spec} has no line number information."
+            ))),
         }
     }
 

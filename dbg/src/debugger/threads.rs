@@ -88,7 +88,10 @@ impl Debugger {
             Some(handle) => format!("Thread {handle:#x} (LWP {})", view.id),
             None => format!("LWP {}", view.id),
         };
-        events(Event::Text(format!("[{what} {} ({handle})]\n", view.number)));
+        events(Event::Text(format!(
+            "[{what} {} ({handle})]\n",
+            view.number
+        )));
         if number.is_some() {
             self.show_frame(events)?;
         }

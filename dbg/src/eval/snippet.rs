@@ -54,7 +54,10 @@ struct Piece {
 /// `number` makes the wrapper's name its own.
 pub fn snippet(text: &str, name: &str, number: u32) -> Snippet {
     // A text that begins with a line end has its first line after it.
-    let text = match text.trim_start_matches([' ', '\t', '\r']).strip_prefix('\n') {
+    let text = match text
+        .trim_start_matches([' ', '\t', '\r'])
+        .strip_prefix('\n')
+    {
         Some(rest) => rest,
         None => text,
     };
@@ -235,10 +238,36 @@ const STATEMENTS: &[&str] = &[
 
 /// Words that begin declarations.
 const TYPES: &[&str] = &[
-    "void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "_Bool",
-    "bool", "struct", "union", "enum", "const", "volatile", "register", "auto", "__auto_type",
-    "__typeof__", "typeof", "_Complex", "__int128", "_Atomic", "__thread", "_Thread_local",
-    "inline", "__inline__", "__attribute__", "__extension__",
+    "void",
+    "char",
+    "short",
+    "int",
+    "long",
+    "float",
+    "double",
+    "signed",
+    "unsigned",
+    "_Bool",
+    "bool",
+    "struct",
+    "union",
+    "enum",
+    "const",
+    "volatile",
+    "register",
+    "auto",
+    "__auto_type",
+    "__typeof__",
+    "typeof",
+    "_Complex",
+    "__int128",
+    "_Atomic",
+    "__thread",
+    "_Thread_local",
+    "inline",
+    "__inline__",
+    "__attribute__",
+    "__extension__",
 ];
 
 /// What a piece is, and whether it defines a function.
@@ -322,7 +351,8 @@ fn declaration(text: &str, piece: &[Token]) -> Role {
     // `int f(int);` but not `int (*f)(int);`
     let prototype = match (open, assigned) {
         (Some(open), None) => {
-            kinds[open - 1] == Kind::Word && !text_is_attribute(text, &piece[open - 1])
+            kinds[open - 1] == Kind::Word
+                && !text_is_attribute(text, &piece[open - 1])
                 && kinds.get(open + 1) != Some(&Kind::Mark(b'*'))
         }
         _ => false,
@@ -371,7 +401,10 @@ mod tests {
         check("a * b", &[('e', "a * b")]);
         check(
             "for (int i = 0; i < 3; i++) { f(i); } done",
-            &[('s', "for (int i = 0; i < 3; i++) { f(i); }"), ('e', "done")],
+            &[
+                ('s', "for (int i = 0; i < 3; i++) { f(i); }"),
+                ('e', "done"),
+            ],
         );
         check(
             "if (a) b(); else { c(); } d",
@@ -399,7 +432,10 @@ mod tests {
             ],
         );
         check("enum e { A, B };", &[('f', "enum e { A, B };")]);
-        check("typedef struct { int x; } t;", &[('f', "typedef struct { int x; } t;")]);
+        check(
+            "typedef struct { int x; } t;",
+            &[('f', "typedef struct { int x; } t;")],
+        );
     }
 
     #[test]
@@ -415,20 +451,37 @@ mod tests {
                 ('e', "m"),
             ],
         );
-        check("node *p = head; p->next", &[('v', "node *p = head;"), ('e', "p->next")]);
-        check("struct p a = {1, 2}; a", &[('v', "struct p a = {1, 2};"), ('e', "a")]);
-        check("int (*f)(int) = g; f(1)", &[('v', "int (*f)(int) = g;"), ('e', "f(1)")]);
+        check(
+            "node *p = head; p->next",
+            &[('v', "node *p = head;"), ('e', "p->next")],
+        );
+        check(
+            "struct p a = {1, 2}; a",
+            &[('v', "struct p a = {1, 2};"), ('e', "a")],
+        );
+        check(
+            "int (*f)(int) = g; f(1)",
+            &[('v', "int (*f)(int) = g;"), ('e', "f(1)")],
+        );
     }
 
     #[test]
     fn lines_are_those_of_the_snippet() {
         let made = snippet("\nint f(void);\n\n  f()\n", "snip.c", 1);
-        assert!(made.c.contains("#line 1 \"snip.c\"\nint f(void);"), "{}", made.c);
+        assert!(
+            made.c.contains("#line 1 \"snip.c\"\nint f(void);"),
+            "{}",
+            made.c
+        );
         assert!(made.c.contains("#line 3 \"snip.c\"\n  f()\n"), "{}", made.c);
         assert_eq!(made.text, "int f(void);\n\n  f()");
         assert_eq!(made.wrapper.as_deref(), Some("__eval1"));
         let same_line = snippet(" 1 + 1 ", "snip.c", 2);
-        assert!(same_line.c.contains("#line 1 \"snip.c\"\n 1 + 1"), "{}", same_line.c);
+        assert!(
+            same_line.c.contains("#line 1 \"snip.c\"\n 1 + 1"),
+            "{}",
+            same_line.c
+        );
     }
 
     #[test]

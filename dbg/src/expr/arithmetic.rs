@@ -246,7 +246,7 @@ fn floating(operator: Binary, one: Operand, other: Operand) -> Result<Operand, E
         Binary::Greater => Ok(truth(a > b)),
         Binary::GreaterEqual => Ok(truth(a >= b)),
         _ => Err(Error::new(
-            "Integer only operation on a floating-point value.",
+            "Integer-only operation on floating point number.",
         )),
     }
 }

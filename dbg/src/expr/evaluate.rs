@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use sapwood_dwarf::{
-    Address, Arch, Composite, Encoding, Language, Member, ModuleId, Register, SymbolKind, TypeKind,
-};
+use sapwood_dwarf::{Address, Arch, Encoding, Language, ModuleId, Register, SymbolKind, TypeKind};
 
 use super::arithmetic::{self, Operand};
 use super::parse::{Names, parse};
@@ -19,9 +17,6 @@ pub struct Evaluator<'a> {
     /// The debugger's own variables.
     pub memo: &'a mut Memo,
 }
-
-/// How many structs deep a member is looked for.
-const MAX_BASES: u32 = 16;
 
 impl Names for Reader<'_> {
     fn is_type(&self, name: &str) -> bool {
@@ -184,7 +179,7 @@ impl Evaluator<'_> {
             Expr::Type(ty) => Ok((self.type_of(ty)?, true)),
             Expr::Call(function, _) => {
                 let function = self.evaluate(function)?;
-                let (_, _, returns, ..) = self.callee(&function)?;
+                let (_, returns, _) = self.callee(&function)?;
                 match returns {
                     Some(returns) => Ok((returns, false)),
                     None => Err(Error::new("function has unknown return type")),
@@ -499,54 +494,10 @@ impl Evaluator<'_> {
                 "Attempt to extract a component of a value that is not a structure{pointer}."
             )));
         };
-        match self.find_member(&whole, name, 0)? {
+        match self.reader.find_member(&whole, name, 0)? {
             Some(value) => Ok(value),
             None => Err(Error::new(format_args!("There is no member named {name}."))),
         }
-    }
-
-    /// Looks for a member in a struct, in what is unnamed in it, and in its
-    /// base classes.
-    fn find_member(
-        &mut self,
-        whole: &Value,
-        name: &str,
-        depth: u32,
-    ) -> Result<Option<Value>, Error> {
-        let modules = self.reader.modules;
-        let Shape::Composite(module, description) = whole.ty.shape(modules)? else {
-            return Ok(None);
-        };
-        let TypeKind::Composite(composite) = &description.kind else {
-            return Ok(None);
-        };
-        if composite.is_declaration {
-            let name = whole.ty.name(modules);
-            return Err(Error::new(format_args!("incomplete type \"{name}\"")));
-        }
-        let last = name.rsplit("::").next().unwrap_or(name);
-        if let Some(member) = named_member(composite, last) {
-            return self.reader.member(whole, module, member).map(Some);
-        }
-        if let Some(one) = composite.statics.iter().find(|one| one.name == last) {
-            let ty = Type::Described(module, one.type_id);
-            let value = self
-                .reader
-                .static_value(module, &description, last, &ty, one.value)?;
-            return Ok(Some(value));
-        }
-        if depth >= MAX_BASES {
-            return Ok(None);
-        }
-        for member in &composite.members {
-            if member.is_base || member.name.is_none() {
-                let inner = self.reader.member(whole, module, member)?;
-                if let Some(found) = self.find_member(&inner, name, depth + 1)? {
-                    return Ok(Some(found));
-                }
-            }
-        }
-        Ok(None)
     }
 
     fn index(&mut self, array: &Value, index: i128) -> Result<Value, Error> {
@@ -991,13 +942,13 @@ impl Evaluator<'_> {
 
     // Calls.
 
-    /// A function's address, type, result (`None` where nobody knows it),
-    /// parameters and whether it takes more.
+    /// A function's address, what it returns (`None` where nobody knows) and its
+    /// parameters.
     #[allow(clippy::type_complexity)]
     fn callee(
         &mut self,
         function: &Value,
-    ) -> Result<(Address, Type, Option<Type>, Option<Vec<Type>>, bool), Error> {
+    ) -> Result<(Address, Option<Type>, Option<Vec<Type>>), Error> {
         let mut function = self.referred(function)?;
         let modules = self.reader.modules;
         if let Shape::Pointer(to) = function.ty.shape(modules)? {
@@ -1009,7 +960,7 @@ impl Evaluator<'_> {
                 Shape::Function {
                     returns,
                     parameters,
-                    is_variadic,
+                    ..
                 },
                 Some(at),
             ) => {
@@ -1022,7 +973,7 @@ impl Evaluator<'_> {
                     }
                 );
                 let returns = is_known.then_some(returns);
-                Ok((at, function.ty, returns, parameters, is_variadic))
+                Ok((at, returns, parameters))
             }
             _ => Err(Error::new(
                 "The function is not one, and no pointer to one.",
@@ -1037,7 +988,7 @@ impl Evaluator<'_> {
         as_type: Option<&Type>,
     ) -> Result<Value, Error> {
         let value = self.evaluate(function)?;
-        let (address, _, returns, parameters, is_variadic) = self.callee(&value)?;
+        let (address, returns, parameters) = self.callee(&value)?;
         let Some(returns) = returns.or_else(|| as_type.cloned()) else {
             let name = match function {
                 Expr::Name(name) => name.clone(),
@@ -1051,9 +1002,6 @@ impl Evaluator<'_> {
         if arguments.len() < wanted {
             return Err(Error::new("Too few arguments in function call."));
         }
-        if parameters.is_some() && arguments.len() > wanted && !is_variadic {
-            return Err(Error::new("Too many arguments in function call."));
-        }
         let mut passed = Vec::new();
         for (at, argument) in arguments.iter().enumerate() {
             let value = self.evaluate(argument)?;
@@ -1062,6 +1010,7 @@ impl Evaluator<'_> {
             let bytes = self.reader.bytes(&value)?;
             passed.push((value.ty, bytes));
         }
+        let address = self.resolved(address)?;
         let call = abi::lay_out(address, &passed, &returns, self.reader.modules)?;
         let returned = self.reader.source.call(&call)?;
         match abi::result(&returned, &returns, self.reader.modules)? {
@@ -1074,6 +1023,20 @@ impl Evaluator<'_> {
                 })
             }
         }
+    }
+
+    /// The function to call for one at an address: what an indirect one's
+    /// resolver says, for those that the C library picks by processor.
+    fn resolved(&mut self, at: Address) -> Result<Address, Error> {
+        let module = self.reader.modules.at(at).map(|(_, module)| module.clone());
+        let symbol = module.as_ref().and_then(|module| module.symbol_at(at));
+        let is_indirect = symbol
+            .is_some_and(|(symbol, past)| past == 0 && symbol.kind == SymbolKind::IndirectFunction);
+        if !is_indirect {
+            return Ok(at);
+        }
+        let call = abi::lay_out(at, &[], &Type::Void.pointer(), self.reader.modules)?;
+        Ok(Address(self.reader.source.call(&call)?.rax))
     }
 
     /// A value as it is passed for a parameter, or for none that is declared.
@@ -1183,13 +1146,6 @@ impl Evaluator<'_> {
             None => format!("No type named {name}."),
         }))
     }
-}
-
-fn named_member<'c>(composite: &'c Composite, name: &str) -> Option<&'c Member> {
-    composite
-        .members
-        .iter()
-        .find(|member| member.name.as_deref() == Some(name))
 }
 
 fn pointer_value(to: Type, at: Address) -> Value {

@@ -15,7 +15,7 @@ pub fn show(bytes: &[u8]) -> String {
                 value.is_nan(),
                 value.is_infinite(),
                 value.is_sign_negative(),
-                { u128::from(bits & 0x7f_ffff) },
+                u128::from(bits & 0x7f_ffff),
             )
             .unwrap_or_else(|| general(f64::from(value), 9))
         }
@@ -26,7 +26,7 @@ pub fn show(bytes: &[u8]) -> String {
                 value.is_nan(),
                 value.is_infinite(),
                 value.is_sign_negative(),
-                { u128::from(bits & 0xf_ffff_ffff_ffff) },
+                u128::from(bits & 0xf_ffff_ffff_ffff),
             )
             .unwrap_or_else(|| general(value, 17))
         }

@@ -488,7 +488,13 @@ fn qualified(
         };
         return declare(to, &format!(" {word}{gap}{inner}"), modules, depth + 1);
     }
-    format!("{word} {}", declare(to, inner, modules, depth + 1))
+    let declared = declare(to, inner, modules, depth + 1);
+    // A const array is one of const elements: once said is enough.
+    let is_array = matches!(to.shape(modules), Ok(Shape::Array { .. }));
+    if is_array && declared.split([' ', '*']).any(|part| part == word) {
+        return declared;
+    }
+    format!("{word} {declared}")
 }
 
 /// The declarator of a pointer: in brackets where what it points to binds

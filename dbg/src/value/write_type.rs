@@ -20,25 +20,31 @@ impl Reader<'_> {
 
     /// How `ptype` shows a type: structs and enums by what they are made of.
     pub fn ptype(&self, ty: &Type) -> Result<String, Error> {
-        let mut declarator = String::new();
+        let expanded = self.expanded(ty)?;
+        let core = self.core(&expanded)?;
+        let declared = expanded.name(self.modules);
+        let (Shape::Composite(..) | Shape::Enumeration(..)) = core.shape(self.modules)? else {
+            return Ok(declared);
+        };
+        // The declaration begins with the core's name, its qualifiers before
+        // it: the definition takes the name's place.
+        let name = core.name(self.modules);
+        let definition = self.definition(&core, 0)?;
+        Ok(declared.replacen(&name, &definition, 1))
+    }
+
+    /// What stands at the heart of pointers, arrays and functions.
+    fn core(&self, ty: &Type) -> Result<Type, Error> {
         let mut core = ty.stripped(self.modules)?;
-        let mut qualifiers = qualifiers(ty, self)?;
-        // Down to the struct or enum at the heart of pointers and arrays.
         loop {
-            match core.shape(self.modules)? {
-                Shape::Pointer(to) => {
-                    let inner = format!("*{}{declarator}", trailing(&qualifiers));
-                    declarator = inner;
-                    qualifiers = self::qualifiers(&to, self)?;
-                    core = to.stripped(self.modules)?;
-                }
-                Shape::Composite(..) | Shape::Enumeration(..) => break,
-                _ => return Ok(self.expanded(ty)?.name(self.modules)),
+            core = match core.shape(self.modules)? {
+                Shape::Pointer(to) | Shape::Reference(to, _) => to,
+                Shape::Array { element, .. } => element,
+                Shape::Function { returns, .. } => returns,
+                _ => return Ok(core),
             }
+            .stripped(self.modules)?;
         }
-        let body = self.definition(&core, 0)?;
-        let gap = if declarator.is_empty() { "" } else { " " };
-        Ok(format!("{qualifiers}{body}{gap}{declarator}"))
     }
 
     /// A type with the typedefs taken off at every level that a declarator has.
@@ -52,6 +58,15 @@ impl Reader<'_> {
                 self.expanded(&to)?.pointer()
             }
             Shape::Array { element, count } => Type::Array(self.expanded(&element)?.into(), count),
+            Shape::Function {
+                returns,
+                parameters,
+                is_variadic,
+            } => Type::Function {
+                returns: self.expanded(&returns)?.into(),
+                parameters,
+                is_variadic,
+            },
             _ => stripped,
         })
     }
@@ -174,12 +189,4 @@ fn qualifiers(ty: &Type, reader: &Reader<'_>) -> Result<String, Error> {
         }
     }
     Ok(words)
-}
-
-/// Qualifiers as they stand behind a star.
-fn trailing(qualifiers: &str) -> String {
-    match qualifiers.trim_end() {
-        "" => String::new(),
-        words => format!(" {words}"),
-    }
 }
