@@ -81,7 +81,7 @@ fn execute(session: &Session, folder: &Folder) -> String {
     }
     let mut text = session.header.clone();
     let mut debugger = Debugger::new();
-    let mut run = |debugger: &mut Debugger, line: &str| {
+    let run = |debugger: &mut Debugger, line: &str| {
         let mut said = String::new();
         let done = parse(line).map_err(|e| e.to_string()).and_then(|command| {
             let tell = &mut |event| said.push_str(&render(&event));

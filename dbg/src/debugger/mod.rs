@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use sapwood_dwarf::{Address, ModuleId, Modules, Unwinder};
 
-use crate::breakpoint::{Breakpoints, Sites};
+use crate::breakpoint::{BreakpointId, Breakpoints, Sites};
 use crate::call::Alarm;
 use crate::command::{Command, Format};
 use crate::error::{Error, Result};
@@ -41,7 +41,7 @@ use crate::signal::Dispositions;
 use crate::source::Sources;
 use crate::target::{Target, ThreadId};
 
-use crate::value::Memo;
+use crate::value::{Memo, Value};
 use calls::PendingCall;
 use eval::{Compilers, Image};
 use frames::Stack;
@@ -100,6 +100,8 @@ pub struct Debugger {
     compiler: Compilers,
     memo: Memo,
     displays: Displays,
+    /// What watchpoints watch.
+    watched: BTreeMap<BreakpointId, Value>,
     /// Commands of a breakpoint that are still to be executed.
     queue: VecDeque<String>,
     /// Where `x` goes on.

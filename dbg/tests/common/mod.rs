@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// A folder of the test's own.
 pub struct Folder {
@@ -58,8 +59,17 @@ pub fn compile(source: &Path, flags: &[String], folder: &Folder) -> PathBuf {
     output
 }
 
-/// No process that this thread started is there any more.
+/// No process that this thread started is there any more. One that was let go
+/// may take its time to end.
 pub fn no_children_left() {
-    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-    assert_eq!(children.trim(), "", "a process was left behind");
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let began = Instant::now();
+    loop {
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        if children.trim().is_empty() {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "left behind: {children}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

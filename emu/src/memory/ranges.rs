@@ -39,6 +39,8 @@ pub enum Kind {
     Heap,
     /// Our own code for the guest: the signal trampoline, the clock functions.
     Vdso,
+    /// A System V shared memory segment, by its identifier.
+    Segment(i32),
     /// A file's contents, beginning at this offset in bytes.
     File(Arc<BackingFile>, u64),
 }
@@ -138,7 +140,9 @@ impl Ranges {
     /// Maps `range`, in place of whatever was there.
     pub fn insert(&mut self, range: Range<u64>, attributes: Attributes) {
         debug_assert!(
-            range.start < range.end && range.start % PAGE_SIZE == 0 && range.end % PAGE_SIZE == 0
+            range.start < range.end
+                && range.start.is_multiple_of(PAGE_SIZE)
+                && range.end.is_multiple_of(PAGE_SIZE)
         );
         self.remove(range.clone());
         self.by_start.insert(
