@@ -110,7 +110,10 @@ fn execute(session: &Session, folder: &Folder) -> String {
 
 /// What differs from run to run is made equal.
 fn normal(text: &str, folder: &str) -> String {
-    let text = text.replace(folder, "DIR");
+    let here = std::env::current_dir().expect("tests run in a folder");
+    let text = text
+        .replace(folder, "DIR")
+        .replace(&*here.to_string_lossy(), "HERE");
     let mut out = String::new();
     let mut rest = text.as_str();
     while let Some(at) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
