@@ -143,27 +143,9 @@ impl CodeSpace {
         &self.mapping
     }
 
-    /// The addresses of all code there can be.
-    pub fn code(&self) -> std::ops::Range<u64> {
-        let start = self.mapping.code_start();
-        start..start + CODE_BYTES as u64
-    }
-
-    /// Bytes of code so far.
-    pub fn used(&self) -> usize {
-        self.used
-    }
-
     /// The address at which the next code will begin.
     pub fn next(&self) -> HostAddr {
         HostAddr(self.mapping.code_start() + self.used as u64)
-    }
-
-    /// Appends code, which was made for the address [`next`](Self::next).
-    pub fn append(&mut self, code: &[u8]) -> Result<HostAddr, Full> {
-        let slot = self.slot(code.len())?;
-        slot.copy_from_slice(code);
-        Ok(self.finish(code.len()))
     }
 
     /// The bytes of the next code, at most `max`, to be written in place.
@@ -202,7 +184,7 @@ impl CodeSpace {
     pub fn set_cell(&self, cell: HostAddr, value: u64) {
         let offset = cell.0.wrapping_sub(self.mapping.reservation);
         assert!(
-            offset < self.cells as u64 * 8 && offset % 8 == 0,
+            offset < self.cells as u64 * 8 && offset.is_multiple_of(8),
             "{cell} is no cell of this space"
         );
         // SAFETY: checked to be an aligned cell in our mapping; all accesses

@@ -371,7 +371,7 @@ impl Run<'_> {
 
     /// The host address of an aligned access.
     fn aligned(&self, size: Size, address: u64, access: Access) -> Result<u64, Exit> {
-        if address % u64::from(size.bytes()) == 0 {
+        if address.is_multiple_of(u64::from(size.bytes())) {
             return self.host(address, access);
         }
         Err(Exit::Fault(Fault {

@@ -354,7 +354,7 @@ impl Float {
                 let shift = u128::from(s).leading_zeros() - 1;
                 let (dividend, divisor) = (u128::from(s) << shift, u128::from(t));
                 let sticky = u128::from(dividend % divisor != 0);
-                self.round(sign, e - f - shift as i32, dividend / divisor | sticky)
+                self.round(sign, e - f - shift as i32, (dividend / divisor) | sticky)
             }
             _ => unreachable!("NaNs were dealt with"),
         }

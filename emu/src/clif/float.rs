@@ -49,7 +49,7 @@ impl Emit<'_> {
             }
             Op::FloatFused(fused, a, b, c) => self.fused(fused, a, b, c),
             Op::FloatCompare(cond, _, a, b) => self.float_compare(cond, a, b),
-            Op::FloatToInt(conversion, a) => self.to_int(conversion, a),
+            Op::FloatToInt(conversion, a) => self.float_to_int(conversion, a),
             Op::IntToFloat(conversion, a) => self.int_to_float(conversion, a),
             Op::FloatConvert(Format::Single, rounding, a) => {
                 self.require_rounding(rounding);
@@ -164,7 +164,7 @@ impl Emit<'_> {
 
     /// Converts what is in range of the host's conversion to 64 signed bits
     /// and surely in range of the result.
-    fn to_int(&mut self, conversion: IntFloat, a: Value) -> clif::Value {
+    fn float_to_int(&mut self, conversion: IntFloat, a: Value) -> clif::Value {
         let a = self.get(a);
         let truncates = conversion.rounding == Rounding::Zero;
         let (least, bound) = match (conversion.width, conversion.signed) {

@@ -404,8 +404,10 @@ pub enum End {
     /// To this address.
     Jump(GuestAddr),
     /// A call of this address; it returns to `back`.
+    #[allow(missing_docs)]
     Call { to: GuestAddr, back: GuestAddr },
     /// To `taken` when the comparison of the 64-bit values holds, otherwise to `next`.
+    #[allow(missing_docs)]
     Branch {
         cond: Cond,
         a: Value,

@@ -5,13 +5,15 @@
 //! constants are folded, and a single-precision result used again is not boxed
 //! and unboxed. Every write to a register is still an [`Op::Set`], in its place.
 
+mod float;
+
 use super::decode::{Insn, decode, length};
 use super::table::Op as Code;
 use crate::addr::GuestAddr;
 use crate::exit::{Access, Fault, FaultKind};
 use crate::ir::{
-    AtomicOp, Binary, Block, Cond, Counter, End, FloatCond, FloatOp, Format, Fused, Hint, IntFloat,
-    Op, Place, Rounding, Sign, Size, Unary, Value, Width,
+    AtomicOp, Binary, Block, Cond, Counter, End, FloatCond, FloatOp, Format, Hint, Op, Place,
+    Rounding, Sign, Size, Unary, Value, Width,
 };
 
 /// No block has more guest instructions than this, so that lifting one takes
@@ -371,136 +373,6 @@ impl Lifter {
         self.set_x(i.rd, v);
     }
 
-    fn float_binary(&mut self, i: &Insn, op: FloatOp) {
-        let format = format(i);
-        let (a, b) = (self.float(format, i.rs1), self.float(format, i.rs2));
-        let v = self.op(Op::Float(op, format, rounding(i), a, b));
-        self.set_float(format, i.rd, v);
-    }
-
-    fn fused(&mut self, i: &Insn, negate_product: bool, negate_addend: bool) {
-        let format = format(i);
-        let a = self.float(format, i.rs1);
-        let b = self.float(format, i.rs2);
-        let c = self.float(format, i.rs3);
-        let fused = Fused {
-            format,
-            rounding: rounding(i),
-            negate_product,
-            negate_addend,
-        };
-        let v = self.op(Op::FloatFused(fused, a, b, c));
-        self.set_float(format, i.rd, v);
-    }
-
-    fn sign(&mut self, i: &Insn, sign: Sign) {
-        let format = format(i);
-        let (a, b) = (self.float(format, i.rs1), self.float(format, i.rs2));
-        let copy = sign == Sign::Copy && i.rs1 == i.rs2;
-        let v = if copy {
-            a
-        } else {
-            self.op(Op::FloatSign(sign, format, a, b))
-        };
-        self.set_float(format, i.rd, v);
-    }
-
-    fn min_max(&mut self, i: &Insn, max: bool) {
-        let format = format(i);
-        let (a, b) = (self.float(format, i.rs1), self.float(format, i.rs2));
-        let v = self.op(Op::FloatMinMax(max, format, a, b));
-        self.set_float(format, i.rd, v);
-    }
-
-    fn float_compare(&mut self, i: &Insn, cond: FloatCond) {
-        let format = format(i);
-        let (a, b) = (self.float(format, i.rs1), self.float(format, i.rs2));
-        let v = self.op(Op::FloatCompare(cond, format, a, b));
-        self.set_x(i.rd, v);
-    }
-
-    fn to_int(&mut self, i: &Insn, width: Width, signed: bool) {
-        let format = format(i);
-        let a = self.float(format, i.rs1);
-        let conversion = IntFloat {
-            format,
-            width,
-            signed,
-            rounding: rounding(i),
-        };
-        let mut v = self.op(Op::FloatToInt(conversion, a));
-        if width == W32 {
-            v = self.extend(Size::B4, true, v);
-        }
-        self.set_x(i.rd, v);
-    }
-
-    fn to_float(&mut self, i: &Insn, width: Width, signed: bool) {
-        let format = format(i);
-        let a = self.x(i.rs1);
-        let conversion = IntFloat {
-            format,
-            width,
-            signed,
-            rounding: rounding(i),
-        };
-        let v = self.op(Op::IntToFloat(conversion, a));
-        self.set_float(format, i.rd, v);
-    }
-
-    fn convert(&mut self, i: &Insn, to: Format) {
-        let from = if to == Format::Single {
-            Format::Double
-        } else {
-            Format::Single
-        };
-        let a = self.float(from, i.rs1);
-        let v = self.op(Op::FloatConvert(to, rounding(i), a));
-        self.set_float(to, i.rd, v);
-    }
-
-    fn load_float(&mut self, i: &Insn, format: Format) {
-        let a = self.x(i.rs1);
-        let v = self.op(Op::LoadFloat(format, a, i.imm as i32));
-        self.set_float(format, i.rd, v);
-    }
-
-    fn store_float(&mut self, i: &Insn, format: Format) {
-        let a = self.x(i.rs1);
-        // The low half of a register is stored as it is, boxed or not.
-        let known = self.single[usize::from(i.rs2)]
-            .filter(|&v| !matches!(self.ops[v.index()], Op::Unbox(_)));
-        match (format, known) {
-            (Format::Single, Some(v)) => {
-                self.op(Op::StoreFloat(format, a, i.imm as i32, v));
-            }
-            (Format::Single, None) => {
-                let raw = self.f(i.rs2);
-                let bits = self.op(Op::Bits(Format::Double, raw));
-                self.op(Op::Store(Size::B4, a, i.imm as i32, bits));
-            }
-            (Format::Double, _) => {
-                let v = self.f(i.rs2);
-                self.op(Op::StoreFloat(format, a, i.imm as i32, v));
-            }
-        }
-    }
-
-    fn bits_to_x(&mut self, i: &Insn) {
-        let raw = self.f(i.rs1);
-        let mut v = self.op(Op::Bits(Format::Double, raw));
-        if format(i) == Format::Single {
-            v = self.extend(Size::B4, true, v);
-        }
-        self.set_x(i.rd, v);
-    }
-
-    fn bits_to_f(&mut self, i: &Insn) {
-        let a = self.x(i.rs1);
-        let v = self.op(Op::FromBits(format(i), a));
-        self.set_float(format(i), i.rd, v);
-    }
-
     /// A CSR instruction; illegal for every register but the floating-point
     /// ones and the counters, and for writes of the latter.
     fn csr(&mut self, i: &Insn) -> Option<End> {
@@ -732,14 +604,14 @@ impl Lifter {
                 let v = self.op(Op::FloatClass(format(i), a));
                 self.set_x(i.rd, v);
             }
-            Code::FcvtW => self.to_int(i, W32, true),
-            Code::FcvtWu => self.to_int(i, W32, false),
-            Code::FcvtL => self.to_int(i, W64, true),
-            Code::FcvtLu => self.to_int(i, W64, false),
-            Code::FcvtFW => self.to_float(i, W32, true),
-            Code::FcvtFWu => self.to_float(i, W32, false),
-            Code::FcvtFL => self.to_float(i, W64, true),
-            Code::FcvtFLu => self.to_float(i, W64, false),
+            Code::FcvtW => self.float_to_int(i, W32, true),
+            Code::FcvtWu => self.float_to_int(i, W32, false),
+            Code::FcvtL => self.float_to_int(i, W64, true),
+            Code::FcvtLu => self.float_to_int(i, W64, false),
+            Code::FcvtFW => self.int_to_float(i, W32, true),
+            Code::FcvtFWu => self.int_to_float(i, W32, false),
+            Code::FcvtFL => self.int_to_float(i, W64, true),
+            Code::FcvtFLu => self.int_to_float(i, W64, false),
             Code::FmvXF => self.bits_to_x(i),
             Code::FmvFX => self.bits_to_f(i),
             Code::AddUw => self.shift_add(i, 0, true),

@@ -13,16 +13,6 @@ impl Reg {
     pub const RAX: Reg = Reg(0);
     pub const RCX: Reg = Reg(1);
     pub const RDX: Reg = Reg(2);
-    pub const RBX: Reg = Reg(3);
-    pub const RBP: Reg = Reg(5);
-    pub const RSI: Reg = Reg(6);
-    pub const RDI: Reg = Reg(7);
-    pub const R8: Reg = Reg(8);
-    pub const R9: Reg = Reg(9);
-    pub const R10: Reg = Reg(10);
-    pub const R11: Reg = Reg(11);
-    pub const R12: Reg = Reg(12);
-    pub const R13: Reg = Reg(13);
     pub const R14: Reg = Reg(14);
     pub const R15: Reg = Reg(15);
 }
@@ -120,8 +110,6 @@ pub enum Map {
     One,
     /// 0F.
     Two,
-    /// 0F 38.
-    Three38,
 }
 
 impl Asm {
@@ -137,6 +125,7 @@ impl Asm {
     /// One instruction with a ModRM byte: mandatory prefix (0 for none), REX,
     /// escape, opcode, operands. `byte` says that an 8-bit register operand
     /// needs REX to be one of the low bytes.
+    #[allow(clippy::too_many_arguments)]
     fn modrm(&mut self, prefix: u8, wide: bool, map: Map, opcode: u8, reg: u8, rm: Rm, byte: bool) {
         if prefix != 0 {
             self.code.push(prefix);
@@ -154,7 +143,6 @@ impl Asm {
         match map {
             Map::One => {}
             Map::Two => self.code.push(0x0f),
-            Map::Three38 => self.code.extend_from_slice(&[0x0f, 0x38]),
         }
         self.code.push(opcode);
         self.operand(reg, rm);
@@ -420,7 +408,7 @@ impl Asm {
     }
 
     /// A scalar as an integer, truncated (2C) or rounded (2D).
-    pub fn to_integer(
+    pub fn scalar_to_integer(
         &mut self,
         double: bool,
         truncate: bool,
@@ -434,7 +422,7 @@ impl Asm {
     }
 
     /// An integer as a scalar.
-    pub fn from_integer(&mut self, double: bool, wide: bool, to: Xmm, from: impl Into<Rm>) {
+    pub fn integer_to_scalar(&mut self, double: bool, wide: bool, to: Xmm, from: impl Into<Rm>) {
         self.bits(0x57, to, to);
         let prefix = if double { 0xf2 } else { 0xf3 };
         self.modrm(prefix, wide, Map::Two, 0x2a, to.0, from.into(), false);
@@ -444,11 +432,6 @@ impl Asm {
     pub fn convert(&mut self, double: bool, to: Xmm, from: impl Into<Rm>) {
         let prefix = if double { 0xf2 } else { 0xf3 };
         self.modrm(prefix, false, Map::Two, 0x5a, to.0, from.into(), false);
-    }
-
-    /// The bits of a scalar in a general register.
-    pub fn move_out(&mut self, wide: bool, to: Reg, from: Xmm) {
-        self.modrm(0x66, wide, Map::Two, 0x7e, from.0, to.into(), false);
     }
 
     /// A scalar from the bits in a general register.

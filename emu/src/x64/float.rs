@@ -55,7 +55,7 @@ impl Emit<'_> {
             Op::FloatCompare(cond, format, a, b) => {
                 self.float_compare(cond, format == Format::Double, a, b);
             }
-            Op::FloatToInt(conversion, a) => return self.to_int(conversion, a),
+            Op::FloatToInt(conversion, a) => return self.float_to_int(conversion, a),
             Op::IntToFloat(conversion, a) => self.int_to_float(conversion, a),
             Op::FloatSign(sign, format, a, b) => self.sign(sign, format == Format::Double, a, b),
             Op::Bits(format, a) => {
@@ -172,7 +172,7 @@ impl Emit<'_> {
 
     /// Unsigned integers are truncated to only: rounding can lead out of range
     /// either way, which must not be found out after the host was inexact.
-    fn to_int(&mut self, conversion: IntFloat, a: Value) -> bool {
+    fn float_to_int(&mut self, conversion: IntFloat, a: Value) -> bool {
         let double = conversion.format == Format::Double;
         let truncate = conversion.rounding == Rounding::Zero;
         if !truncate {
@@ -185,7 +185,7 @@ impl Emit<'_> {
         if conversion.signed {
             let wide = conversion.width == Width::W64;
             let to = self.scratch();
-            self.asm.to_integer(double, truncate, wide, to, from);
+            self.asm.scalar_to_integer(double, truncate, wide, to, from);
             // What is out of range gives the least integer, the only one from
             // which 1 cannot be taken.
             self.asm.alu_imm(Alu::Cmp, wide, to, 1);
@@ -212,7 +212,7 @@ impl Emit<'_> {
         self.asm.compare_scalar(double, false, limit, from);
         self.interpret_if(Cc::Be);
         let to = self.scratch();
-        self.asm.to_integer(double, truncate, true, to, from);
+        self.asm.scalar_to_integer(double, truncate, true, to, from);
         self.result_in(to);
         true
     }
@@ -238,7 +238,7 @@ impl Emit<'_> {
             from = integer.into();
         }
         let to = self.vector_result();
-        self.asm.from_integer(double, wide, to, from);
+        self.asm.integer_to_scalar(double, wide, to, from);
     }
 
     fn sign(&mut self, sign: Sign, double: bool, a: Value, b: Value) {
