@@ -205,18 +205,18 @@ impl Blocks {
             let cell = self.space.cell(enter::unlinked())?;
             self.exits.push(Exit { cell, target });
         }
-        let at = self.space.next();
-        let slot = self.space.slot(compiled.code.len())?;
-        slot.copy_from_slice(&compiled.code);
-        for used in &compiled.cells {
-            let cell = self.exits[first + used.exit as usize].cell;
-            let place = at.add(used.place.into());
-            let value = cell.distance_from(place) + used.addend;
-            let value = i32::try_from(value).expect("cells are within 2 GiB of code");
-            let place = used.place as usize;
-            slot[place..place + 4].copy_from_slice(&value.to_le_bytes());
-        }
-        self.space.finish(compiled.code.len());
+        let exits = &self.exits;
+        let at = self.space.publish(compiled.code.len(), |at, code| {
+            code.copy_from_slice(&compiled.code);
+            for used in &compiled.cells {
+                let cell = exits[first + used.exit as usize].cell;
+                let place = at.add(used.place.into());
+                let value = cell.distance_from(place) + used.addend;
+                let value = i32::try_from(value).expect("cells are within 2 GiB of code");
+                let place = used.place as usize;
+                code[place..place + 4].copy_from_slice(&value.to_le_bytes());
+            }
+        })?;
         let id = TranslationId(self.translations.len() as u32);
         let head = members[0];
         self.translations.push(Translation {

@@ -1,140 +1,132 @@
 //! [`CodeSpace`]: where translated code and its indirection cells live.
 //!
-//! One reservation holds both, so that code reaches cells relative to the
-//! instruction pointer, with an inaccessible gap between them, so that they
-//! never share a page. Code is a memory file mapped twice: executable where it
-//! runs, writable elsewhere, and never both at one address. Published code is
-//! never written again; what changes is the cells. Cells are private memory, so
-//! that after a fork each side links its own code.
+//! A space is one slab of a link session's image in this process. Each piece of
+//! code is one anonymous atom, written where it will run and published as the
+//! image's next generation; published code is never written again. What changes
+//! is the cells: they are data atoms, private memory on pages of their own, so
+//! that after a fork each side links its own code. Code reaches its cells
+//! relative to the instruction pointer, because a slab's regions lie in reach
+//! of one another.
 
 use std::io;
-use std::ptr;
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sapwood_link::HostAddr;
+use sapwood_link::{AtomKind, HostAddr, LocalSpace, Near, Options, Protection, Session};
 
 use crate::enter;
 use crate::fault::{self, Registration};
 
-/// Bytes for code. An engine that fills them begins a new space.
-const CODE_BYTES: usize = 64 << 20;
-
-/// Bytes for cells, 8 each.
-const CELL_BYTES: usize = 16 << 20;
-
-/// Bytes between the two.
-const GAP_BYTES: usize = 1 << 20;
+/// Bytes for code, and as many for cells. An engine that fills either begins a
+/// new space.
+const SLAB_BYTES: u64 = 64 << 20;
 
 /// Code begins at multiples of this.
-const ALIGNMENT: usize = 16;
+const ALIGNMENT: u64 = 16;
+
+/// Cells are published so many at a time, 8 bytes each.
+const CELLS_IN_ATOM: u64 = 512;
 
 /// A bounded piece of address space for translated code.
 #[derive(Debug)]
 pub struct CodeSpace {
     mapping: Arc<Mapping>,
-    used: usize,
-    cells: usize,
+    /// Where code and cells may lie.
+    code: Range<HostAddr>,
+    data: Range<HostAddr>,
+    /// The first byte past all code.
+    code_end: HostAddr,
+    /// The published cells that nobody has taken, at the end of all cells.
+    free_cells: Range<HostAddr>,
 }
 
 /// The memory of a [`CodeSpace`], which is unmapped when the last share of it
 /// goes. Who runs its code holds a share.
-#[derive(Debug)]
 pub struct Mapping {
-    reservation: u64,
-    /// The writable view of the code.
-    view: u64,
+    image: Mutex<Image>,
     /// Makes host faults in the code the guest's.
     registration: Option<Registration>,
+}
+
+/// The image that the code is part of.
+struct Image {
+    session: Session,
+    space: LocalSpace,
 }
 
 /// The space is full.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full;
 
-const CODE_START: usize = CELL_BYTES + GAP_BYTES;
+impl Image {
+    fn new() -> Image {
+        let options = Options {
+            near: Near::Anywhere,
+            slab_length: SLAB_BYTES,
+            ..Options::default()
+        };
+        Image {
+            session: Session::new(options),
+            space: LocalSpace::new(),
+        }
+    }
+
+    /// Publishes an anonymous atom that `write` fills in where it will stay.
+    fn append(
+        &mut self,
+        kind: AtomKind,
+        length: u64,
+        write: impl FnOnce(HostAddr, &mut [u8]),
+    ) -> Result<HostAddr, sapwood_link::Error> {
+        let Image { session, space } = self;
+        let mut emission = session.emit_in_place(space, kind, ALIGNMENT, length)?;
+        let at = emission.address();
+        write(at, emission.bytes());
+        emission.finish(length)?;
+        Ok(at)
+    }
+}
 
 impl Mapping {
-    fn new() -> io::Result<Mapping> {
-        let total = CODE_START + CODE_BYTES;
-        // SAFETY: new anonymous memory at an address the kernel chooses.
-        let reservation = check(unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                total,
-                libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        })?;
-        let mut mapping = Mapping {
-            reservation,
-            view: 0,
-            registration: None,
-        };
-        mapping.map()?;
-        let code = mapping.code_start()..mapping.code_start() + CODE_BYTES as u64;
-        mapping.registration = Some(fault::register(code, enter::landing()));
-        Ok(mapping)
+    fn image(&self) -> std::sync::MutexGuard<'_, Image> {
+        self.image.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn map(&mut self) -> io::Result<()> {
-        let cells = self.reservation as *mut libc::c_void;
-        // SAFETY: the beginning of our own reservation.
-        if unsafe { libc::mprotect(cells, CELL_BYTES, libc::PROT_READ | libc::PROT_WRITE) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the name is a C string; the call has no other requirement.
-        let file = unsafe { libc::memfd_create(c"sapwood-code".as_ptr(), libc::MFD_CLOEXEC) };
-        if file < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let mapped = self.map_file(file);
-        // SAFETY: `file` is ours and not used afterwards.
-        unsafe { libc::close(file) };
-        mapped
-    }
-
-    fn map_file(&mut self, file: i32) -> io::Result<()> {
-        // SAFETY: `file` is an open memory file.
-        if unsafe { libc::ftruncate(file, CODE_BYTES as libc::off_t) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
-        let code = self.code_start() as *mut libc::c_void;
-        // SAFETY: the code part of our own reservation, which is replaced.
-        check(unsafe {
-            let protection = libc::PROT_READ | libc::PROT_EXEC;
-            libc::mmap(
-                code,
-                CODE_BYTES,
-                protection,
-                flags | libc::MAP_FIXED,
-                file,
-                0,
-            )
-        })?;
-        // SAFETY: a new mapping at an address the kernel chooses.
-        self.view = check(unsafe {
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            libc::mmap(ptr::null_mut(), CODE_BYTES, protection, flags, file, 0)
-        })?;
-        Ok(())
-    }
-
-    fn code_start(&self) -> u64 {
-        self.reservation + CODE_START as u64
+impl std::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mapping")
+            .field("generation", &self.image().session.generation())
+            .finish()
     }
 }
 
 impl CodeSpace {
     /// An empty space.
     pub fn new() -> io::Result<CodeSpace> {
+        let mut image = Image::new();
+        // The first cells make the image reserve its slab.
+        let bytes = CELLS_IN_ATOM * 8;
+        let cells = image.append(AtomKind::Data, bytes, |_, _| {});
+        let cells = cells.map_err(|error| io::Error::other(error.to_string()))?;
+        let regions = image.session.regions();
+        let range = |protection| {
+            let mut regions = regions.iter().map(|(region, _)| region);
+            let region = regions.find(|region| region.protection == protection);
+            region.expect("a slab has a region for each").range()
+        };
+        let (code, data) = (range(Protection::Code), range(Protection::Data));
+        let registration = fault::register(code.start.0..code.end.0, enter::landing());
         Ok(CodeSpace {
-            mapping: Arc::new(Mapping::new()?),
-            used: 0,
-            cells: 0,
+            mapping: Arc::new(Mapping {
+                image: Mutex::new(image),
+                registration: Some(registration),
+            }),
+            code_end: code.start,
+            code,
+            data,
+            free_cells: cells.range(bytes),
         })
     }
 
@@ -143,52 +135,59 @@ impl CodeSpace {
         &self.mapping
     }
 
-    /// The address at which the next code will begin.
-    pub fn next(&self) -> HostAddr {
-        HostAddr(self.mapping.code_start() + self.used as u64)
-    }
-
-    /// The bytes of the next code, at most `max`, to be written in place.
-    pub fn slot(&mut self, max: usize) -> Result<&mut [u8], Full> {
-        if max > CODE_BYTES - self.used {
+    /// Publishes `length` bytes of code, which `write` is given to fill in
+    /// with the address they will run at; gives that address.
+    pub fn publish(
+        &mut self,
+        length: usize,
+        write: impl FnOnce(HostAddr, &mut [u8]),
+    ) -> Result<HostAddr, Full> {
+        let length = length as u64;
+        let room = self.code.end.distance_from(self.code_end) as u64;
+        if length + ALIGNMENT > room {
             return Err(Full);
         }
-        // SAFETY: the bytes lie in the writable view, past everything that was
-        // published, and `&mut self` is the only way to reach them.
-        Ok(unsafe {
-            std::slice::from_raw_parts_mut((self.mapping.view + self.used as u64) as *mut u8, max)
-        })
-    }
-
-    /// Publishes the first `length` bytes of the slot; gives their address.
-    pub fn finish(&mut self, length: usize) -> HostAddr {
-        let address = self.next();
-        self.used = (self.used + length)
-            .next_multiple_of(ALIGNMENT)
-            .min(CODE_BYTES);
-        address
+        let published = self.mapping.image().append(AtomKind::Code, length, write);
+        let at = published.map_err(|_| Full)?;
+        debug_assert!(self.code.contains(&at));
+        self.code_end = at.add(length);
+        Ok(at)
     }
 
     /// A new cell, holding `value`.
     pub fn cell(&mut self, value: u64) -> Result<HostAddr, Full> {
-        if (self.cells + 1) * 8 > CELL_BYTES {
+        if self.free_cells.is_empty() {
+            self.more_cells()?;
+        }
+        let cell = self.free_cells.start;
+        self.free_cells.start = cell.add(8);
+        self.set_cell(cell, value);
+        Ok(cell)
+    }
+
+    fn more_cells(&mut self) -> Result<(), Full> {
+        let bytes = CELLS_IN_ATOM * 8;
+        let room = self.data.end.distance_from(self.free_cells.end) as u64;
+        if bytes + ALIGNMENT > room {
             return Err(Full);
         }
-        let address = HostAddr(self.mapping.reservation + self.cells as u64 * 8);
-        self.cells += 1;
-        self.set_cell(address, value);
-        Ok(address)
+        let published = self
+            .mapping
+            .image()
+            .append(AtomKind::Data, bytes, |_, _| {});
+        self.free_cells = published.map_err(|_| Full)?.range(bytes);
+        Ok(())
     }
 
     /// Changes a cell. Running code sees the old value or the new one.
     pub fn set_cell(&self, cell: HostAddr, value: u64) {
-        let offset = cell.0.wrapping_sub(self.mapping.reservation);
         assert!(
-            offset < self.cells as u64 * 8 && offset.is_multiple_of(8),
+            self.data.contains(&cell) && cell < self.free_cells.start && cell.0.is_multiple_of(8),
             "{cell} is no cell of this space"
         );
-        // SAFETY: checked to be an aligned cell in our mapping; all accesses
-        // to it, here and in translated code, are single 8-byte accesses.
+        // SAFETY: checked to be an aligned cell in data of our image; all
+        // accesses to it, here and in translated code, are single 8-byte
+        // accesses.
         let cell = unsafe { AtomicU64::from_ptr(cell.0 as *mut u64) };
         cell.store(value, Ordering::Release);
     }
@@ -198,22 +197,10 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // Before the addresses can be anything else's.
         self.registration = None;
-        // SAFETY: both mappings are ours; who runs code in them holds a share.
-        unsafe {
-            libc::munmap(
-                self.reservation as *mut libc::c_void,
-                CODE_START + CODE_BYTES,
-            );
-            if self.view != 0 {
-                libc::munmap(self.view as *mut libc::c_void, CODE_BYTES);
-            }
-        }
+        let image = self.image.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Image { session, mut space } = std::mem::replace(image, Image::new());
+        // Who runs code there holds a share, so nobody does any more.
+        let released = session.release(&mut space, &mut ());
+        released.expect("this space holds the image's regions");
     }
-}
-
-fn check(mapped: *mut libc::c_void) -> io::Result<u64> {
-    if mapped == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(mapped as u64)
 }
