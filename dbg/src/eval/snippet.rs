@@ -336,7 +336,8 @@ fn looks_declared(piece: &[Token], is_last: bool) -> bool {
 fn declaration(text: &str, piece: &[Token]) -> Role {
     let first = word(text, piece.first());
     let kinds: Vec<Kind> = piece.iter().map(|t| t.kind).collect();
-    if matches!(first, "struct" | "union" | "enum") {
+    let assigned = kinds.iter().position(|k| *k == Kind::Mark(b'='));
+    if matches!(first, "struct" | "union") && assigned.is_none() || first == "enum" {
         // `struct S { … };` and `struct S;` declare no variable.
         let body = [Kind::Mark(b'}'), Kind::Mark(b';')];
         if kinds.ends_with(&body) || kinds.len() <= 3 {
@@ -347,7 +348,6 @@ fn declaration(text: &str, piece: &[Token]) -> Role {
         }
     }
     let is_thread_local = matches!(first, "__thread" | "_Thread_local");
-    let assigned = kinds.iter().position(|k| *k == Kind::Mark(b'='));
     let open = kinds.iter().position(|k| *k == Kind::Mark(b'('));
     // `int f(int);` but not `int (*f)(int);`
     let prototype = match (open, assigned) {
