@@ -32,6 +32,9 @@ pub enum Tier {
     /// Translate what runs often.
     #[default]
     Translate,
+    /// Translate everything by the second tier at once: slow to begin, and what
+    /// tests that tier.
+    Optimise,
     /// Interpret everything: slow, and what translated code is checked against.
     Interpret,
 }
@@ -199,7 +202,7 @@ impl Engine {
     fn next(&self, state: &mut GuestState, memory: &GuestMemory) -> Step {
         let mut inner = self.lock();
         let pc = state.pc;
-        let translate = self.tier == Tier::Translate && enter::control_word(state.fcsr).is_some();
+        let translate = self.tier != Tier::Interpret && enter::control_word(state.fcsr).is_some();
         if translate && let Some(code) = inner.blocks.code_at(pc) {
             return inner.step_into(code, state);
         }
@@ -219,7 +222,14 @@ impl Engine {
         if !translate {
             return Step::Interpret(block);
         }
-        match inner.translate(&block) {
+        let code = match self.tier {
+            Tier::Optimise => {
+                let region = inner.gather(pc);
+                inner.optimise(&region)
+            }
+            _ => inner.translate(&block),
+        };
+        match code {
             Some(code) => inner.step_into(code, state),
             None => Step::Interpret(block),
         }
@@ -320,15 +330,22 @@ impl Inner {
         if record.heat != HOT {
             return;
         }
-        let region = self.gather(pc);
-        if !has_loop(&region) {
-            return;
+        let region = loop_through_first(&self.gather(pc));
+        if !region.is_empty() {
+            self.optimise(&region);
         }
+    }
+
+    /// Compiles a region by the second tier, as [`translate`](Self::translate)
+    /// does.
+    fn optimise(&mut self, region: &[Arc<Block>]) -> Option<u64> {
         let members: Vec<GuestAddr> = region.iter().map(|block| block.start).collect();
-        let compiled = self.second.compile(&region, self.blocks.next_exit().0);
+        let compiled = self.second.compile(region, self.blocks.next_exit().0);
         if self.blocks.publish(&members, &compiled).is_err() {
             self.renew();
+            return None;
         }
+        self.blocks.code_at(members[0])
     }
 
     /// The known blocks that direct jumps reach from the one at `head`.
@@ -359,12 +376,28 @@ fn direct_successors(end: &End) -> impl Iterator<Item = GuestAddr> {
     first.into_iter().chain(second)
 }
 
-/// Whether the region jumps backwards inside itself.
-fn has_loop(region: &[Arc<Block>]) -> bool {
-    region.iter().any(|block| {
-        let mut inside = direct_successors(&block.end);
-        inside.any(|to| to <= block.start && region.iter().any(|other| other.start == to))
-    })
+/// The blocks of `reachable` that are on a way from its first block back to it:
+/// the loop. Empty when there is none. Whatever else the loop leads to, calls
+/// above all, is better left to the first tier, whose registers need no moving.
+fn loop_through_first(reachable: &[Arc<Block>]) -> Vec<Arc<Block>> {
+    let head = reachable[0].start;
+    let mut back = FxHashSet::default();
+    let mut grew = true;
+    while std::mem::take(&mut grew) {
+        for block in reachable {
+            let leads_back = |to| to == head || back.contains(&to);
+            if !back.contains(&block.start) && direct_successors(&block.end).any(leads_back) {
+                back.insert(block.start);
+                grew = true;
+            }
+        }
+    }
+    let on_the_way = |block: &&Arc<Block>| back.contains(&block.start);
+    if back.contains(&head) {
+        reachable.iter().filter(on_the_way).cloned().collect()
+    } else {
+        Vec::new()
+    }
 }
 
 /// Lifts the block at `pc`; gives it and the bytes it was lifted from.

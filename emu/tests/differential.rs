@@ -474,7 +474,7 @@ fn every_instruction_agrees_with_qemu() {
     assert_eq!(want.len(), cases.len() * RESULT);
     let mut report = String::new();
     let code = std::fs::read(&flat).unwrap();
-    for tier in [Tier::Interpret, Tier::Translate] {
+    for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
         let mut guest = common::Guest::new(&code, tier);
         let exit = guest.run();
         assert_eq!(exit, Exit::Syscall, "at {}", guest.state.pc);

@@ -13,7 +13,7 @@ use sapwood_emu::{Exit, Tier};
 /// Runs a program whose `entry` must return `expected`.
 fn check(source: &str, options: &[&str], expected: u64) {
     let code = compile(source, options);
-    for tier in [Tier::Interpret, Tier::Translate] {
+    for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
         let mut guest = Guest::new(&code, tier);
         let exit = guest.run();
         let state = &guest.state;

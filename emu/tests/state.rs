@@ -18,12 +18,13 @@ fn registers(state: &GuestState) -> (GuestAddr, [u64; 32], [u64; 32], u32) {
 fn check_exit(source: &str, expected: Exit) {
     let code = compile(source, &[]);
     let mut seen = Vec::new();
-    for tier in [Tier::Interpret, Tier::Translate] {
+    for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
         let mut guest = Guest::new(&code, tier);
         assert_eq!(guest.run(), expected, "{tier:?}");
         seen.push(registers(&guest.state));
     }
     assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0], seen[2]);
 }
 
 fn fault(address: u64, access: Access, kind: FaultKind) -> Exit {
@@ -48,6 +49,15 @@ fn a_loop_that_walks_off_its_memory() {
     check_exit(
         "long entry(void) { volatile char *p = (char *)0x40000000; long n = 0; for (;;) { *p = n; p += 24; n += 3; } }",
         fault(0x4010_0008, Access::Write, FaultKind::Unmapped),
+    );
+}
+
+#[test]
+fn a_loop_that_only_loads() {
+    check_exit(
+        "long entry(void) { volatile long *p = (long *)0x40000000; long n = 0; double d = 0;
+           while (*p == 0) { p += 3; n ^= (long)p; d += 0.5; } return n + (long)d; }",
+        fault(0x4010_0008, Access::Read, FaultKind::Unmapped),
     );
 }
 
@@ -95,7 +105,7 @@ fn code_that_writes_code() {
             sum += ((long (*)(void))code)();
           } return sum; }";
     let code = compile(source, &[]);
-    for tier in [Tier::Interpret, Tier::Translate] {
+    for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
         let mut guest = Guest::new(&code, tier);
         assert_eq!(guest.run(), Exit::Syscall);
         assert_eq!(guest.state.x[10], 399 * 400 / 2, "{tier:?}");
@@ -109,7 +119,7 @@ fn code_changed_from_outside() {
         .iter()
         .flat_map(|w| w.to_le_bytes())
         .collect();
-    for tier in [Tier::Interpret, Tier::Translate] {
+    for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
         let mut guest = Guest::new(&code, tier);
         for round in 1..50u32 {
             assert_eq!(guest.run(), Exit::Syscall);
@@ -136,7 +146,7 @@ fn interrupts_end_every_kind_of_loop() {
     ];
     for source in loops {
         let code = compile(source, &[]);
-        for tier in [Tier::Interpret, Tier::Translate] {
+        for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
             let mut guest = Guest::new(&code, tier);
             let flag = &raw const guest.state.interrupt as usize;
             let setter = std::thread::spawn(move || {

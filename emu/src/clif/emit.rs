@@ -60,13 +60,21 @@ pub(super) struct Emit<'a> {
     limit: clif::Value,
     x: [Option<Variable>; 32],
     f: [Option<Variable>; 32],
-    /// Integer registers whose variable is newer than the state.
-    dirty: [bool; 32],
+    /// Registers whose variable is newer than the state: integer ones, then
+    /// floating-point ones.
+    dirty: u64,
+    /// Registers that the loop which this block is keeps in variables from one
+    /// turn to the next; 0 when it is no such loop.
+    carried: u64,
+    /// The next instruction is a checkpoint, whatever is dirty.
+    checkpoint: bool,
     /// Base addresses found to be below the limit, in this block.
     checked: FxHashSet<Value>,
     exits: Vec<GuestAddr>,
     first_exit: u32,
     pcs: Vec<GuestAddr>,
+    /// The block that is being lowered.
+    start: GuestAddr,
     /// The guest instruction that is being lowered.
     pc: GuestAddr,
     /// How often each value of the block is used.
@@ -114,11 +122,14 @@ impl<'a> Emit<'a> {
             limit,
             x: [None; 32],
             f: [None; 32],
-            dirty: [false; 32],
+            dirty: 0,
+            carried: 0,
+            checkpoint: false,
             checked: FxHashSet::default(),
             exits: Vec::new(),
             first_exit,
             pcs: Vec::new(),
+            start: region[0].start,
             pc: region[0].start,
             uses: Vec::new(),
             leave,
@@ -168,7 +179,10 @@ impl<'a> Emit<'a> {
 
     fn block(&mut self, block: &Block) {
         self.b.switch_to_block(self.labels[&block.start]);
-        self.dirty = [false; 32];
+        self.start = block.start;
+        self.carried = carried(block);
+        self.dirty = self.carried;
+        self.checkpoint = true;
         self.checked.clear();
         self.values.clear();
         self.count_uses(block);
@@ -248,6 +262,7 @@ impl<'a> Emit<'a> {
     /// comparison between a read and a write of the flags. A new rounding mode
     /// is for the interpreter, which does the whole instruction.
     fn set_fcsr(&mut self, v: Value) {
+        self.flush();
         let new = self.get(v);
         let new = self.b.ins().band_imm_s(new, 0xff);
         let now = self.fcsr();
@@ -267,47 +282,50 @@ impl<'a> Emit<'a> {
 
     fn set(&mut self, place: Place, v: Value, from: &Op) {
         let value = self.get(v);
-        match place {
-            Place::X(n) => {
-                let n = usize::from(n);
-                self.b.def_var(self.x[n].expect("declared"), value);
-                let at_once = matches!(
-                    from,
-                    Op::Load(..) | Op::FloatToInt(..) | Op::FloatCompare(..) | Op::LoadReserved(..)
-                );
-                self.dirty[n] = !at_once;
-                if at_once {
-                    self.store_state(value, home(place));
-                }
-            }
-            Place::F(n) => {
-                self.b
-                    .def_var(self.f[usize::from(n)].expect("declared"), value);
-                if let Op::Box(single) = *from {
-                    let single = self.get(single);
-                    self.store_state(single, home(place));
-                    let ones = self.b.ins().iconst(I32, -1);
-                    self.store_state(ones, home(place) + 4);
-                } else {
-                    self.store_state(value, home(place));
-                }
-            }
+        let bit = dirty_bit(place);
+        if matches!(place, Place::F(_)) && self.dirty & !self.carried & bit != 0 {
+            // The operation behind a value that nobody read counts for its flags.
+            self.write_back(place);
         }
+        self.b.def_var(self.variable(place), value);
+        // What an atomic did must not be done again after a fault.
+        let at_once = matches!(from, Op::Atomic(..) | Op::StoreConditional(..));
+        self.dirty |= bit;
+        if at_once {
+            self.write_back(place);
+            self.dirty &= !bit;
+        }
+    }
+
+    fn variable(&self, place: Place) -> Variable {
+        let variable = match place {
+            Place::X(n) => self.x[usize::from(n)],
+            Place::F(n) => self.f[usize::from(n)],
+        };
+        variable.expect("the entry declares every register that is touched")
+    }
+
+    fn write_back(&mut self, place: Place) {
+        let value = self.b.use_var(self.variable(place));
+        self.store_state(value, home(place));
     }
 
     /// Writes back what is dirty; the state is exact then.
     pub(super) fn flush(&mut self) {
         self.store_dirty();
-        self.dirty = [false; 32];
+        self.dirty = 0;
     }
 
     fn store_dirty(&mut self) {
+        self.write_back_all(self.dirty);
+    }
+
+    fn write_back_all(&mut self, places: u64) {
         for n in 0..32 {
-            if self.dirty[n] {
-                let value = self
-                    .b
-                    .use_var(self.x[n].expect("dirty registers are declared"));
-                self.store_state(value, home(Place::X(n as u8)));
+            for place in [Place::X(n), Place::F(n)] {
+                if places & dirty_bit(place) != 0 {
+                    self.write_back(place);
+                }
             }
         }
     }
@@ -356,7 +374,7 @@ impl<'a> Emit<'a> {
         self.b.switch_to_block(go_on);
     }
 
-    /// Leaves for `pc` when an interrupt is pending. The state is exact.
+    /// Leaves for `pc` when an interrupt is pending.
     fn interruptible(&mut self, pc: GuestAddr) {
         // Atomic, so that it is read anew each time, and a barrier: no guest
         // load is moved over it, out of a loop that waits for memory to change.
@@ -370,15 +388,19 @@ impl<'a> Emit<'a> {
         self.b.set_cold_block(cold);
         self.b.ins().brif(flag, cold, &[], go_on, &[]);
         self.b.switch_to_block(cold);
+        self.store_dirty();
         self.leave(pc, reason::INTERRUPTED);
         self.b.switch_to_block(go_on);
     }
 
     /// The host address of guest memory at `v` + offset. Leaves for the
     /// interpreter when it may be beyond the limit. The offset is not checked:
-    /// the guards on both sides are longer than any. The state is exact then.
-    pub(super) fn host_address(&mut self, v: Value) -> clif::Value {
-        self.flush();
+    /// the guards on both sides are longer than any. Before a store the state
+    /// is made exact, because a store is not done twice; a load may be.
+    pub(super) fn host_address(&mut self, v: Value, stores: bool) -> clif::Value {
+        if stores {
+            self.flush();
+        }
         let address = self.get(v);
         if self.checked.insert(v) {
             let below = self
@@ -399,9 +421,8 @@ impl<'a> Emit<'a> {
     }
 
     fn end(&mut self, end: &End) {
-        self.flush();
         match *end {
-            End::Jump(to) | End::Call { to, .. } => self.go(to),
+            End::Jump(to) | End::Call { to, .. } | End::Synchronise(to, false) => self.go(to),
             End::Branch {
                 cond,
                 a,
@@ -411,20 +432,29 @@ impl<'a> Emit<'a> {
             } => {
                 let holds = self.compare(cond, Width::W64, a, b);
                 let (yes, no) = (self.b.create_block(), self.b.create_block());
+                if self.carried == 0 {
+                    self.flush();
+                }
+                let dirty = self.dirty;
                 self.b.ins().brif(holds, yes, &[], no, &[]);
                 self.b.switch_to_block(yes);
                 self.go(taken);
+                self.dirty = dirty;
                 self.b.switch_to_block(no);
                 self.go(next);
             }
             End::Indirect(to, _) => self.indirect(to),
-            End::Syscall(at) => self.leave(at, reason::SYSCALL),
-            End::Breakpoint(at) => self.leave(at, reason::BREAKPOINT),
-            End::Illegal(at) => self.leave(at, reason::ILLEGAL),
-            End::Fault(at, _) => self.leave(at, reason::INTERPRET),
-            End::Synchronise(to, false) => self.go(to),
-            End::Synchronise(_, true) => self.leave(self.pc, reason::INTERPRET),
+            End::Syscall(at) => self.leave_exactly(at, reason::SYSCALL),
+            End::Breakpoint(at) => self.leave_exactly(at, reason::BREAKPOINT),
+            End::Illegal(at) => self.leave_exactly(at, reason::ILLEGAL),
+            End::Fault(at, _) => self.leave_exactly(at, reason::INTERPRET),
+            End::Synchronise(..) => self.leave_exactly(self.pc, reason::INTERPRET),
         }
+    }
+
+    fn leave_exactly(&mut self, pc: GuestAddr, reason: u64) {
+        self.flush();
+        self.leave(pc, reason);
     }
 
     pub(super) fn compare(&mut self, cond: Cond, width: Width, a: Value, b: Value) -> clif::Value {
@@ -462,6 +492,15 @@ impl<'a> Emit<'a> {
 
     /// Goes to a known address: a block of this region, or an exit.
     fn go(&mut self, to: GuestAddr) {
+        if self.carried != 0 && to == self.start {
+            // The next turn of a loop that only loads: the checkpoint stays
+            // where the loop was entered.
+            self.write_back_all(self.dirty & !self.carried);
+            self.interruptible(to);
+            self.b.ins().jump(self.labels[&to], &[]);
+            return;
+        }
+        self.flush();
         if let Some(&label) = self.labels.get(&to) {
             if to <= self.pc {
                 self.interruptible(to);
@@ -497,6 +536,7 @@ impl<'a> Emit<'a> {
 
     /// Goes to a computed address, through the look-up table.
     fn indirect(&mut self, to: Value) {
+        self.flush();
         let to = self.get(to);
         self.store_state(to, offset::PC);
         let table = self.load_state(I64, offset::LOOKUP);
@@ -519,6 +559,47 @@ impl<'a> Emit<'a> {
         let code = self.b.ins().load(I64, STATE, entry, ENTRY_CODE);
         let nothing = self.constant(0);
         self.resume(nothing, code);
+    }
+}
+
+/// The registers that a block need not write back when it jumps to itself: all
+/// that it sets, if it does nothing that must not be done twice. A
+/// floating-point register that it only sets is written back all the same,
+/// because the operation behind it counts for its flags.
+fn carried(block: &Block) -> u64 {
+    let loops = match block.end {
+        End::Jump(to) => to == block.start,
+        End::Branch { taken, next, .. } => taken == block.start || next == block.start,
+        _ => false,
+    };
+    let repeatable = |op: &Op| {
+        !matches!(
+            op,
+            Op::Store(..)
+                | Op::StoreFloat(..)
+                | Op::Atomic(..)
+                | Op::StoreConditional(..)
+                | Op::SetFcsr(_)
+        ) && !is_left_to_interpreter(op)
+    };
+    if !loops || !block.ops.iter().all(repeatable) {
+        return 0;
+    }
+    let (mut got, mut set) = (0, 0);
+    for op in &block.ops {
+        match *op {
+            Op::Get(place) => got |= dirty_bit(place),
+            Op::Set(place, _) => set |= dirty_bit(place),
+            _ => {}
+        }
+    }
+    set & (got | 0xffff_ffff)
+}
+
+fn dirty_bit(place: Place) -> u64 {
+    match place {
+        Place::X(n) => 1 << n,
+        Place::F(n) => 1 << (32 + n),
     }
 }
 

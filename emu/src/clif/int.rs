@@ -5,7 +5,7 @@ use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64};
 use cranelift_codegen::ir::{self as clif, AtomicRmwOp, BlockArg, InstBuilder, MemFlagsData};
 
 use super::emit::Emit;
-use crate::ir::{AtomicOp, Binary, Format, Op, Size, Unary, Value, Width};
+use crate::ir::{AtomicOp, Binary, Format, Op, Size, Unary, Value};
 use crate::state::{NO_RESERVATION, offset};
 
 /// Accesses to guest memory: not aligned, and they may fault.
@@ -48,7 +48,7 @@ impl Emit<'_> {
                 self.b.ins().select(c, a, b)
             }
             Op::Load(size, signed, a, by) => {
-                let at = self.host_address(a);
+                let at = self.host_address(a, false);
                 let narrow = self.b.ins().load(clif_type(size), GUEST, at, by);
                 match (size, signed) {
                     (Size::B8, _) => narrow,
@@ -57,18 +57,18 @@ impl Emit<'_> {
                 }
             }
             Op::Store(size, a, by, v) => {
-                let at = self.host_address(a);
+                let at = self.host_address(a, true);
                 let value = self.low(size, v);
                 self.b.ins().store(GUEST, value, at, by);
                 return None;
             }
             Op::LoadFloat(format, a, by) => {
-                let at = self.host_address(a);
+                let at = self.host_address(a, false);
                 let ty = if format == Format::Single { F32 } else { F64 };
                 self.b.ins().load(ty, GUEST, at, by)
             }
             Op::StoreFloat(_, a, by, v) => {
-                let at = self.host_address(a);
+                let at = self.host_address(a, true);
                 let value = self.get(v);
                 self.b.ins().store(GUEST, value, at, by);
                 return None;
@@ -215,7 +215,7 @@ impl Emit<'_> {
 
     fn load_reserved(&mut self, size: Size, a: Value) -> clif::Value {
         self.require_aligned(a, size.bytes());
-        let at = self.host_address(a);
+        let at = self.host_address(a, false);
         let narrow = self.b.ins().atomic_load(clif_type(size), GUEST, at);
         let value = if size == Size::B8 {
             narrow
@@ -230,7 +230,7 @@ impl Emit<'_> {
 
     fn store_conditional(&mut self, size: Size, a: Value, v: Value) -> clif::Value {
         self.require_aligned(a, size.bytes());
-        let at = self.host_address(a);
+        let at = self.host_address(a, true);
         let address = self.get(a);
         let reserved = self.load_state(I64, offset::RESERVATION);
         let other = self.b.ins().icmp(IntCC::NotEqual, reserved, address);
@@ -250,7 +250,7 @@ impl Emit<'_> {
 
     fn atomic(&mut self, op: AtomicOp, size: Size, a: Value, v: Value) -> clif::Value {
         self.require_aligned(a, size.bytes());
-        let at = self.host_address(a);
+        let at = self.host_address(a, true);
         let operand = self.low(size, v);
         let op = match op {
             AtomicOp::Swap => AtomicRmwOp::Xchg,
@@ -286,10 +286,4 @@ fn narrowed(n: u64, ty: clif::Type) -> i64 {
     } else {
         n as i64
     }
-}
-
-/// What the width of an operation is called in Cranelift.
-#[allow(dead_code)]
-fn width_type(width: Width) -> clif::Type {
-    if width == Width::W32 { I32 } else { I64 }
 }
