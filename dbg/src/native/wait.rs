@@ -33,7 +33,8 @@ impl Native {
             }
             let (thread, status) = self.next_status()?;
             let over = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
-            if !self.threads.contains_key(&thread) && !(over && thread == self.process) {
+            let process_is_over = over && thread == self.process;
+            if !process_is_over && !self.threads.contains_key(&thread) {
                 self.early.insert(thread, status);
                 continue;
             }

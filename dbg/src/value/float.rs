@@ -58,7 +58,9 @@ pub fn value(bytes: &[u8]) -> Option<f64> {
                     f64::NAN
                 }
             } else {
-                mantissa as f64 * 2f64.powi(exponent - 16383 - 63)
+                // In two steps, each of which a double can hold.
+                let scale = exponent - 16383 - 63;
+                mantissa as f64 * 2f64.powi(scale / 2) * 2f64.powi(scale - scale / 2)
             };
             if sign { -magnitude } else { magnitude }
         }
