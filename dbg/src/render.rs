@@ -82,7 +82,7 @@ fn write(out: &mut String, event: &Event) -> fmt::Result {
         Event::BreakpointGone(_) => Ok(()),
         Event::BreakpointChanged(_, text) => writeln!(out, "{text}"),
         Event::Frame(frame, source) => {
-            writeln!(out, "#{:<3}{}", frame.level, Frame(frame))?;
+            writeln!(out, "#{:<2} {}", frame.level, Frame(frame))?;
             source.iter().try_for_each(|source| lines(out, source))
         }
         Event::Frames(frames, end) => backtrace(out, frames, end.as_deref()),
@@ -329,7 +329,7 @@ fn lines(out: &mut String, source: &SourceLines) -> fmt::Result {
 
 fn backtrace(out: &mut String, frames: &[FrameView], end: Option<&str>) -> fmt::Result {
     for frame in frames {
-        writeln!(out, "#{:<3}{}", frame.level, Frame(frame))?;
+        writeln!(out, "#{:<2} {}", frame.level, Frame(frame))?;
         if let Some(locals) = &frame.locals {
             if locals.is_empty() {
                 writeln!(out, "No locals.")?;

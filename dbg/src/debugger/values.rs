@@ -412,7 +412,6 @@ impl Debugger {
         &mut self,
         frame: &Frame,
         wanted: impl Fn(VariableKind) -> bool,
-        brief: bool,
     ) -> Vec<VariableView> {
         let (Some(id), Some(scope)) = (frame.module, frame.scope) else {
             return Vec::new();
@@ -429,10 +428,7 @@ impl Debugger {
             let shown = self.evaluate_in(Some(frame), "", &mut |_| {}, |evaluator| {
                 let reader = &mut evaluator.reader;
                 let value = reader.variable(id, &variable)?;
-                let text = match brief {
-                    true => reader.show_brief(&value, &style)?,
-                    false => reader.show(&value, &style)?,
-                };
+                let text = reader.show_brief(&value, &style)?;
                 Ok((text, value.ty.name(reader.modules)))
             });
             let (value, type_name) = match shown {
@@ -454,18 +450,18 @@ impl Debugger {
 
     /// A frame's arguments, in brief.
     pub(super) fn argument_texts(&mut self, frame: &Frame) -> Vec<(String, String)> {
-        let views = self.variable_views(frame, |kind| kind == VariableKind::Parameter, true);
+        let views = self.variable_views(frame, |kind| kind == VariableKind::Parameter);
         views.into_iter().map(|v| (v.name, v.value)).collect()
     }
 
     /// A frame's arguments.
     pub(super) fn argument_views(&mut self, frame: &Frame) -> Vec<VariableView> {
-        self.variable_views(frame, |kind| kind == VariableKind::Parameter, false)
+        self.variable_views(frame, |kind| kind == VariableKind::Parameter)
     }
 
     /// A frame's local variables.
     pub(super) fn local_views(&mut self, frame: &Frame) -> Vec<VariableView> {
-        self.variable_views(frame, |kind| kind == VariableKind::Local, false)
+        self.variable_views(frame, |kind| kind == VariableKind::Local)
     }
 
     /// What a function returned that a thread has just come back from.
