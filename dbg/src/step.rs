@@ -68,6 +68,9 @@ pub trait Scene {
     fn caller(&mut self) -> Option<Goal>;
     /// Where the body of the function with that entry begins, if it has lines.
     fn body(&mut self, entry: Address) -> Option<Address>;
+    /// Where the C++ runtime tells that an exception is being caught: the first
+    /// thing that a handler calls.
+    fn catch_hook(&mut self) -> Option<Address>;
     /// If the pc is in a linkage stub: the entries of the functions it may lead to.
     fn stub(&mut self) -> Option<Vec<Address>>;
 }
@@ -148,7 +151,8 @@ impl Stepper {
                 None => {
                     let caller = scene.caller()?;
                     stepper.phase = Phase::Leaving;
-                    return Some((stepper, Move::RunTo(vec![caller])));
+                    let goals = stepper.or_caught(caller, scene);
+                    return Some((stepper, Move::RunTo(goals)));
                 }
             }
         }
@@ -160,6 +164,18 @@ impl Stepper {
     pub fn next(&mut self, scene: &mut dyn Scene) -> Move {
         if matches!(self.kind, Kind::Instruction | Kind::OverInstruction) {
             return Move::Done;
+        }
+        let running = !matches!(self.phase, Phase::Stepped(_));
+        if running
+            && scene.catch_hook() == Some(scene.pc())
+            && let Some(address) = scene.top_of_stack()
+        {
+            // Back to the handler, in the middle of its line.
+            self.phase = Phase::Leaving;
+            return Move::RunTo(vec![Goal {
+                address,
+                stack_at_least: Some(scene.sp().add(8)),
+            }]);
         }
         match self.phase {
             Phase::Leaving => self.returned(scene),
@@ -194,13 +210,24 @@ impl Stepper {
             && !matches!(self.kind, Kind::Into | Kind::Instruction)
         {
             self.phase = Phase::InCall;
-            return Move::RunTo(vec![Goal {
+            let behind = Goal {
                 address: scene.pc().add(u64::from(length)),
                 stack_at_least: Some(scene.sp()),
-            }]);
+            };
+            return Move::RunTo(self.or_caught(behind, scene));
         }
         self.phase = Phase::Stepped(flow);
         Move::Step
+    }
+
+    /// A goal, or the handler of an exception in a frame no deeper: it calls the
+    /// hook with its return address below a stack as high as the goal's.
+    fn or_caught(&self, goal: Goal, scene: &mut dyn Scene) -> Vec<Goal> {
+        let caught = scene.catch_hook().map(|address| Goal {
+            address,
+            stack_at_least: goal.stack_at_least.map(|least| least.offset(-8)),
+        });
+        std::iter::once(goal).chain(caught).collect()
     }
 
     /// In the same function (or one whose bounds nobody knows) as before.
@@ -250,10 +277,13 @@ impl Stepper {
                 stack_at_least: None,
             })
             .collect();
-        goals.extend(back.map(|address| Goal {
-            address,
-            stack_at_least: Some(scene.sp().add(8)),
-        }));
+        if let Some(address) = back {
+            let goal = Goal {
+                address,
+                stack_at_least: Some(scene.sp().add(8)),
+            };
+            goals.extend(self.or_caught(goal, scene));
+        }
         if goals.is_empty() {
             return Move::Done;
         }
@@ -272,7 +302,7 @@ impl Stepper {
             // When it comes back, it comes back to our caller.
             let entering = self.enter(back, scene);
             if let (Phase::Entering { .. }, Move::RunTo(goals)) = (self.phase, &entering)
-                && goals.len() == 1
+                && goals.iter().all(|goal| goal.stack_at_least.is_some())
             {
                 self.phase = Phase::Leaving;
             }
@@ -280,10 +310,13 @@ impl Stepper {
         }
         self.phase = Phase::Leaving;
         match back {
-            Some(address) => Move::RunTo(vec![Goal {
-                address,
-                stack_at_least: Some(scene.sp().add(8)),
-            }]),
+            Some(address) => {
+                let goal = Goal {
+                    address,
+                    stack_at_least: Some(scene.sp().add(8)),
+                };
+                Move::RunTo(self.or_caught(goal, scene))
+            }
             None => Move::Done,
         }
     }

@@ -146,7 +146,12 @@ fn normal(text: &str, folder: &str) -> String {
             lines.push(line);
         }
     }
-    lines.iter().flat_map(|line| [*line, "\n"]).collect()
+    // Columns depend on how many digits a process number has.
+    let squeezed = lines.iter().map(|line| match line.contains("(LWP N)") {
+        true => line.split_whitespace().collect::<Vec<_>>().join(" "),
+        false => (*line).to_owned(),
+    });
+    squeezed.flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
 #[test]

@@ -75,6 +75,8 @@ pub struct Debugger {
     libraries: Vec<(Library, Option<ModuleId>)>,
     breakpoints: Breakpoints,
     sites: Sites,
+    /// Where a C++ handler begins its work, where the program has C++.
+    catch_hook: Option<Address>,
     /// How many modules breakpoints have been resolved against.
     resolved: usize,
     threads: Threads,

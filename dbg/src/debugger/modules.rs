@@ -24,6 +24,9 @@ const USUAL_BIAS: u64 = 0x5555_5555_4000;
 /// What the dynamic linker calls whenever its list changes.
 const RENDEZVOUS: [&str; 2] = ["_dl_debug_state", "dl_debug_state"];
 
+/// What a C++ handler calls before anything else.
+const CATCH_HOOK: &str = "__cxa_begin_catch";
+
 /// The largest vdso there is, in pages.
 const VDSO_PAGES: u64 = 16;
 
@@ -257,6 +260,7 @@ impl Debugger {
             self.remove_module(id);
         }
         self.libraries.clear();
+        self.catch_hook = None;
         self.unwinder = Default::default();
     }
 
@@ -271,6 +275,11 @@ impl Debugger {
         if from == self.modules.added() {
             return;
         }
+        let hooks = self.modules.since(from).filter_map(|(_, module)| {
+            let symbol = module.symbol_named(CATCH_HOOK)?;
+            Some(symbol.address)
+        });
+        self.catch_hook = hooks.last().or(self.catch_hook);
         let ids: Vec<BreakpointId> = self
             .breakpoints
             .iter()

@@ -81,6 +81,7 @@ impl Debugger {
             modules: &self.modules,
             unwinder: &mut self.unwinder,
             registers,
+            catch_hook: self.catch_hook,
         })
     }
 

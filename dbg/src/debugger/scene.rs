@@ -17,6 +17,8 @@ pub(super) struct ThreadScene<'a> {
     pub modules: &'a Modules,
     pub unwinder: &'a mut Unwinder,
     pub registers: Registers,
+    /// `__cxa_begin_catch`, where the program has it.
+    pub catch_hook: Option<Address>,
 }
 
 /// The sections that linkage stubs are in.
@@ -150,6 +152,10 @@ impl Scene for ThreadScene<'_> {
             // Not the beginning of a function: a cold part, say.
             false => entry,
         })
+    }
+
+    fn catch_hook(&mut self) -> Option<Address> {
+        self.catch_hook
     }
 
     fn stub(&mut self) -> Option<Vec<Address>> {

@@ -337,7 +337,7 @@ fn declaration(text: &str, piece: &[Token]) -> Role {
     let first = word(text, piece.first());
     let kinds: Vec<Kind> = piece.iter().map(|t| t.kind).collect();
     let assigned = kinds.iter().position(|k| *k == Kind::Mark(b'='));
-    if matches!(first, "struct" | "union" | "enum") && assigned.is_none() {
+    if matches!(first, "struct" | "union") && assigned.is_none() || first == "enum" {
         // `struct S { … };` and `struct S;` declare no variable.
         let body = [Kind::Mark(b'}'), Kind::Mark(b';')];
         if kinds.ends_with(&body) || kinds.len() <= 3 {

@@ -32,7 +32,9 @@ impl Native {
                 return Ok(event);
             }
             let (thread, status) = self.next_status()?;
-            if !self.threads.contains_key(&thread) {
+            let over = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
+            let process_is_over = over && thread == self.process;
+            if !process_is_over && !self.threads.contains_key(&thread) {
                 self.early.insert(thread, status);
                 continue;
             }
@@ -62,6 +64,9 @@ impl Native {
     fn next_status(&mut self) -> Result<(i32, c_int)> {
         let mut running = self.threads.iter().filter(|(_, t)| t.running);
         let whom = match (running.next(), running.next()) {
+            // The first thread ended before the others, and its end is the
+            // process's.
+            (None, _) if self.threads.is_empty() => self.process,
             (None, _) => return Err(TargetError::Failed("no thread is running".to_owned())),
             (Some((&one, _)), None) => one,
             _ => -1,

@@ -21,6 +21,7 @@ struct Machine {
     functions: Vec<Range<Address>>,
     pc: u64,
     stack: Vec<u64>,
+    hook: Option<u64>,
 }
 
 const TOP: u64 = 0x1000;
@@ -50,6 +51,7 @@ impl Machine {
             functions: functions.collect(),
             pc,
             stack: Vec::new(),
+            hook: None,
         }
     }
 
@@ -133,6 +135,9 @@ impl Scene for Machine {
     }
     fn body(&mut self, entry: Address) -> Option<Address> {
         self.rows.contains_key(&entry.0).then(|| entry.add(1))
+    }
+    fn catch_hook(&mut self) -> Option<Address> {
+        self.hook.map(Address)
     }
     fn stub(&mut self) -> Option<Vec<Address>> {
         // A stub is a function that only jumps.
@@ -235,4 +240,42 @@ fn code_without_lines_is_run_out_of() {
     let mut machine = program(40);
     machine.stack.push(14);
     assert_eq!(machine.step(Kind::Into), 14);
+}
+
+#[test]
+fn an_exception_ends_a_step_where_it_is_caught() {
+    // The call at 10 never returns; its exception is caught at 13.
+    let text = "
+        10 1 call 30
+        11 2 nop
+        13 3 call 40
+        14 . nop
+        15 4 nop
+        30 7 jump 13
+        40 . ret
+    ";
+    let mut machine = Machine::new(text, &[10..20, 30..40, 40..50], 10);
+    machine.hook = Some(40);
+    let (mut stepper, next) = Stepper::begin(Kind::Over, &mut machine).unwrap();
+    let Move::RunTo(goals) = next else {
+        panic!("{next:?}")
+    };
+    // Unwinding takes the callee's frame off the stack.
+    machine.pc = 13;
+    machine.execute();
+    assert!(
+        goals
+            .iter()
+            .any(|g| g.is_reached(machine.pc(), machine.sp()))
+    );
+    let Move::RunTo(goals) = stepper.next(&mut machine) else {
+        panic!("it goes back to the handler")
+    };
+    machine.execute();
+    assert!(goals[0].is_reached(machine.pc(), machine.sp()));
+    assert_eq!(
+        stepper.next(&mut machine),
+        Move::Step,
+        "the handler's line is finished"
+    );
 }

@@ -58,9 +58,9 @@ pub fn value(bytes: &[u8]) -> Option<f64> {
                     f64::NAN
                 }
             } else {
-                // In two steps: a power below the smallest double is zero.
-                let power = exponent - 16383 - 63;
-                mantissa as f64 * 2f64.powi(power / 2) * 2f64.powi(power - power / 2)
+                // In two steps, each of which a double can hold.
+                let scale = exponent - 16383 - 63;
+                mantissa as f64 * 2f64.powi(scale / 2) * 2f64.powi(scale - scale / 2)
             };
             if sign { -magnitude } else { magnitude }
         }

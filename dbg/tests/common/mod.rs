@@ -50,8 +50,8 @@ pub fn compile(source: &Path, flags: &[String], folder: &Folder) -> PathBuf {
         .current_dir(&folder.path)
         .args(["-g", "-pthread", "-o"])
         .arg(&output)
-        .args(flags)
         .arg(&copy)
+        .args(flags)
         .arg("-ldl")
         .status()
         .expect("cc is needed: apt-get install gcc libc6-dev");
