@@ -83,7 +83,12 @@ fn try_apply(
         .collect();
     let (at, count) = unwind::count(slab, txn.used[unwind::SEGMENT]);
     let counts = !txn.array_bytes.is_empty() && slab.segments[unwind::SEGMENT].used > 0;
-    let windowless = writes.iter().any(|write| slab.segments[unwind::SEGMENT].region.range().contains(&write.at));
+    let windowless = writes.iter().any(|write| {
+        slab.segments[unwind::SEGMENT]
+            .region
+            .range()
+            .contains(&write.at)
+    });
     if counts && windowless {
         // Last: it is what shows the entries to the unwinder.
         writes.push(Write { at, bytes: &count });
@@ -115,7 +120,10 @@ fn runs(slab: &Slab, txn: &Txn) -> [Run; 5] {
         (2, before[2]..txn.data_end),
         // Without cells `cells_start` may lie past the cursor.
         (2, txn.cells_start..txn.used[2].max(txn.cells_start)),
-        (unwind::SEGMENT, before[unwind::SEGMENT]..txn.used[unwind::SEGMENT]),
+        (
+            unwind::SEGMENT,
+            before[unwind::SEGMENT]..txn.used[unwind::SEGMENT],
+        ),
     ];
     ranges.map(|(segment, range)| Run {
         segment,

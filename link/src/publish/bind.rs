@@ -497,7 +497,11 @@ impl Binder<'_, '_> {
             let mut bytes = [0; COPY_LEN];
             // Near the end of a mapping there may be less to read.
             for len in [COPY_LEN, COPY_LEN / 4, 16] {
-                if ground.space().read(HostAddr(address), &mut bytes[..len]).is_ok() {
+                if ground
+                    .space()
+                    .read(HostAddr(address), &mut bytes[..len])
+                    .is_ok()
+                {
                     self.bound.copies.push((address, bytes));
                     break;
                 }
