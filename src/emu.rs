@@ -71,6 +71,12 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
             Long("stats") => options.statistics = true,
             Long("argv0") => argument_zero = Some(parser.value().map_err(usage)?),
             Long("ignore-sigpipe") => options.ignore_sigpipe = true,
+            Long("closed") => {
+                let number = parser.value().map_err(usage)?;
+                options
+                    .closed
+                    .push(lexopt::ValueExt::parse(&number).map_err(usage)?);
+            }
             Value(program) => break program,
             other => return Err(Failure::usage(Topic::Emu, other.unexpected())),
         }

@@ -64,10 +64,13 @@ pub struct Options {
     pub statistics: bool,
     /// Whether the guest begins with `SIGPIPE` ignored.
     pub ignore_sigpipe: bool,
+    /// Standard descriptors that the guest begins without; Rust's runtime opens
+    /// those that are closed.
+    pub closed: Vec<i32>,
     /// The command line by which this executable, `/proc/thread-self/exe`, runs
     /// another guest program in the same way, up to where the program is
     /// named. It understands `-E VARIABLE=VALUE`, `--argv0 NAME`,
-    /// `--ignore-sigpipe` and `--`.
+    /// `--ignore-sigpipe`, `--closed FD` and `--`.
     pub command: Vec<OsString>,
 }
 

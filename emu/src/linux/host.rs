@@ -12,11 +12,13 @@
 //! notes and before the kernel is entered, the guest sleeps on its signal. So
 //! looking and entering are one short stretch of assembly, and a handler that
 //! finds the thread inside that stretch moves it to another end of it, where
-//! [`RESTART`] is the result. Host handlers are installed with `SA_RESTART`: a
-//! call that Linux would restart is found with its program counter back on the
-//! `syscall` instruction, inside the stretch, while one that must not be
-//! restarted is found behind it with `EINTR`. So the kernel itself decides
-//! which calls restart.
+//! [`NOT_BEGUN`] is the result: the guest's handler runs first, and then the
+//! call is made. Host handlers are installed with `SA_RESTART`: a call that
+//! Linux would restart is found with its program counter back on the `syscall`
+//! instruction, inside the stretch, and with what that instruction leaves in
+//! `rcx`, so that it is told from one that has not begun: it gives [`RESTART`].
+//! One that must not be restarted is found behind the stretch with `EINTR`. So
+//! the kernel itself decides which calls restart.
 //!
 //! **Masks.** A guest thread's signal mask is its host thread's, but for the
 //! signals by which the processor reports faults: those stay open, since the
@@ -38,9 +40,12 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use super::signal::{SigInfo, SignalSet};
 use crate::errno::Errno;
 
-/// What an interruptible system call gives when a signal came before it began,
-/// or while it slept in a way that Linux restarts. Never shown to the guest.
+/// What an interruptible system call gives when a signal came while it slept
+/// in a way that Linux restarts, if the handler wants that. Never shown to the
+/// guest.
 pub const RESTART: Errno = Errno(512);
+/// What it gives when a signal came before it began. Never shown to the guest.
+pub const NOT_BEGUN: Errno = Errno(513);
 
 /// Signals that an access of translated code raises on the host: the engine
 /// has handlers for them, and a guest cannot block them on the host.
@@ -67,6 +72,7 @@ global_asm!(
     ".globl sapwood_system_call_begin",
     ".globl sapwood_system_call_end",
     ".globl sapwood_system_call_interrupted",
+    ".globl sapwood_system_call_not_begun",
     ".globl sapwood_restore_rt",
     "sapwood_system_call:",
     "    push rbx",
@@ -79,15 +85,21 @@ global_asm!(
     "    mov r10, [r11 + 24]",
     "    mov r8, [r11 + 32]",
     "    mov r9, [r11 + 40]",
+    // Not what the syscall instruction leaves there.
+    "    xor ecx, ecx",
     "sapwood_system_call_begin:",
     "    cmp dword ptr [rbx], 0",
-    "    jne sapwood_system_call_interrupted",
+    "    jne sapwood_system_call_not_begun",
     "    syscall",
     "sapwood_system_call_end:",
     "    pop rbx",
     "    ret",
     "sapwood_system_call_interrupted:",
     "    mov rax, -512",
+    "    pop rbx",
+    "    ret",
+    "sapwood_system_call_not_begun:",
+    "    mov rax, -513",
     "    pop rbx",
     "    ret",
     "sapwood_restore_rt:",
@@ -105,6 +117,7 @@ unsafe extern "C" {
     static sapwood_system_call_begin: u8;
     static sapwood_system_call_end: u8;
     static sapwood_system_call_interrupted: u8;
+    static sapwood_system_call_not_begun: u8;
     fn sapwood_restore_rt();
 }
 
@@ -234,8 +247,8 @@ impl Argument<'_> {
     }
 }
 
-/// Makes a system call for a guest thread; [`RESTART`] when a signal for it
-/// waits.
+/// Makes a system call for a guest thread; [`NOT_BEGUN`] or [`RESTART`] when a
+/// signal for it waits.
 ///
 /// The caller gives an address only as the kind of [`Argument`] that says so,
 /// with `In` and `Out` as long as what the call reads and writes. System calls
@@ -250,11 +263,7 @@ pub fn call(mailbox: &Mailbox, number: i64, arguments: &mut [Argument<'_>]) -> R
     // kernel may do what the guest asks, or is that of a slice that is borrowed
     // until the call is over.
     let raw = unsafe { sapwood_system_call(&mailbox.pending, number as u64, &registers) };
-    if raw == -i64::from(RESTART.0) {
-        Err(RESTART)
-    } else {
-        Errno::from_raw(raw)
-    }
+    Errno::from_raw(raw)
 }
 
 /// Makes a system call that no signal is to keep from being made.
@@ -342,11 +351,16 @@ extern "C" fn on_signal(signal: i32, info: *const SigInfo, context: *mut libc::u
         // larger than what the kernel put on the stack.
         let mask = (&raw mut (*context).uc_sigmask).cast::<u64>();
         mask.write(SignalSet::ALL.without(FAULT_SIGNALS).bits());
-        let rip = &mut (*context).uc_mcontext.gregs[libc::REG_RIP as usize];
+        let registers = &mut (*context).uc_mcontext.gregs;
         let begin = &raw const sapwood_system_call_begin as i64;
         let end = &raw const sapwood_system_call_end as i64;
-        if (begin..end).contains(rip) {
-            *rip = &raw const sapwood_system_call_interrupted as i64;
+        if (begin..end).contains(&registers[libc::REG_RIP as usize]) {
+            // The instruction leaves the address behind it in rcx.
+            let has_begun = registers[libc::REG_RCX as usize] == end;
+            registers[libc::REG_RIP as usize] = match has_begun {
+                true => &raw const sapwood_system_call_interrupted as i64,
+                false => &raw const sapwood_system_call_not_begun as i64,
+            };
         }
     }
 }
@@ -551,6 +565,13 @@ pub fn with_exact_mask<T>(mask: SignalSet, action: impl FnOnce() -> T) -> T {
         )
     };
     result
+}
+
+/// Closes a descriptor that this process was given.
+pub fn close(fd: RawFd) {
+    // SAFETY: the caller, who starts a guest, gives up a standard descriptor,
+    // which nothing of ours owns.
+    unsafe { libc::close(fd) };
 }
 
 /// A new file that exists in memory only.

@@ -113,6 +113,7 @@ pub(super) fn prepare(options: Options, abi: &'static dyn Abi) -> Result<Thread,
         let _ = host::set_disposition(signal, Disposition::Catch(0));
     }
     let ignores_pipe = options.ignore_sigpipe;
+    options.closed.iter().for_each(|&fd| host::close(fd));
     let process = Process::new(memory, abi, options, executable, vector, trampoline);
     inherit_dispositions(&process, ignores_pipe);
     name_process(&process);

@@ -81,7 +81,7 @@ pub fn outcome(asked: &str, outcome: &Outcome) {
         Outcome::Result(Ok(value)) if *value < 1 << 16 => eprintln!("{asked} = {value}"),
         Outcome::Result(Ok(value)) => eprintln!("{asked} = {value:#x}"),
         Outcome::Result(Err(error)) => eprintln!("{asked} = -1 {error:?} ({error})"),
-        Outcome::Interrupted => eprintln!("{asked} = ? (interrupted)"),
+        Outcome::Interrupted | Outcome::NotBegun => eprintln!("{asked} = ? (interrupted)"),
         Outcome::RegistersSet | Outcome::ThreadEnds(_) => eprintln!("{asked} = ?"),
     }
 }

@@ -8,7 +8,7 @@
 //! the guest would find them, the rest is passed as it is.
 
 use super::abi::Request;
-use super::host::{self, Argument, RESTART};
+use super::host::{self, Argument, NOT_BEGUN, RESTART};
 use super::paths::{self, LastLink};
 use super::strace;
 use super::table::{self, Kind, Performed, Row};
@@ -22,8 +22,10 @@ use crate::memory::{GuestMemory, Plain};
 pub enum Outcome {
     /// The result register gets this.
     Result(Result<u64, Errno>),
-    /// A signal came first: the call is made again, or becomes `EINTR`.
+    /// A signal came while it slept: the call is made again, or becomes `EINTR`.
     Interrupted,
+    /// A signal came first: its handler runs, and then the call is made.
+    NotBegun,
     /// All registers were set.
     RegistersSet,
     /// The thread ends with this status.
@@ -62,10 +64,10 @@ pub fn perform(thread: &mut Thread, request: &Request) -> Outcome {
 }
 
 fn finish(result: Result<u64, Errno>) -> Outcome {
-    if result == Err(RESTART) {
-        Outcome::Interrupted
-    } else {
-        Outcome::Result(result)
+    match result {
+        Err(RESTART) => Outcome::Interrupted,
+        Err(NOT_BEGUN) => Outcome::NotBegun,
+        result => Outcome::Result(result),
     }
 }
 

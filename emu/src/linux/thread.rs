@@ -239,7 +239,7 @@ impl Thread {
                 abi.step_over_call(&mut self.state);
             }
             Outcome::Interrupted => self.restarting = true,
-            Outcome::RegistersSet => {}
+            Outcome::NotBegun | Outcome::RegistersSet => {}
             Outcome::ThreadEnds(status) => return Some(status),
         }
         None

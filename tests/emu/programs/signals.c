@@ -157,6 +157,17 @@ int main(void)
     while (count == 0)
         ;
     printf("%d\n", count);
+    puts("-- calls that never wait are never interrupted");
+    set(SIGALRM, quiet, 0, 0);
+    timer.it_value.tv_usec = timer.it_interval.tv_usec = 50;
+    setitimer(ITIMER_REAL, &timer, NULL);
+    pid_t self = getpid();
+    int wrong = 0;
+    for (count = 0; count < 300;)
+        wrong += getpid() != self || write(pipes[1], "", 0) != 0;
+    timer = (struct itimerval){ 0 };
+    setitimer(ITIMER_REAL, &timer, NULL);
+    printf("%d\n", wrong);
     signal(SIGPIPE, SIG_IGN);
     close(pipes[0]);
     got = write(pipes[1], "x", 1);

@@ -230,6 +230,13 @@ fn emulated(
     if process.action(libc::SIGPIPE).handler == HANDLER_IGNORE {
         command.push(b"--ignore-sigpipe".to_vec());
     }
+    for fd in 0..=2 {
+        let asked = &mut [Argument::Value(fd), Argument::Value(libc::F_GETFD as u64)];
+        // Closed by the exec counts as closed.
+        if host::uninterrupted(libc::SYS_fcntl, asked) != Ok(0) {
+            command.extend([b"--closed".to_vec(), fd.to_string().into_bytes()]);
+        }
+    }
     let mut arguments = arguments.into_iter();
     command.push(b"--argv0".to_vec());
     command.push(arguments.next().unwrap_or_default());
