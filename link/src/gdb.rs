@@ -7,6 +7,10 @@
 //! asked to: a debugger takes a millisecond for each object, and more the more
 //! there are.
 //!
+//! A debugger cannot poke breakpoints into shared pages, and code in
+//! [`LocalSpace`](crate::LocalSpace) lies in such: use the hardware's (`hbreak`)
+//! there, or a ground of private pages.
+//!
 //! What holds between calls: every entry on the list is alive, and so are the
 //! bytes that it names.
 
