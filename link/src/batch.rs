@@ -103,6 +103,8 @@ pub struct Batch<'s, 'i> {
     session: &'s mut Session,
     staged: Staged<'i>,
     archives: Vec<Archive>,
+    /// Names staged by [`object_once`](Batch::object_once).
+    once: Vec<Box<str>>,
 }
 
 impl<'s, 'i> Batch<'s, 'i> {
@@ -112,6 +114,7 @@ impl<'s, 'i> Batch<'s, 'i> {
             session,
             staged,
             archives: Vec::new(),
+            once: Vec::new(),
         }
     }
 
@@ -124,6 +127,18 @@ impl<'s, 'i> Batch<'s, 'i> {
             name,
             Source::Borrowed(bytes),
         )
+    }
+
+    /// Stages an object unless one was published under this name by this method
+    /// before, or is in this batch: loading a name twice is one load. Says
+    /// whether it was staged.
+    pub fn object_once(&mut self, name: &str, bytes: &'i [u8]) -> Result<bool, Error> {
+        if self.session.once.contains(name) || self.once.iter().any(|known| **known == *name) {
+            return Ok(false);
+        }
+        self.object(name, bytes)?;
+        self.once.push(name.into());
+        Ok(true)
     }
 
     /// Stages a static archive: its members are pulled when a name they define
@@ -206,7 +221,9 @@ impl<'s, 'i> Batch<'s, 'i> {
     /// as it was and says why. See [`publish`](crate::publish).
     pub fn publish(mut self, ground: &mut dyn Ground) -> Result<Published, Error> {
         let archives = std::mem::take(&mut self.archives);
-        publish::publish(self.session, &mut self.staged, archives, ground)
+        let published = publish::publish(self.session, &mut self.staged, archives, ground)?;
+        self.session.once.extend(self.once.drain(..));
+        Ok(published)
     }
 }
 

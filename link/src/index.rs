@@ -44,7 +44,7 @@ impl Array {
     }
 
     fn home(&self, hash: u32) -> usize {
-        (u64::from(hash) * self.0.len() as u64 >> 32) as usize
+        ((u64::from(hash) * self.0.len() as u64) >> 32) as usize
     }
 
     fn find(&self, hash: u32, is_it: &impl Fn(u32) -> bool) -> Option<u32> {

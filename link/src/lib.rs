@@ -56,6 +56,7 @@ mod debug_image;
 mod elf;
 mod error;
 pub mod gap;
+pub mod gdb;
 pub mod host;
 mod ids;
 mod image;

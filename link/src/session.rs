@@ -4,6 +4,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use crate::addr::HostAddr;
 use crate::arch::Arch;
 use crate::archive::Archive;
@@ -63,6 +65,8 @@ pub struct Session {
     pub(crate) debug: Table<(InputId, DebugSource)>,
     /// What was registered with the target's unwinder.
     pub(crate) unwind: Vec<Range<HostAddr>>,
+    /// Names of objects that are not loaded twice.
+    pub(crate) once: FxHashSet<Box<str>>,
     /// The target's libgcc, once its host was asked for it.
     pub(crate) libgcc: Option<Option<Libgcc>>,
     /// Arrays registered with it.
@@ -95,6 +99,7 @@ impl Session {
             archives: Vec::new(),
             debug: Table::default(),
             unwind: Vec::new(),
+            once: FxHashSet::default(),
             libgcc: None,
             adopted: Vec::new(),
             thread_blocks: Vec::new(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::addr::HostAddr;
 use crate::ids::{AtomId, Generation, InputId, NameId, SymbolId};
-use crate::model::{Atom, Binding, Definition, NONE, Reloc, Symbol, SymbolRecord};
+use crate::model::{Atom, AtomKind, Binding, Definition, NONE, Reloc, Symbol, SymbolRecord};
 use crate::space::Region;
 use crate::tables::Tables;
 
@@ -221,6 +221,30 @@ impl View {
 
     fn tables_regions(&self) -> impl Iterator<Item = &crate::tables::RegionRecord> {
         (0..self.tables.regions.len()).filter_map(|index| self.tables.regions.get(index))
+    }
+
+    /// The functions that came after `seen`, as `perf` reads them from
+    /// `/tmp/perf-PID.map`: start, size and name on a line, numbers in hex.
+    /// Append what a newer view gives to the file as generations land.
+    pub fn perf_map(&self, seen: Generation) -> String {
+        use std::fmt::Write;
+        let mut map = String::new();
+        let symbols = self.since(seen).flat_map(|added| added.symbol_ids());
+        for symbol in symbols.map(|id| self.symbol_by_id(id)) {
+            let Definition::Atom(atom, offset) = symbol.definition else {
+                continue;
+            };
+            let atom = self.atom(atom);
+            if atom.kind == AtomKind::Code {
+                let (at, name) = (symbol.address.get(), symbol.name);
+                let size = match symbol.size {
+                    0 => atom.size.saturating_sub(offset),
+                    size => size,
+                };
+                writeln!(map, "{at:x} {size:x} {name}").expect("a string takes all");
+            }
+        }
+        map
     }
 
     /// What each generation after `seen` added, oldest first. This is how

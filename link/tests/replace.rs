@@ -248,13 +248,13 @@ fn a_failing_step_puts_the_old_code_back() {
                 };
             publish(&mut session, &mut space, &one).unwrap();
             let at = session.view().symbol("f").unwrap().address;
-            let mut before = [0; 16];
+            let mut before = [0; 5];
             use sapwood_link::AddressSpace;
             space.read(at, &mut before).unwrap();
             space.failing = Some(step);
             let failed = publish(&mut session, &mut space, &two).is_err();
             space.failing = None;
-            let mut after = [0; 16];
+            let mut after = [0; 5];
             space.read(at, &mut after).unwrap();
             // A second small batch finds pages committed, and windows need no apply.
             assert_eq!(failed, step == "seal" || (step == "apply" && !windows));

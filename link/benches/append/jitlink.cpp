@@ -88,6 +88,10 @@ static void bulk(const char *path, double bytes) {
   auto archive = ok(object::Archive::create((*file)->getMemBufferRef()));
   auto &library = jit->getMainJITDylib();
   library.addGenerator(ok(DynamicLibrarySearchGenerator::GetForCurrentProcess('\0')));
+  // The C library has it in its static part only.
+  ok(library.define(absoluteSymbols(
+      {{jit->mangleAndIntern("atexit"),
+        JITEvaluatedSymbol(pointerToJITTargetAddress(&atexit), JITSymbolFlags::Exported)}})));
   std::vector<std::string> names;
   Error error = Error::success();
   for (auto &child : archive->children(error)) {

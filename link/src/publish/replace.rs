@@ -57,17 +57,16 @@ pub(super) fn pair(
                 }
             }
             AtomKind::Data | AtomKind::Zero | AtomKind::ThreadLocal
-                if !staged.atom_name(atom).starts_with(".data.rel.ro") =>
+                if !staged.atom_name(atom).starts_with(".data.rel.ro")
+                    && of_atom.iter().any(|pair| pair.old.is_some()) =>
             {
-                if of_atom.iter().any(|pair| pair.old.is_some()) {
-                    let old = same_shape(tables, staged, of_atom)?;
-                    bound.aliases[atom as usize] = old.0;
-                    staged.atoms[atom as usize].discarded = true;
-                    for pair in of_atom {
-                        let entry = bound.names.of_mut(pair.symbol);
-                        if entry.winner == pair.symbol {
-                            entry.winner = NONE;
-                        }
+                let old = same_shape(tables, staged, of_atom)?;
+                bound.aliases[atom as usize] = old.0;
+                staged.atoms[atom as usize].discarded = true;
+                for pair in of_atom {
+                    let entry = bound.names.of_mut(pair.symbol);
+                    if entry.winner == pair.symbol {
+                        entry.winner = NONE;
                     }
                 }
             }
