@@ -4,6 +4,7 @@ pub mod addr;
 pub mod engine;
 pub mod errno;
 pub mod exit;
+pub mod ir;
 pub mod memory;
 pub mod state;
 
