@@ -31,6 +31,7 @@ mod plain;
 mod ranges;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::addr::GuestAddr;
@@ -38,6 +39,7 @@ use crate::errno::Errno;
 
 pub use mapping::{Changed, Map, Placement, Source};
 pub use plain::Plain;
+pub(crate) use plain::{bytes_of, bytes_of_mut, bytes_of_slice, bytes_of_slice_mut, plain_structs};
 pub use ranges::{Attributes, BackingFile, Kind, Ranges};
 
 /// Bytes in a page, of the guest and of the host.
@@ -371,6 +373,16 @@ impl GuestMemory {
             .protection
             .execute()
             .then_some(GuestAddr(range.end))
+    }
+
+    /// The range, if any of it may be executed: what translations of it become
+    /// stale when its contents change behind the guest's back.
+    pub fn code_within(&self, address: GuestAddr, length: u64) -> Option<Range<GuestAddr>> {
+        let end = address.0.saturating_add(length).min(self.size);
+        if address.0 >= end || !self.layout().ranges.any_executable(address.0..end) {
+            return None;
+        }
+        Some(address..GuestAddr(end))
     }
 
     /// What the guest may do at `address`; `None` where nothing is mapped. The

@@ -63,14 +63,19 @@ pub struct GuestState {
     pub reservation: u64,
     /// The value which that load-reserved read, extended as it was loaded.
     pub reservation_value: u64,
-    /// Functions that translated code calls; see [`crate::engine`]. Set by the
-    /// engine when it begins to run this state.
-    pub(crate) helpers: u64,
+    /// The ways out of translated code ([`crate::enter`]). Set by the engine
+    /// when it begins to run this state.
+    pub(crate) exits: u64,
     /// Table from guest pc to translated code, for indirect jumps. Set by the
     /// engine when it begins to run this state.
     pub(crate) lookup: u64,
     /// The host stack pointer to return to when translated code ends.
     pub(crate) host_stack: u64,
+    /// Written, never read: keeps floating-point operations alive whose value
+    /// nobody wants but whose flags count.
+    pub(crate) sink: u64,
+    /// Where in translated code the host faulted; set by the fault handler.
+    pub(crate) fault_pc: u64,
     /// The host's floating-point control word while translated code runs (low
     /// half), and the one of the caller (high half).
     pub(crate) mxcsr: [u32; 2],
@@ -85,6 +90,10 @@ pub const NO_RESERVATION: u64 = u64::MAX;
 pub mod offset {
     use super::GuestState;
     use std::mem::offset_of;
+
+    /// Translated code keeps the state's address plus this in a register: the
+    /// 32 integer registers then have one-byte displacements.
+    pub const BIAS: i32 = 128;
 
     /// `x0`; register n is 8 × n further.
     pub const X: i32 = offset_of!(GuestState, x) as i32;
@@ -104,12 +113,16 @@ pub mod offset {
     pub const RESERVATION: i32 = offset_of!(GuestState, reservation) as i32;
     /// What that load-reserved read.
     pub const RESERVATION_VALUE: i32 = offset_of!(GuestState, reservation_value) as i32;
-    /// The table of functions.
-    pub const HELPERS: i32 = offset_of!(GuestState, helpers) as i32;
+    /// The table of exits.
+    pub const EXITS: i32 = offset_of!(GuestState, exits) as i32;
     /// The table of translated code.
     pub const LOOKUP: i32 = offset_of!(GuestState, lookup) as i32;
     /// The host's stack pointer.
     pub const HOST_STACK: i32 = offset_of!(GuestState, host_stack) as i32;
+    /// A place to write to.
+    pub const SINK: i32 = offset_of!(GuestState, sink) as i32;
+    /// The host pc of a fault.
+    pub const FAULT_PC: i32 = offset_of!(GuestState, fault_pc) as i32;
     /// The floating-point control word of translated code.
     pub const MXCSR: i32 = offset_of!(GuestState, mxcsr) as i32;
     /// `v0`, 128 bits; register n is 16 × n further.
@@ -140,9 +153,11 @@ impl GuestState {
             memory_limit,
             reservation: NO_RESERVATION,
             reservation_value: 0,
-            helpers: 0,
+            exits: 0,
             lookup: 0,
             host_stack: 0,
+            sink: 0,
+            fault_pc: 0,
             mxcsr: [0; 2],
             aarch64: Aarch64State::default(),
         }

@@ -43,7 +43,7 @@ pub enum Near {
 }
 
 /// A request for address space.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reserve {
     /// Bytes wanted; the implementor rounds up to whole pages.
     pub length: u64,

@@ -449,7 +449,13 @@ pub enum End {
     /// A call of this address; it returns to `back`.
     Call { to: GuestAddr, back: GuestAddr },
     /// To `taken` when the comparison of the 64-bit values holds, otherwise to `next`.
-    Branch { cond: Cond, a: Value, b: Value, taken: GuestAddr, next: GuestAddr },
+    Branch {
+        cond: Cond,
+        a: Value,
+        b: Value,
+        taken: GuestAddr,
+        next: GuestAddr,
+    },
     /// To the address that is the value.
     Indirect(Value, Hint),
     /// Exit with [`Exit::Syscall`](crate::Exit::Syscall) at this address.

@@ -50,11 +50,20 @@ impl fmt::Display for Op {
             Op::Binary(op, w, a, b) => write!(f, "{}.{w} {a} {b}", name(&op)),
             Op::Unary(op, w, a) => write!(f, "{}.{w} {a}", name(&op)),
             Op::Compare(cond, w, a, b) => write!(f, "{}.{w} {a} {b}", name(&cond)),
-            Op::Extend(size, signed, a) => write!(f, "extend.{}{} {a}", size.bytes() * 8, extension(signed)),
-            Op::Load(size, signed, a, offset) => {
-                write!(f, "load.{}{} {a} {offset:+}", size.bytes() * 8, extension(signed))
+            Op::Extend(size, signed, a) => {
+                write!(f, "extend.{}{} {a}", size.bytes() * 8, extension(signed))
             }
-            Op::Store(size, a, offset, b) => write!(f, "store.{} {a} {offset:+} {b}", size.bytes() * 8),
+            Op::Load(size, signed, a, offset) => {
+                write!(
+                    f,
+                    "load.{}{} {a} {offset:+}",
+                    size.bytes() * 8,
+                    extension(signed)
+                )
+            }
+            Op::Store(size, a, offset, b) => {
+                write!(f, "store.{} {a} {offset:+} {b}", size.bytes() * 8)
+            }
             ref op => {
                 let all = format!("{op:?}");
                 let (op, arguments) = all.split_once('(').unwrap_or((&all, ""));

@@ -16,7 +16,10 @@ pub struct Broken {
 /// what controls floating point is only written at the end.
 pub fn verify(block: &Block) -> Result<(), Broken> {
     if !matches!(block.ops.first(), None | Some(Op::Guest(_))) {
-        return Err(Broken { at: 0, why: "no guest instruction is open".into() });
+        return Err(Broken {
+            at: 0,
+            why: "no guest instruction is open".into(),
+        });
     }
     for (at, op) in block.ops.iter().enumerate() {
         let mut broken = None;

@@ -31,11 +31,11 @@ unsafe impl<T: Plain, const N: usize> Plain for [T; N] {
 /// Declares `repr(C)` structures of the guest's binary interface, makes them
 /// [`Plain`], and has the compiler check that their fields leave no padding.
 macro_rules! plain_structs {
-    ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $ty:ty,)* })*) => {$(
+    ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* $visibility:vis $field:ident: $ty:ty,)* })*) => {$(
         $(#[$meta])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug)]
-        pub struct $name { $($(#[$field_meta])* pub $field: $ty,)* }
+        pub struct $name { $($(#[$field_meta])* $visibility $field: $ty,)* }
 
         const _: () = assert!(
             size_of::<$name>() == 0 $(+ size_of::<$ty>())*,
@@ -67,4 +67,10 @@ pub fn bytes_of_mut<T: Plain>(value: &mut T) -> &mut [u8] {
 pub fn bytes_of_slice_mut<T: Plain>(values: &mut [T]) -> &mut [u8] {
     // SAFETY: as above; a slice has no padding between elements.
     unsafe { slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
+}
+
+/// The bytes of values that lie one after another.
+pub fn bytes_of_slice<T: Plain>(values: &[T]) -> &[u8] {
+    // SAFETY: `Plain` has no padding, nor has a slice between elements.
+    unsafe { slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }

@@ -50,7 +50,9 @@ pub fn decode(word: u32) -> Option<Insn> {
     };
     let rows = &ROWS.rows;
     let candidates = &ROWS.buckets[bucket];
-    candidates.iter().find_map(|&i| rows[usize::from(i)].matches(word, length))
+    candidates
+        .iter()
+        .find_map(|&i| rows[usize::from(i)].matches(word, length))
 }
 
 fn full_bucket(word: u32) -> usize {
@@ -111,7 +113,11 @@ struct Rows {
 static ROWS: LazyLock<Rows> = LazyLock::new(|| {
     let mut rows: Vec<Parsed> = Vec::new();
     let mut buckets = vec![Vec::new(); 256 + 32];
-    for (row, bits) in FULL.iter().map(|r| (r, 32)).chain(COMPRESSED.iter().map(|r| (r, 16))) {
+    for (row, bits) in FULL
+        .iter()
+        .map(|r| (r, 32))
+        .chain(COMPRESSED.iter().map(|r| (r, 16)))
+    {
         let parsed = Parsed::new(row, bits);
         let index = u16::try_from(rows.len()).expect("fewer than 65,536 rows");
         for (b, bucket) in buckets.iter_mut().enumerate() {
@@ -183,7 +189,12 @@ impl Parsed {
             _ if prime => 3,
             _ => 5,
         };
-        self.fields.push(Field { which, from: left - width, prime, non_zero });
+        self.fields.push(Field {
+            which,
+            from: left - width,
+            prime,
+            non_zero,
+        });
         width
     }
 
@@ -254,7 +265,11 @@ impl Parsed {
             let shift = 63 - u32::from(sign);
             insn.imm = insn.imm << shift >> shift;
         }
-        if self.non_zero && insn.imm == 0 { None } else { Some(insn) }
+        if self.non_zero && insn.imm == 0 {
+            None
+        } else {
+            Some(insn)
+        }
     }
 }
 
@@ -262,7 +277,11 @@ impl Field {
     /// Puts the field into the instruction; `None` when its value is excluded.
     fn take(&self, word: u32, insn: &mut Insn) -> Option<()> {
         let bits = word >> self.from;
-        let register = if self.prime { 8 + (bits & 7) as u8 } else { (bits & 31) as u8 };
+        let register = if self.prime {
+            8 + (bits & 7) as u8
+        } else {
+            (bits & 31) as u8
+        };
         if self.non_zero && register == 0 {
             return None;
         }

@@ -1,0 +1,157 @@
+//! Lowers regions of IR to host code with Cranelift.
+//!
+//! A region is entered at its first block. Guest registers live in Cranelift
+//! variables through it and are read from the state once, at the entry. What is
+//! written back, and when:
+//! - floating-point registers, and integer registers that were loaded from
+//!   memory, at the write itself (the second use keeps Cranelift from merging
+//!   the load into a later operation, whose guest pc would then be wrong);
+//! - other integer registers before the next access to guest memory, because a
+//!   host fault there must find the state exact, and at the end of each block;
+//! - in the cold path of a check, what is dirty there.
+//!
+//! What the host cannot do as the guest wants it leaves by the interpreter
+//! ([`reason::INTERPRET`](crate::enter::reason)), with the state as before the
+//! instruction: unusual rounding modes, NaN operands whose flags differ,
+//! conversions out of range, misaligned atomics, addresses beyond the limit.
+
+mod emit;
+mod float;
+mod int;
+
+use std::sync::Arc;
+
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{ExternalName, UserFuncName};
+use cranelift_codegen::isa::{self, CallConv, OwnedTargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{Context, FinalizedRelocTarget};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+
+use crate::addr::GuestAddr;
+use crate::blocks::{CellUse, Compiled};
+use crate::ir::Block;
+
+/// A compiler of regions.
+pub struct Lowering {
+    isa: OwnedTargetIsa,
+    context: Context,
+    builder: FunctionBuilderContext,
+    /// Whether the host multiplies and adds in one rounding.
+    fused: bool,
+}
+
+/// Host features that Cranelift may use, where the host has them.
+fn features() -> [(&'static str, bool); 11] {
+    [
+        ("has_sse3", is_x86_feature_detected!("sse3")),
+        ("has_ssse3", is_x86_feature_detected!("ssse3")),
+        ("has_sse41", is_x86_feature_detected!("sse4.1")),
+        ("has_sse42", is_x86_feature_detected!("sse4.2")),
+        ("has_avx", is_x86_feature_detected!("avx")),
+        ("has_avx2", is_x86_feature_detected!("avx2")),
+        ("has_fma", is_x86_feature_detected!("fma")),
+        ("has_bmi1", is_x86_feature_detected!("bmi1")),
+        ("has_bmi2", is_x86_feature_detected!("bmi2")),
+        ("has_lzcnt", is_x86_feature_detected!("lzcnt")),
+        ("has_popcnt", is_x86_feature_detected!("popcnt")),
+    ]
+}
+
+fn target() -> OwnedTargetIsa {
+    let mut shared = settings::builder();
+    for (name, value) in [
+        ("opt_level", "speed"),
+        ("enable_pinned_reg", "true"),
+        (
+            "enable_verifier",
+            if cfg!(debug_assertions) {
+                "true"
+            } else {
+                "false"
+            },
+        ),
+        ("preserve_frame_pointers", "true"),
+        ("unwind_info", "false"),
+        ("enable_probestack", "false"),
+        ("is_pic", "true"),
+    ] {
+        shared
+            .set(name, value)
+            .expect("a setting that this Cranelift has");
+    }
+    let mut builder =
+        isa::lookup_by_name("x86_64-unknown-linux-gnu").expect("the x86-64 back end is built in");
+    for (name, has) in features() {
+        if has {
+            builder
+                .enable(name)
+                .expect("a feature that this Cranelift knows");
+        }
+    }
+    builder
+        .finish(settings::Flags::new(shared))
+        .expect("the settings fit together")
+}
+
+impl Lowering {
+    /// For this host.
+    pub fn new() -> Lowering {
+        Lowering {
+            isa: target(),
+            context: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            fused: is_x86_feature_detected!("fma"),
+        }
+    }
+
+    /// Compiles a region that is entered at its first block. Its exits are
+    /// numbered from `first_exit` on.
+    pub fn compile(&mut self, region: &[Arc<Block>], first_exit: u32) -> Compiled {
+        self.context.clear();
+        self.context.func.name = UserFuncName::user(0, 0);
+        self.context.func.signature.call_conv = CallConv::Tail;
+        let builder = FunctionBuilder::new(&mut self.context.func, &mut self.builder);
+        let emitted = emit::region(
+            builder,
+            region,
+            first_exit,
+            self.fused,
+            self.isa.frontend_config(),
+        );
+        let compiled = self
+            .context
+            .compile(&*self.isa, &mut ControlPlane::default())
+            .unwrap_or_else(|error| panic!("Cranelift refused a region of ours: {error:?}"));
+        let names = compiled.buffer.relocs().iter();
+        let cells = names
+            .map(|reloc| {
+                let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = &reloc.target
+                else {
+                    panic!("a region refers to {:?}", reloc.target);
+                };
+                // Cranelift takes a cell for an entry of a global offset table:
+                // the value of the name is what the cell holds. The names were
+                // declared in the order of the exits.
+                assert_eq!(reloc.kind, Reloc::X86GOTPCRel4, "a cell is read, not named");
+                CellUse {
+                    place: reloc.offset,
+                    exit: name.as_u32(),
+                    addend: reloc.addend,
+                }
+            })
+            .collect();
+        let rows = compiled.buffer.get_srclocs_sorted().iter();
+        let rows = rows
+            .filter(|row| !row.loc.is_default())
+            .map(|row| (row.start, GuestAddr(emitted.pcs[row.loc.bits() as usize].0)))
+            .collect();
+        Compiled {
+            code: compiled.code_buffer().to_vec(),
+            cells,
+            exits: emitted.exits,
+            rows,
+        }
+    }
+}

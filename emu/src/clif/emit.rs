@@ -1,0 +1,528 @@
+//! The frame of a region: entry, registers, write-back and exits.
+
+use std::sync::Arc;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{F64, I8, I32, I64};
+use cranelift_codegen::ir::{
+    self as clif, AbiParam, BlockArg, ExternalName, GlobalValueData, InstBuilder, MemFlagsData,
+    SigRef, Signature, SourceLoc, UserExternalName,
+};
+use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
+use cranelift_frontend::{FunctionBuilder, Variable};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::addr::GuestAddr;
+use crate::blocks::{ENTRY_CODE, ENTRY_PC, LOOKUP_ENTRIES};
+use crate::enter::{LEAVE, reason};
+use crate::ir::{Block, Cond, End, Op, Place, Value, Width};
+use crate::state::offset;
+
+/// What a region needs besides its code.
+pub(super) struct Emitted {
+    pub exits: Vec<GuestAddr>,
+    /// Guest instructions, by the number that the source locations have.
+    pub pcs: Vec<GuestAddr>,
+}
+
+/// Emits a whole region.
+pub(super) fn region(
+    builder: FunctionBuilder<'_>,
+    region: &[Arc<Block>],
+    first_exit: u32,
+    fused: bool,
+    config: TargetFrontendConfig,
+) -> Emitted {
+    let mut emit = Emit::new(builder, region, first_exit, fused);
+    emit.entry(region);
+    for block in region {
+        emit.block(block);
+    }
+    emit.leaving();
+    emit.b.seal_all_blocks();
+    emit.b.finalize(config);
+    Emitted {
+        exits: emit.exits,
+        pcs: emit.pcs,
+    }
+}
+
+pub(super) struct Emit<'a> {
+    pub(super) b: FunctionBuilder<'a>,
+    /// Whether the host multiplies and adds in one rounding.
+    pub(super) fused: bool,
+    /// The values of the block that is being lowered.
+    values: Vec<Option<clif::Value>>,
+    /// Where region blocks are entered.
+    labels: FxHashMap<GuestAddr, clif::Block>,
+    state: clif::Value,
+    pub(super) base: clif::Value,
+    limit: clif::Value,
+    x: [Option<Variable>; 32],
+    f: [Option<Variable>; 32],
+    /// Integer registers whose variable is newer than the state.
+    dirty: [bool; 32],
+    /// Base addresses found to be below the limit, in this block.
+    checked: FxHashSet<Value>,
+    exits: Vec<GuestAddr>,
+    first_exit: u32,
+    pcs: Vec<GuestAddr>,
+    /// The guest instruction that is being lowered.
+    pc: GuestAddr,
+    /// How often each value of the block is used.
+    uses: Vec<u32>,
+    /// Takes a reason, leaves with it.
+    leave: clif::Block,
+    leave_signature: SigRef,
+    exit_signature: SigRef,
+}
+
+/// Accesses to the guest state.
+pub(super) const STATE: MemFlagsData = MemFlagsData::trusted();
+
+impl<'a> Emit<'a> {
+    fn new(
+        mut b: FunctionBuilder<'a>,
+        region: &[Arc<Block>],
+        first_exit: u32,
+        fused: bool,
+    ) -> Emit<'a> {
+        let mut signature = Signature::new(CallConv::Tail);
+        signature.params.push(AbiParam::new(I64));
+        let exit_signature = b.import_signature(signature.clone());
+        signature.params.push(AbiParam::new(I64));
+        let leave_signature = b.import_signature(signature);
+        let entry = b.create_block();
+        b.switch_to_block(entry);
+        let state = b.ins().get_pinned_reg(I64);
+        let load =
+            |b: &mut FunctionBuilder<'_>, at| b.ins().load(I64, STATE, state, at - offset::BIAS);
+        let base = load(&mut b, offset::MEMORY_BASE);
+        let limit = load(&mut b, offset::MEMORY_LIMIT);
+        let labels = region
+            .iter()
+            .map(|block| (block.start, b.create_block()))
+            .collect();
+        let leave = b.create_block();
+        b.append_block_param(leave, I64);
+        b.set_cold_block(leave);
+        Emit {
+            b,
+            fused,
+            values: Vec::new(),
+            labels,
+            state,
+            base,
+            limit,
+            x: [None; 32],
+            f: [None; 32],
+            dirty: [false; 32],
+            checked: FxHashSet::default(),
+            exits: Vec::new(),
+            first_exit,
+            pcs: Vec::new(),
+            pc: region[0].start,
+            uses: Vec::new(),
+            leave,
+            leave_signature,
+            exit_signature,
+        }
+    }
+
+    /// Reads every register that the region touches, and looks for an interrupt.
+    fn entry(&mut self, region: &[Arc<Block>]) {
+        for op in region.iter().flat_map(|block| &block.ops) {
+            let (Op::Get(place) | Op::Set(place, _)) = *op else {
+                continue;
+            };
+            let (slot, ty) = match place {
+                Place::X(n) => (&mut self.x[usize::from(n)], I64),
+                Place::F(n) => (&mut self.f[usize::from(n)], F64),
+                _ => continue,
+            };
+            if slot.is_none() {
+                let variable = self.b.declare_var(ty);
+                *slot = Some(variable);
+                let value = self.load_state(ty, home(place));
+                self.b.def_var(variable, value);
+            }
+        }
+        self.interruptible(region[0].start);
+        self.b.ins().jump(self.labels[&region[0].start], &[]);
+    }
+
+    pub(super) fn load_state(&mut self, ty: clif::Type, at: i32) -> clif::Value {
+        self.b.ins().load(ty, STATE, self.state, at - offset::BIAS)
+    }
+
+    pub(super) fn store_state(&mut self, value: clif::Value, at: i32) {
+        self.b
+            .ins()
+            .store(STATE, value, self.state, at - offset::BIAS);
+    }
+
+    pub(super) fn constant(&mut self, n: u64) -> clif::Value {
+        self.b.ins().iconst(I64, n as i64)
+    }
+
+    /// The lowered value of an operand.
+    pub(super) fn get(&self, v: Value) -> clif::Value {
+        self.values[v.index()].expect("operands have values")
+    }
+
+    fn block(&mut self, block: &Block) {
+        self.b.switch_to_block(self.labels[&block.start]);
+        self.dirty = [false; 32];
+        self.checked.clear();
+        self.values.clear();
+        self.count_uses(block);
+        for op in &block.ops {
+            if is_left_to_interpreter(op) {
+                self.interpret();
+                return;
+            }
+            let value = self.op(block, op);
+            self.values.push(value);
+        }
+        self.end(&block.end);
+    }
+
+    fn count_uses(&mut self, block: &Block) {
+        self.uses.clear();
+        self.uses.resize(block.ops.len(), 0);
+        for op in &block.ops {
+            op.operands(|v, _| self.uses[v.index()] += 1);
+        }
+        block.end.operands(|v| self.uses[v.index()] += 1);
+    }
+
+    fn op(&mut self, block: &Block, op: &Op) -> Option<clif::Value> {
+        match *op {
+            Op::Guest(at) => {
+                self.pc = at;
+                self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
+                self.pcs.push(at);
+                None
+            }
+            Op::Get(Place::X(n)) => Some(self.b.use_var(self.x[usize::from(n)].expect("declared"))),
+            Op::Get(Place::F(n)) => Some(self.b.use_var(self.f[usize::from(n)].expect("declared"))),
+            Op::Set(place, v) => {
+                self.set(place, v, &block.ops[v.index()]);
+                None
+            }
+            ref op if is_float(op) => {
+                let value = self.float_op(op);
+                if self.uses[self.values.len()] == 0 {
+                    // Its flags count even if its value does not.
+                    self.store_state(value, offset::SINK);
+                }
+                Some(value)
+            }
+            ref op => self.int_op(op),
+        }
+    }
+
+    fn set(&mut self, place: Place, v: Value, from: &Op) {
+        let value = self.get(v);
+        match place {
+            Place::X(n) => {
+                let n = usize::from(n);
+                self.b.def_var(self.x[n].expect("declared"), value);
+                let at_once = matches!(
+                    from,
+                    Op::Load(..) | Op::FloatToInt(..) | Op::FloatCompare(..) | Op::LoadReserved(..)
+                );
+                self.dirty[n] = !at_once;
+                if at_once {
+                    self.store_state(value, home(place));
+                }
+            }
+            Place::F(n) => {
+                self.b
+                    .def_var(self.f[usize::from(n)].expect("declared"), value);
+                if let Op::Box(single) = *from {
+                    let single = self.get(single);
+                    self.store_state(single, home(place));
+                    let ones = self.b.ins().iconst(I32, -1);
+                    self.store_state(ones, home(place) + 4);
+                } else {
+                    self.store_state(value, home(place));
+                }
+            }
+            _ => unreachable!("{place:?} is left to the interpreter"),
+        }
+    }
+
+    /// Writes back what is dirty; the state is exact then.
+    pub(super) fn flush(&mut self) {
+        self.store_dirty();
+        self.dirty = [false; 32];
+    }
+
+    fn store_dirty(&mut self) {
+        for n in 0..32 {
+            if self.dirty[n] {
+                let value = self
+                    .b
+                    .use_var(self.x[n].expect("dirty registers are declared"));
+                self.store_state(value, home(Place::X(n as u8)));
+            }
+        }
+    }
+
+    /// Leaves for good, the state exact but for `pc`.
+    fn leave(&mut self, pc: GuestAddr, reason: u64) {
+        let pc = self.constant(pc.0);
+        self.store_state(pc, offset::PC);
+        let reason = self.constant(reason);
+        self.b.ins().jump(self.leave, &[BlockArg::Value(reason)]);
+    }
+
+    /// The block that all of those share.
+    fn leaving(&mut self) {
+        self.b.switch_to_block(self.leave);
+        self.b.set_srcloc(SourceLoc::default());
+        let reason = self.b.block_params(self.leave)[0];
+        let exits = self.load_state(I64, offset::EXITS);
+        let leave = self.b.ins().load(I64, STATE, exits, LEAVE);
+        let nothing = self.constant(0);
+        self.b
+            .ins()
+            .return_call_indirect(self.leave_signature, leave, &[reason, nothing]);
+    }
+
+    /// Lets the interpreter do this instruction.
+    fn interpret(&mut self) {
+        self.flush();
+        self.leave(self.pc, reason::INTERPRET);
+    }
+
+    /// Lets the interpreter do this instruction if the condition is not 0, or
+    /// (`unless`) if it is 0.
+    pub(super) fn interpret_if(&mut self, condition: clif::Value, unless: bool) {
+        let cold = self.b.create_block();
+        let go_on = self.b.create_block();
+        self.b.set_cold_block(cold);
+        if unless {
+            self.b.ins().brif(condition, go_on, &[], cold, &[]);
+        } else {
+            self.b.ins().brif(condition, cold, &[], go_on, &[]);
+        }
+        self.b.switch_to_block(cold);
+        self.store_dirty();
+        self.leave(self.pc, reason::INTERPRET);
+        self.b.switch_to_block(go_on);
+    }
+
+    /// Leaves for `pc` when an interrupt is pending. The state is exact.
+    fn interruptible(&mut self, pc: GuestAddr) {
+        // Atomic, so that it is read anew each time, and a barrier: no guest
+        // load is moved over it, out of a loop that waits for memory to change.
+        let at = self
+            .b
+            .ins()
+            .iadd_imm_s(self.state, i64::from(offset::INTERRUPT - offset::BIAS));
+        let flag = self.b.ins().atomic_load(I32, STATE, at);
+        let cold = self.b.create_block();
+        let go_on = self.b.create_block();
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(flag, cold, &[], go_on, &[]);
+        self.b.switch_to_block(cold);
+        self.leave(pc, reason::INTERRUPTED);
+        self.b.switch_to_block(go_on);
+    }
+
+    /// The host address of guest memory at `v` + offset. Leaves for the
+    /// interpreter when it may be beyond the limit. The offset is not checked:
+    /// the guards on both sides are longer than any. The state is exact then.
+    pub(super) fn host_address(&mut self, v: Value) -> clif::Value {
+        self.flush();
+        let address = self.get(v);
+        if self.checked.insert(v) {
+            let below = self
+                .b
+                .ins()
+                .icmp(IntCC::UnsignedLessThan, address, self.limit);
+            self.interpret_if(below, true);
+        }
+        self.b.ins().iadd(self.base, address)
+    }
+
+    /// Leaves for the interpreter when an atomic's address is not a multiple of
+    /// `size`.
+    pub(super) fn require_aligned(&mut self, v: Value, size: u32) {
+        let address = self.get(v);
+        let low = self.b.ins().band_imm_s(address, i64::from(size) - 1);
+        self.interpret_if(low, false);
+    }
+
+    fn end(&mut self, end: &End) {
+        self.flush();
+        match *end {
+            End::Jump(to) | End::Call { to, .. } => self.go(to),
+            End::Branch {
+                cond,
+                a,
+                b,
+                taken,
+                next,
+            } => {
+                let holds = self.compare(cond, Width::W64, a, b);
+                let (yes, no) = (self.b.create_block(), self.b.create_block());
+                self.b.ins().brif(holds, yes, &[], no, &[]);
+                self.b.switch_to_block(yes);
+                self.go(taken);
+                self.b.switch_to_block(no);
+                self.go(next);
+            }
+            End::Indirect(to, _) => self.indirect(to),
+            End::Syscall(at) => self.leave(at, reason::SYSCALL),
+            End::Breakpoint(at) => self.leave(at, reason::BREAKPOINT),
+            End::Illegal(at) => self.leave(at, reason::ILLEGAL),
+            End::Fault(at, _) => self.leave(at, reason::INTERPRET),
+            End::Synchronise(..) => self.leave(self.pc, reason::INTERPRET),
+        }
+    }
+
+    pub(super) fn compare(&mut self, cond: Cond, width: Width, a: Value, b: Value) -> clif::Value {
+        let (a, b) = (self.narrow(width, a), self.narrow(width, b));
+        let cond = match cond {
+            Cond::Eq => IntCC::Equal,
+            Cond::Ne => IntCC::NotEqual,
+            Cond::LtS => IntCC::SignedLessThan,
+            Cond::GeS => IntCC::SignedGreaterThanOrEqual,
+            Cond::LtU => IntCC::UnsignedLessThan,
+            Cond::GeU => IntCC::UnsignedGreaterThanOrEqual,
+        };
+        self.b.ins().icmp(cond, a, b)
+    }
+
+    /// The low half of a value, or all of it.
+    pub(super) fn narrow(&mut self, width: Width, v: Value) -> clif::Value {
+        let v = self.get(v);
+        match width {
+            Width::W64 => v,
+            Width::W32 => self.b.ins().ireduce(I32, v),
+        }
+    }
+
+    /// Zero-extends a condition or a 32-bit result.
+    pub(super) fn widen(&mut self, v: clif::Value) -> clif::Value {
+        match self.b.func.dfg.value_type(v) {
+            I64 => v,
+            ty => {
+                debug_assert!(ty == I32 || ty == I8);
+                self.b.ins().uextend(I64, v)
+            }
+        }
+    }
+
+    /// Goes to a known address: a block of this region, or an exit.
+    fn go(&mut self, to: GuestAddr) {
+        if let Some(&label) = self.labels.get(&to) {
+            if to <= self.pc {
+                self.interruptible(to);
+            }
+            self.b.ins().jump(label, &[]);
+            return;
+        }
+        let exit = self.exits.len() as u32;
+        self.exits.push(to);
+        let name = self
+            .b
+            .func
+            .declare_imported_user_function(UserExternalName::new(0, exit));
+        let cell = self.b.create_global_value(GlobalValueData::Symbol {
+            name: ExternalName::user(name),
+            offset: 0.into(),
+            colocated: true,
+            tls: false,
+        });
+        let target = self.b.ins().symbol_value(I64, cell);
+        let exit = self.constant(u64::from(self.first_exit + exit));
+        self.b
+            .ins()
+            .return_call_indirect(self.exit_signature, target, &[exit]);
+    }
+
+    /// Goes to a computed address, through the look-up table.
+    fn indirect(&mut self, to: Value) {
+        let to = self.get(to);
+        self.store_state(to, offset::PC);
+        let table = self.load_state(I64, offset::LOOKUP);
+        let index = self.b.ins().ishl_imm_u(to, 2);
+        let index = self
+            .b
+            .ins()
+            .band_imm_s(index, (LOOKUP_ENTRIES as i64 - 1) << 3);
+        let slot = self.b.ins().iadd(table, index);
+        let entry = self.b.ins().load(I64, STATE, slot, 0);
+        let pc = self.b.ins().load(I64, STATE, entry, ENTRY_PC);
+        let found = self.b.ins().icmp(IntCC::Equal, pc, to);
+        let (hit, miss) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(miss);
+        self.b.ins().brif(found, hit, &[], miss, &[]);
+        self.b.switch_to_block(miss);
+        let reason = self.constant(reason::DISPATCH);
+        self.b.ins().jump(self.leave, &[BlockArg::Value(reason)]);
+        self.b.switch_to_block(hit);
+        let code = self.b.ins().load(I64, STATE, entry, ENTRY_CODE);
+        let nothing = self.constant(0);
+        self.b
+            .ins()
+            .return_call_indirect(self.exit_signature, code, &[nothing]);
+    }
+}
+
+/// Where a register lives in the state.
+fn home(place: Place) -> i32 {
+    match place {
+        Place::X(n) => offset::X + 8 * i32::from(n),
+        Place::F(n) => offset::F + 8 * i32::from(n),
+        Place::V(n) => offset::V + 16 * i32::from(n),
+        Place::Nzcv => offset::NZCV,
+        Place::Fpcr => offset::FPCR,
+        Place::Fpsr => offset::FPSR,
+        Place::Tpidr => offset::TPIDR,
+    }
+}
+
+/// Operations that are too rare to be lowered.
+fn is_left_to_interpreter(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::GetFcsr
+            | Op::SetFcsr(_)
+            | Op::Counter(_)
+            | Op::FloatClass(..)
+            | Op::Flags(_)
+            | Op::Vector(_)
+            | Op::CompareExchange(..)
+            | Op::ClearReservation
+            | Op::Crc32(..)
+            | Op::Get(Place::V(_) | Place::Nzcv | Place::Fpcr | Place::Fpsr | Place::Tpidr)
+            | Op::Set(
+                Place::V(_) | Place::Nzcv | Place::Fpcr | Place::Fpsr | Place::Tpidr,
+                _
+            )
+    )
+}
+
+fn is_float(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Float(..)
+            | Op::FloatMinMax(..)
+            | Op::FloatSqrt(..)
+            | Op::FloatFused(..)
+            | Op::FloatCompare(..)
+            | Op::FloatToInt(..)
+            | Op::IntToFloat(..)
+            | Op::FloatConvert(..)
+            | Op::FloatSign(..)
+            | Op::Bits(..)
+            | Op::FromBits(..)
+            | Op::Box(_)
+            | Op::Unbox(_)
+    )
+}

@@ -1,0 +1,87 @@
+//! Linux for the guest: loading programs, system calls, signals, threads.
+//!
+//! A guest process is a host process, a guest thread a host thread, a guest
+//! signal a host signal, a descriptor a descriptor. What is left to do is to
+//! keep the two apart where they must not meet: memory (all addresses go
+//! through [`GuestMemory`](crate::GuestMemory)), handlers and masks
+//! ([`host`], [`deliver`]), and what of itself the guest sees under `/proc`
+//! ([`paths`], [`proc_files`]).
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `start` | loading a program and laying out its stack |
+//! | `thread` | processes, threads, and the loop in which a thread runs |
+//! | `table` | every system call: number, name, arguments, who does it |
+//! | `system_call` | handing a call to the host or to a function of ours |
+//! | `calls/` | those functions |
+//! | `deliver`, `signal` | which signal does what, and how a handler is entered |
+//! | `abi/` | registers, frames, flags of one guest architecture |
+//! | `host` | the host's kernel; all `unsafe` of this folder |
+//!
+//! Nothing here knows how guest instructions are run, nor how a command line
+//! is read.
+
+mod abi;
+mod calls;
+mod deliver;
+mod host;
+mod paths;
+mod proc_files;
+mod signal;
+mod start;
+mod strace;
+mod structures;
+mod system_call;
+mod table;
+mod thread;
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::engine::Tier;
+
+pub use start::StartError;
+
+/// What to run, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The program, as a path of the host.
+    pub program: PathBuf,
+    /// Its arguments, the zeroth included.
+    pub arguments: Vec<OsString>,
+    /// Its environment, each as `VARIABLE=VALUE`.
+    pub environment: Vec<OsString>,
+    /// Where the guest's own files are looked for first.
+    pub sysroot: Option<PathBuf>,
+    /// How its instructions are run.
+    pub tier: Tier,
+    /// Print each system call.
+    pub trace_calls: bool,
+    /// Print what the engine did, at the end.
+    pub statistics: bool,
+    /// Whether the guest begins with `SIGPIPE` ignored.
+    pub ignore_sigpipe: bool,
+    /// The command line by which this executable, `/proc/self/exe`, runs
+    /// another guest program in the same way, up to where the program is
+    /// named. It understands `-E VARIABLE=VALUE`, `--argv0 NAME`,
+    /// `--ignore-sigpipe` and `--`.
+    pub command: Vec<OsString>,
+}
+
+/// Runs a guest program in this process, which becomes it: when the guest
+/// exits or dies, so does the process. Returns only if it could not start.
+pub fn run(options: Options) -> Result<Infallible, StartError> {
+    start::run(start::prepare(options, &abi::Riscv64)?)
+}
+
+/// Every system call by number and name, and whether it is done.
+pub fn system_calls() -> impl Iterator<Item = (u64, &'static str, bool)> {
+    table::TABLE.iter().map(|row| {
+        (
+            row.number,
+            row.name,
+            !matches!(row.performed, table::Performed::Missing),
+        )
+    })
+}

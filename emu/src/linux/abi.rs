@@ -1,0 +1,130 @@
+//! [`Abi`]: what one guest architecture's Linux does its own way.
+//!
+//! System call numbers, `errno`, flags and most structures are the generic
+//! ones on RISC-V and AArch64 alike. What is left, registers, the signal
+//! frame, a few flags and layouts, is behind this trait, one file per
+//! architecture; nothing else in `linux` knows a register.
+
+mod riscv64;
+
+use std::fmt::Debug;
+
+use super::signal::{SigInfo, SignalSet};
+use crate::addr::GuestAddr;
+use crate::errno::Errno;
+use crate::memory::{GuestMemory, plain_structs};
+use crate::state::GuestState;
+
+pub use riscv64::Riscv64;
+
+/// A system call as the registers have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its number.
+    pub number: u64,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+}
+
+plain_structs! {
+    /// `stack_t`: the stack that signal handlers may run on.
+    pub struct AlternateStack {
+        /// Its lowest address.
+        pub base: u64,
+        /// `SS_…` bits.
+        pub flags: u32,
+        /// Nothing.
+        pub reserved: u32,
+        /// Its length in bytes.
+        pub size: u64,
+    }
+}
+
+/// What a signal frame holds besides the registers.
+#[derive(Clone, Copy)]
+pub struct FrameContents {
+    /// What came with the signal.
+    pub info: SigInfo,
+    /// The mask to go back to.
+    pub mask: SignalSet,
+    /// The alternate stack as it was.
+    pub alternate: AlternateStack,
+}
+
+/// How a signal handler is to be entered.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// The guest's function.
+    pub handler: GuestAddr,
+    /// Where the stack stands: the frame goes below.
+    pub stack: GuestAddr,
+    /// Where the function returns to.
+    pub trampoline: GuestAddr,
+}
+
+/// One guest architecture's Linux.
+pub trait Abi: Sync + Debug {
+    /// `e_machine` of its programs.
+    fn machine(&self) -> u16;
+
+    /// What `uname` calls the machine.
+    fn name(&self) -> &'static str;
+
+    /// `AT_HWCAP`: the features that programs may use.
+    fn capabilities(&self) -> u64;
+
+    /// The system call that a thread at a system call instruction asks for.
+    fn request(&self, state: &GuestState) -> Request;
+
+    /// Sets the result of a system call.
+    fn set_result(&self, state: &mut GuestState, result: u64);
+
+    /// Moves past the system call instruction.
+    fn step_over_call(&self, state: &mut GuestState);
+
+    /// The stack pointer.
+    fn stack_pointer(&self, state: &GuestState) -> GuestAddr;
+
+    /// Sets the stack pointer.
+    fn set_stack_pointer(&self, state: &mut GuestState, value: GuestAddr);
+
+    /// Sets the thread pointer.
+    fn set_thread_pointer(&self, state: &mut GuestState, value: u64);
+
+    /// The machine code that a signal handler returns to: it makes the system
+    /// call `rt_sigreturn`.
+    fn trampoline(&self) -> &'static [u8];
+
+    /// Puts a signal frame on the guest's stack and enters the handler.
+    /// `EFAULT` when the frame cannot be written; the state is unchanged then.
+    fn enter_handler(
+        &self,
+        state: &mut GuestState,
+        memory: &GuestMemory,
+        entry: Entry,
+        contents: &FrameContents,
+    ) -> Result<(), Errno>;
+
+    /// Takes the registers back from the frame at the stack pointer, and gives
+    /// the mask and alternate stack that it holds.
+    fn leave_handler(
+        &self,
+        state: &mut GuestState,
+        memory: &GuestMemory,
+    ) -> Result<(SignalSet, AlternateStack), Errno>;
+
+    /// Whether `struct sigaction` names the function that handlers return to.
+    fn action_has_restorer(&self) -> bool {
+        false
+    }
+
+    /// The host's `open` flags for the guest's.
+    fn open_flags_to_host(&self, flags: u64) -> u64 {
+        flags
+    }
+
+    /// The guest's `open` flags for the host's.
+    fn open_flags_to_guest(&self, flags: u64) -> u64 {
+        flags
+    }
+}

@@ -1,0 +1,171 @@
+//! Linux on RISC-V, 64 bits.
+//!
+//! Registers: the number in `a7`, arguments in `a0` to `a5`, the result in
+//! `a0`. The signal frame is the kernel's `struct rt_sigframe`
+//! (arch/riscv/kernel/signal.c): a `siginfo`, then a `ucontext` whose
+//! `sc_regs` are `pc` and `x1` to `x31`, and the floating-point registers.
+
+use super::{Abi, AlternateStack, Entry, FrameContents, Request};
+use crate::addr::GuestAddr;
+use crate::elf::MACHINE_RISCV;
+use crate::errno::Errno;
+use crate::linux::signal::{SigInfo, SignalSet};
+use crate::memory::{GuestMemory, plain_structs};
+use crate::state::GuestState;
+
+const RA: usize = 1;
+const SP: usize = 2;
+const TP: usize = 4;
+const A0: usize = 10;
+const A7: usize = 17;
+
+/// `li a7, 139` (`rt_sigreturn`), `ecall`.
+const TRAMPOLINE: [u8; 8] = [0x93, 0x08, 0xb0, 0x08, 0x73, 0x00, 0x00, 0x00];
+
+plain_structs! {
+    /// `struct ucontext`, from its start to the end of the register state.
+    pub struct Context {
+        flags: u64,
+        link: u64,
+        stack: AlternateStack,
+        mask: u64,
+        /// Room for a larger mask, and up to the next 16 bytes.
+        unused: [u64; 16],
+        /// `pc`, then `x1` to `x31`.
+        registers: [u64; 32],
+        /// `f0` to `f31`.
+        float: [u64; 32],
+        /// Floating-point control and status.
+        fcsr: u32,
+        pad: u32,
+        /// The rest of the union with the quad-precision state; its end, zero,
+        /// says that no further extension's state follows.
+        rest: [u64; 33],
+    }
+}
+
+plain_structs! {
+    /// `struct rt_sigframe`.
+    pub struct Frame {
+        info: SigInfo,
+        context: Context,
+    }
+}
+
+/// RISC-V with 64 bits, RV64GC.
+#[derive(Debug)]
+pub struct Riscv64;
+
+impl Abi for Riscv64 {
+    fn machine(&self) -> u16 {
+        MACHINE_RISCV
+    }
+
+    fn name(&self) -> &'static str {
+        "riscv64"
+    }
+
+    fn capabilities(&self) -> u64 {
+        // One bit for each letter, as the kernel's COMPAT_HWCAP_ISA_… has them.
+        b"IMAFDC"
+            .iter()
+            .fold(0, |bits, letter| bits | 1 << (letter - b'A'))
+    }
+
+    fn request(&self, state: &GuestState) -> Request {
+        let mut arguments = [0; 6];
+        arguments.copy_from_slice(&state.x[A0..A0 + 6]);
+        Request {
+            number: state.x[A7],
+            arguments,
+        }
+    }
+
+    fn set_result(&self, state: &mut GuestState, result: u64) {
+        state.x[A0] = result;
+    }
+
+    fn step_over_call(&self, state: &mut GuestState) {
+        state.pc = state.pc.add(4);
+    }
+
+    fn stack_pointer(&self, state: &GuestState) -> GuestAddr {
+        GuestAddr(state.x[SP])
+    }
+
+    fn set_stack_pointer(&self, state: &mut GuestState, value: GuestAddr) {
+        state.x[SP] = value.0;
+    }
+
+    fn set_thread_pointer(&self, state: &mut GuestState, value: u64) {
+        state.x[TP] = value;
+    }
+
+    fn trampoline(&self) -> &'static [u8] {
+        &TRAMPOLINE
+    }
+
+    fn enter_handler(
+        &self,
+        state: &mut GuestState,
+        memory: &GuestMemory,
+        entry: Entry,
+        contents: &FrameContents,
+    ) -> Result<(), Errno> {
+        let mut registers = state.x;
+        registers[0] = state.pc.0;
+        let frame = Frame {
+            info: contents.info,
+            context: Context {
+                flags: 0,
+                link: 0,
+                stack: contents.alternate,
+                mask: contents.mask.bits(),
+                unused: [0; 16],
+                registers,
+                float: state.f,
+                fcsr: state.fcsr,
+                pad: 0,
+                rest: [0; 33],
+            },
+        };
+        let size = size_of::<Frame>() as u64;
+        let at = GuestAddr(entry.stack.0.checked_sub(size).ok_or(Errno::EFAULT)? & !15);
+        memory.write(at, &frame)?;
+        state.x[A0] = contents.info.signal as u64;
+        state.x[A0 + 1] = at.0;
+        state.x[A0 + 2] = at.0 + size_of::<SigInfo>() as u64;
+        state.x[RA] = entry.trampoline.0;
+        state.x[SP] = at.0;
+        state.pc = entry.handler;
+        Ok(())
+    }
+
+    fn leave_handler(
+        &self,
+        state: &mut GuestState,
+        memory: &GuestMemory,
+    ) -> Result<(SignalSet, AlternateStack), Errno> {
+        let frame: Frame = memory.read(self.stack_pointer(state))?;
+        let context = &frame.context;
+        state.x = context.registers;
+        state.x[0] = 0;
+        state.pc = GuestAddr(context.registers[0]);
+        state.f = context.float;
+        state.fcsr = context.fcsr & 0xff;
+        Ok((SignalSet::from_bits(context.mask), context.stack))
+    }
+}
+
+/// The offsets of the kernel's headers, counted by hand from them.
+#[cfg(test)]
+#[test]
+fn the_frame_is_laid_out_as_the_kernel_does() {
+    use std::mem::offset_of;
+    assert_eq!(offset_of!(Context, mask), 40);
+    assert_eq!(offset_of!(Context, registers), 176);
+    assert_eq!(offset_of!(Context, float), 432);
+    assert_eq!(offset_of!(Context, fcsr), 688);
+    assert_eq!(size_of::<Context>(), 960);
+    assert_eq!(size_of::<Frame>(), 1088);
+}

@@ -1,0 +1,605 @@
+//! The host's kernel, asked directly: system calls that a signal can interrupt
+//! without a race, signal dispositions and masks, and the ends of threads and
+//! of the process.
+//!
+//! The C library is passed by on purpose. Its `sigaction` hides two signals
+//! that the guest's own C library needs, and none of its calls can tell a
+//! signal that came just before the system call from one that did not come.
+//!
+//! **The race.** A guest thread is about to block in `read`. A signal comes for
+//! which the guest has a handler; ours only leaves a note, for the guest's
+//! handler cannot run inside it. If that happens after the thread looked for
+//! notes and before the kernel is entered, the guest sleeps on its signal. So
+//! looking and entering are one short stretch of assembly, and a handler that
+//! finds the thread inside that stretch moves it to another end of it, where
+//! [`RESTART`] is the result. Host handlers are installed with `SA_RESTART`: a
+//! call that Linux would restart is found with its program counter back on the
+//! `syscall` instruction, inside the stretch, while one that must not be
+//! restarted is found behind it with `EINTR`. So the kernel itself decides
+//! which calls restart.
+//!
+//! **Masks.** A guest thread's signal mask is its host thread's, but for the
+//! signals by which the processor reports faults: those stay open, since the
+//! engine needs them. What is blocked thus stays pending in the kernel, and
+//! `sigpending`, `sigtimedwait` and `signalfd` work by themselves. From the
+//! moment our handler has left a note until the guest's handler is entered,
+//! everything is blocked: one note is all that a thread ever has.
+
+use std::arch::global_asm;
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use super::signal::{SigInfo, SignalSet};
+use crate::errno::Errno;
+
+/// What an interruptible system call gives when a signal came before it began,
+/// or while it slept in a way that Linux restarts. Never shown to the guest.
+pub const RESTART: Errno = Errno(512);
+
+/// Signals that an access of translated code raises on the host: the engine
+/// has handlers for them, and a guest cannot block them on the host.
+pub const FAULT_SIGNALS: SignalSet = SignalSet::of(&[libc::SIGSEGV, libc::SIGBUS]);
+
+/// Signals that an instruction can raise. From the kernel, on the host, and not
+/// taken by the engine, they mean that the emulator itself is broken.
+const INSTRUCTION_SIGNALS: SignalSet = SignalSet::of(&[
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+]);
+
+const SA_RESTORER: u64 = 0x0400_0000;
+/// Bytes of the kernel's signal set.
+const SET_SIZE: usize = 8;
+
+global_asm!(
+    // sapwood_system_call(pending: *const u32, number: u64, arguments: *const [u64; 6]) -> i64
+    ".pushsection .text.sapwood_system_call,\"ax\",@progbits",
+    ".globl sapwood_system_call",
+    ".globl sapwood_system_call_begin",
+    ".globl sapwood_system_call_end",
+    ".globl sapwood_system_call_interrupted",
+    ".globl sapwood_restore_rt",
+    "sapwood_system_call:",
+    "    push rbx",
+    "    mov rbx, rdi",
+    "    mov rax, rsi",
+    "    mov r11, rdx",
+    "    mov rdi, [r11]",
+    "    mov rsi, [r11 + 8]",
+    "    mov rdx, [r11 + 16]",
+    "    mov r10, [r11 + 24]",
+    "    mov r8, [r11 + 32]",
+    "    mov r9, [r11 + 40]",
+    "sapwood_system_call_begin:",
+    "    cmp dword ptr [rbx], 0",
+    "    jne sapwood_system_call_interrupted",
+    "    syscall",
+    "sapwood_system_call_end:",
+    "    pop rbx",
+    "    ret",
+    "sapwood_system_call_interrupted:",
+    "    mov rax, -512",
+    "    pop rbx",
+    "    ret",
+    "sapwood_restore_rt:",
+    "    mov eax, 15", // rt_sigreturn
+    "    syscall",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    fn sapwood_system_call(
+        pending: *const AtomicU32,
+        number: u64,
+        arguments: *const [u64; 6],
+    ) -> i64;
+    static sapwood_system_call_begin: u8;
+    static sapwood_system_call_end: u8;
+    static sapwood_system_call_interrupted: u8;
+    fn sapwood_restore_rt();
+}
+
+/// Where the host's signal handler leaves a signal for its thread.
+#[derive(Default)]
+pub struct Mailbox {
+    /// Which of the slots below hold a signal, one bit each.
+    pending: AtomicU32,
+    slots: [UnsafeCell<SigInfo>; 2],
+}
+
+/// The slot for all signals that can be blocked while it is full.
+const ORDINARY: usize = 0;
+/// The slot for the others; a second one is dropped, for such signals do not
+/// queue anyway.
+const FAULT: usize = 1;
+
+// SAFETY: a slot is written on the owning thread, by the handler, while its
+// bit of `pending` is zero, and read by that thread while it is set.
+unsafe impl Sync for Mailbox {}
+
+impl Mailbox {
+    /// Takes a signal that waits, if one does. All signals stay blocked on the
+    /// host until the caller sets the mask.
+    pub fn take(&self) -> Option<SigInfo> {
+        let pending = self.pending.load(Ordering::Acquire);
+        let slot = if pending & 1 << FAULT != 0 {
+            FAULT
+        } else {
+            ORDINARY
+        };
+        if pending & 1 << slot == 0 {
+            return None;
+        }
+        // SAFETY: the slot's bit is set, so the handler has written it and
+        // leaves it alone until the bit is cleared.
+        let info = unsafe { *self.slots[slot].get() };
+        self.pending.fetch_and(!(1 << slot), Ordering::AcqRel);
+        Some(info)
+    }
+
+    /// Whether a signal waits.
+    pub fn is_full(&self) -> bool {
+        self.pending.load(Ordering::Acquire) != 0
+    }
+
+    /// Drops what waits: a fork's child does not inherit it.
+    pub fn forget(&self) {
+        self.pending.store(0, Ordering::Release);
+    }
+
+    /// Leaves a signal; called by the handler alone.
+    fn leave(&self, info: SigInfo) {
+        let slot = if FAULT_SIGNALS.contains(info.signal) {
+            FAULT
+        } else {
+            ORDINARY
+        };
+        if self.pending.load(Ordering::Acquire) & 1 << slot == 0 {
+            // SAFETY: the slot's bit is clear, so nobody reads it.
+            unsafe { *self.slots[slot].get() = info };
+            self.pending.fetch_or(1 << slot, Ordering::AcqRel);
+        }
+    }
+}
+
+thread_local! {
+    /// The mailbox and the interrupt flag of the guest thread that runs here.
+    static CURRENT: Cell<Option<(*const Mailbox, *const AtomicU32)>> = const { Cell::new(None) };
+}
+
+/// A guest thread, to take what reaches a thread that is none of the guest's.
+static FALLBACK_THREAD: AtomicI32 = AtomicI32::new(0);
+
+/// Makes this host thread take signals for a guest thread: each is left in
+/// `mailbox`, and `interrupt` set to 1.
+///
+/// # Safety
+/// Both stay where they are until the guard is dropped or the thread ends.
+pub unsafe fn attach(mailbox: &Mailbox, interrupt: &AtomicU32) -> Attached {
+    CURRENT.set(Some((mailbox, interrupt)));
+    if FALLBACK_THREAD.load(Ordering::Relaxed) == 0 {
+        FALLBACK_THREAD.store(thread_id(), Ordering::Relaxed);
+    }
+    Attached {
+        _not_send: PhantomData,
+    }
+}
+
+/// The child of a fork has a new identifier.
+pub fn attached_thread_forked() {
+    FALLBACK_THREAD.store(thread_id(), Ordering::Relaxed);
+}
+
+/// See [`attach`].
+pub struct Attached {
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        CURRENT.set(None);
+    }
+}
+
+/// A system call's argument.
+pub enum Argument<'a> {
+    /// A number, a descriptor, a set of flags: anything that is no address.
+    Value(u64),
+    /// An address in guest memory, as [`GuestMemory::host_pointer`] gave it.
+    ///
+    /// [`GuestMemory::host_pointer`]: crate::GuestMemory::host_pointer
+    Guest(u64),
+    /// Bytes of ours that the kernel reads.
+    In(&'a [u8]),
+    /// Bytes of ours that the kernel fills.
+    Out(&'a mut [u8]),
+}
+
+impl Argument<'_> {
+    fn register(&mut self) -> u64 {
+        match self {
+            Argument::Value(value) | Argument::Guest(value) => *value,
+            Argument::In(bytes) => bytes.as_ptr() as u64,
+            Argument::Out(bytes) => bytes.as_mut_ptr() as u64,
+        }
+    }
+}
+
+/// Makes a system call for a guest thread; [`RESTART`] when a signal for it
+/// waits.
+///
+/// The caller gives an address only as the kind of [`Argument`] that says so,
+/// with `In` and `Out` as long as what the call reads and writes. System calls
+/// that change this process behind the emulator's back (mappings, threads,
+/// handlers) are not made through this function.
+pub fn call(mailbox: &Mailbox, number: i64, arguments: &mut [Argument<'_>]) -> Result<u64, Errno> {
+    let mut registers = [0; 6];
+    for (register, argument) in registers.iter_mut().zip(arguments) {
+        *register = argument.register();
+    }
+    // SAFETY: every address among the arguments is in guest memory, where the
+    // kernel may do what the guest asks, or is that of a slice that is borrowed
+    // until the call is over.
+    let raw = unsafe { sapwood_system_call(&mailbox.pending, number as u64, &registers) };
+    if raw == -i64::from(RESTART.0) {
+        Err(RESTART)
+    } else {
+        Errno::from_raw(raw)
+    }
+}
+
+/// Makes a system call that no signal is to keep from being made.
+pub fn uninterrupted(number: i64, arguments: &mut [Argument<'_>]) -> Result<u64, Errno> {
+    call(&Mailbox::default(), number, arguments)
+}
+
+/// `struct sigaction` of the x86-64 kernel.
+#[repr(C)]
+struct KernelAction {
+    handler: usize,
+    flags: u64,
+    restorer: usize,
+    mask: u64,
+}
+
+/// What the host does with a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disposition {
+    /// What the kernel does by itself, with these flags (`SA_NOCLDWAIT`).
+    Default(u64),
+    /// Nothing.
+    Ignore,
+    /// It is left in the mailbox of the thread that it reaches. The flags are
+    /// those of the guest's action that the kernel acts upon
+    /// (`SA_NOCLDSTOP`, `SA_NOCLDWAIT`).
+    Catch(u64),
+}
+
+/// Sets what the host does with a signal. `EINVAL` for `SIGKILL` and `SIGSTOP`.
+pub fn set_disposition(signal: i32, disposition: Disposition) -> Result<(), Errno> {
+    let caught = (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK) as u64;
+    let (handler, flags) = match disposition {
+        Disposition::Default(flags) => (libc::SIG_DFL, flags),
+        Disposition::Ignore => (libc::SIG_IGN, 0),
+        Disposition::Catch(flags) => (on_signal as *const () as usize, flags | caught),
+    };
+    let action = KernelAction {
+        handler,
+        flags: flags | SA_RESTORER,
+        restorer: sapwood_restore_rt as *const () as usize,
+        mask: !0,
+    };
+    // SAFETY: `action` is laid out as the kernel wants it, and `on_signal` does
+    // only what a signal handler may.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &action, 0, SET_SIZE) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Errno::last())
+    }
+}
+
+/// Whether the host ignores a signal now.
+pub fn is_ignored(signal: i32) -> bool {
+    let mut action = KernelAction {
+        handler: 0,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
+    // SAFETY: the kernel fills `action`.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, 0, &mut action, SET_SIZE) };
+    result == 0 && action.handler == libc::SIG_IGN
+}
+
+/// Leaves a signal in its thread's mailbox and closes the thread to further
+/// ones. Runs with all signals blocked.
+extern "C" fn on_signal(signal: i32, info: *const SigInfo, context: *mut libc::ucontext_t) {
+    // SAFETY: the kernel gives a valid siginfo.
+    if INSTRUCTION_SIGNALS.contains(signal) && !unsafe { (*info).was_sent() } {
+        // The instruction runs again, and this process dies of its own fault.
+        let _ = set_disposition(signal, Disposition::Default(0));
+        return;
+    }
+    let Some((mailbox, interrupt)) = CURRENT.get() else {
+        return pass_on(signal, info);
+    };
+    // SAFETY: `attach` was promised that both live, and the kernel gives a
+    // valid siginfo and context.
+    unsafe {
+        (*mailbox).leave(*info);
+        (*interrupt).store(1, Ordering::Release);
+        // Only the kernel's eight bytes of the mask: the C library's type is
+        // larger than what the kernel put on the stack.
+        let mask = (&raw mut (*context).uc_sigmask).cast::<u64>();
+        mask.write(SignalSet::ALL.without(FAULT_SIGNALS).bits());
+        let rip = &mut (*context).uc_mcontext.gregs[libc::REG_RIP as usize];
+        let begin = &raw const sapwood_system_call_begin as i64;
+        let end = &raw const sapwood_system_call_end as i64;
+        if (begin..end).contains(rip) {
+            *rip = &raw const sapwood_system_call_interrupted as i64;
+        }
+    }
+}
+
+/// A signal for the process reached a thread that is none of the guest's: a
+/// guest thread gets it.
+fn pass_on(signal: i32, info: *const SigInfo) {
+    let thread = FALLBACK_THREAD.load(Ordering::Relaxed);
+    // SAFETY: the kernel reads a siginfo that it has just given.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_tgsigqueueinfo,
+            std::process::id(),
+            thread,
+            signal,
+            info,
+        )
+    };
+}
+
+/// Sets which signals this host thread blocks, and gives what it blocked. The
+/// signals that report faults are never blocked.
+pub fn set_mask(mask: SignalSet) -> SignalSet {
+    let new = mask.without(FAULT_SIGNALS).bits();
+    let mut old = 0_u64;
+    // SAFETY: both are as long as the size says.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &new,
+            &mut old,
+            SET_SIZE,
+        )
+    };
+    SignalSet::from_bits(old)
+}
+
+/// Blocks every signal that can be blocked on this host thread.
+pub fn block_all() -> SignalSet {
+    set_mask(SignalSet::ALL)
+}
+
+/// The host's identifier of this thread, which is the guest's too.
+pub fn thread_id() -> i32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// Ends this host thread; the process lives on until the last has ended.
+pub fn exit_thread(status: i32) -> ! {
+    loop {
+        // SAFETY: the thread ends here; what it owned is left to the process.
+        unsafe { libc::syscall(libc::SYS_exit, status) };
+    }
+}
+
+/// Ends the process.
+pub fn exit_process(status: i32) -> ! {
+    loop {
+        // SAFETY: nothing is left to be done.
+        unsafe { libc::syscall(libc::SYS_exit_group, status) };
+    }
+}
+
+/// Dies of a signal, so that whoever waits sees the guest's death. No core is
+/// written: it would show us, not the guest.
+pub fn die_of(signal: i32) -> ! {
+    let no_core = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let open = SignalSet::ALL.without(SignalSet::of(&[signal])).bits();
+    let _ = set_disposition(signal, Disposition::Default(0));
+    // SAFETY: plain calls on values of ours; the signal goes to this thread.
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_CORE, &no_core);
+        libc::syscall(libc::SYS_tgkill, std::process::id(), thread_id(), signal);
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &open,
+            0,
+            SET_SIZE,
+        );
+    }
+    exit_process(128 + signal)
+}
+
+/// Duplicates the process; the child gets `None`. Only the calling thread
+/// exists in the child: the caller has blocked all signals, and holds every
+/// lock that the child will take.
+pub fn fork() -> Result<Option<i32>, Errno> {
+    // SAFETY: the child goes on in Rust code with one thread; the locks are the
+    // caller's promise, and the C library's fork sees to its own.
+    match unsafe { libc::fork() } {
+        -1 => Err(Errno::last()),
+        0 => Ok(None),
+        child => Ok(Some(child)),
+    }
+}
+
+/// Replaces the process by another program; gives the reason when it could not.
+pub fn execute(path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings
+            .iter()
+            .map(|string| string.as_ptr())
+            .chain([ptr::null()])
+            .collect()
+    };
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    // SAFETY: both lists end with a null pointer, and their strings are
+    // borrowed for the length of the call.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    Errno::last()
+}
+
+/// Sends a signal to this thread.
+pub fn send_to_self(signal: i32) {
+    // SAFETY: numbers only.
+    unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), thread_id(), signal) };
+}
+
+/// How the maker of a child waits until it runs another program or ends: a
+/// pipe whose other end is the child's alone, and is closed by either.
+pub struct Waiting {
+    child_end: OwnedFd,
+    own_end: File,
+}
+
+impl Waiting {
+    /// Before the fork.
+    pub fn new() -> Result<Waiting, Errno> {
+        let (reader, writer) = io::pipe()?;
+        // Out of the way of the numbers that the guest's child may close or
+        // replace one by one.
+        let moved = duplicate_high(writer.as_raw_fd())?;
+        Ok(Waiting {
+            child_end: moved,
+            own_end: File::from(OwnedFd::from(reader)),
+        })
+    }
+
+    /// In the child: its end stays open until then.
+    pub fn become_child(self) {
+        std::mem::forget(self.child_end);
+    }
+
+    /// In the maker, with all signals blocked.
+    pub fn wait(self) {
+        drop(self.child_end);
+        let mut byte = [0];
+        let mut own_end = self.own_end;
+        // The child writes nothing: what comes is the end, or an interruption
+        // by a signal that cannot be blocked.
+        let _ = own_end.read(&mut byte);
+    }
+}
+
+/// Duplicates a descriptor at a high number, closed on exec.
+fn duplicate_high(fd: RawFd) -> Result<OwnedFd, Errno> {
+    const HIGH: i32 = 900;
+    // SAFETY: numbers only.
+    let got = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, HIGH) };
+    let got = if got >= 0 {
+        got
+    } else {
+        // SAFETY: as above.
+        unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) }
+    };
+    if got < 0 {
+        return Err(Errno::last());
+    }
+    // SAFETY: the kernel has just given it, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(got) })
+}
+
+/// Runs `action` with exactly this mask on the host, fault signals included:
+/// for what a new program inherits.
+pub fn with_exact_mask<T>(mask: SignalSet, action: impl FnOnce() -> T) -> T {
+    let (new, mut old) = (mask.bits(), 0_u64);
+    // SAFETY: both are as long as the size says.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &new,
+            &mut old,
+            SET_SIZE,
+        )
+    };
+    let result = action();
+    // SAFETY: as above.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &old,
+            0,
+            SET_SIZE,
+        )
+    };
+    result
+}
+
+/// A new file that exists in memory only.
+pub fn memory_file(name: &CStr) -> Result<File, Errno> {
+    // SAFETY: the name is a string that ends.
+    let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(Errno::last());
+    }
+    // SAFETY: the kernel has just given it, and nobody else knows it.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// The signals that this thread blocks now.
+pub fn inherited_mask() -> SignalSet {
+    let mut mask = 0_u64;
+    // SAFETY: the kernel fills as many bytes as the size says.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_BLOCK,
+            0,
+            &mut mask,
+            SET_SIZE,
+        )
+    };
+    SignalSet::from_bits(mask)
+}
+
+/// The soft limit of the stack, in bytes.
+pub fn stack_limit() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the C library fills `limit`.
+    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) };
+    limit.rlim_cur
+}
+
+/// User, effective user, group and effective group.
+pub fn identity() -> [u32; 4] {
+    // SAFETY: they take nothing and cannot fail.
+    unsafe {
+        [
+            libc::getuid(),
+            libc::geteuid(),
+            libc::getgid(),
+            libc::getegid(),
+        ]
+    }
+}

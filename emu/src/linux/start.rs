@@ -1,0 +1,383 @@
+//! Starting a guest program: loading it and its interpreter, and laying out
+//! the stack that it finds at its first instruction.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::abi::Abi;
+use super::host::{self, Disposition, FAULT_SIGNALS};
+use super::signal::{Action, HANDLER_IGNORE, SIGNALS};
+use super::thread::{Process, Thread};
+use super::{Options, calls, paths};
+use crate::addr::GuestAddr;
+use crate::elf::{ElfError, Loaded, Program};
+use crate::errno::Errno;
+use crate::memory::{GuestMemory, Kind, Map, PAGE_SIZE, Placement, Protection, Source, page_up};
+use crate::state::GuestState;
+
+/// Guest addresses: 256 GiB, what RISC-V's Sv39 gives a process.
+const GUEST_SIZE: u64 = 1 << 38;
+/// The initial thread's stack, when the limit does not say less or more.
+const SMALLEST_STACK: u64 = 8 << 20;
+const LARGEST_STACK: u64 = 64 << 20;
+/// Kept free below the stack.
+const STACK_GUARD: u64 = 1 << 20;
+/// Where a program that may lie anywhere goes: two thirds up, as in Linux.
+const fn program_hint(limit: u64) -> GuestAddr {
+    GuestAddr(limit / 3 * 2 / PAGE_SIZE * PAGE_SIZE)
+}
+
+/// Why a program could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// The file, or its interpreter, cannot be opened.
+    Open(PathBuf, io::Error),
+    /// The file, or its interpreter, is not a program that can be run.
+    Elf(ElfError),
+    /// The interpreter that the program names is not there.
+    NoInterpreter {
+        /// The program.
+        program: PathBuf,
+        /// The interpreter it names.
+        interpreter: PathBuf,
+    },
+    /// The interpreter itself wants an interpreter.
+    NestedInterpreter(PathBuf),
+    /// Arguments and environment do not fit on the stack.
+    TooLong,
+    /// The host gives no memory.
+    Memory(Errno),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Open(path, error) => write!(f, "{}: {error}", path.display()),
+            StartError::Elf(error) => error.fmt(f),
+            StartError::NoInterpreter {
+                program,
+                interpreter,
+            } => write!(
+                f,
+                "{}: its interpreter {} does not exist; -L SYSROOT says where the guest's libraries are",
+                program.display(),
+                interpreter.display(),
+            ),
+            StartError::NestedInterpreter(path) => {
+                write!(
+                    f,
+                    "{}: an interpreter that wants an interpreter",
+                    path.display()
+                )
+            }
+            StartError::TooLong => f.write_str("arguments and environment are too long"),
+            StartError::Memory(error) => write!(f, "no memory for the guest: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl StartError {
+    /// The exit status that a shell gives for such a command.
+    pub fn status(&self) -> u8 {
+        match self {
+            StartError::Open(_, error) if error.kind() == io::ErrorKind::NotFound => 127,
+            _ => 126,
+        }
+    }
+}
+
+/// Loads the program that the options name, and gives its first thread.
+pub(super) fn prepare(options: Options, abi: &'static dyn Abi) -> Result<Thread, StartError> {
+    let memory = GuestMemory::new(GUEST_SIZE).map_err(StartError::Memory)?;
+    let images = load(&options, abi, &memory)?;
+    let stack = Stack::map(&memory).map_err(StartError::Memory)?;
+    let trampoline = map_trampoline(abi, &memory).map_err(StartError::Memory)?;
+    let (stack_pointer, vector) = stack.fill(&memory, abi, &options, &images)?;
+    let mut state = GuestState::new(memory.base(), memory.limit());
+    abi.set_stack_pointer(&mut state, stack_pointer);
+    state.pc = images.interpreter.as_ref().unwrap_or(&images.program).entry;
+
+    let executable =
+        std::path::absolute(&options.program).unwrap_or_else(|_| options.program.clone());
+    let executable = std::fs::canonicalize(&executable).unwrap_or(executable);
+    // Ours come before the engine's, which hands on what it does not know.
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        let _ = host::set_disposition(signal, Disposition::Catch(0));
+    }
+    let ignores_pipe = options.ignore_sigpipe;
+    let process = Process::new(memory, abi, options, executable, vector, trampoline);
+    inherit_dispositions(&process, ignores_pipe);
+    name_process(&process);
+    let mut thread = Thread::new(Arc::new(process), state, host::inherited_mask());
+    thread.initial = true;
+    Ok(thread)
+}
+
+/// Runs the first thread until the process ends.
+pub(super) fn run(mut thread: Thread) -> ! {
+    let status = thread.run();
+    calls::tasks::end(&thread);
+    host::exit_thread(status)
+}
+
+/// Signals that are ignored stay ignored in a new program; Rust's runtime
+/// ignores `SIGPIPE`, which the guest is not to notice.
+fn inherit_dispositions(process: &Process, ignores_pipe: bool) {
+    for signal in 1..=SIGNALS {
+        let ignored = match signal {
+            libc::SIGPIPE => ignores_pipe,
+            _ => !FAULT_SIGNALS.contains(signal) && host::is_ignored(signal),
+        };
+        let handler = if ignored { HANDLER_IGNORE } else { 0 };
+        if ignored || signal == libc::SIGPIPE {
+            let _ = process.set_action(
+                signal,
+                Action {
+                    handler,
+                    ..Action::default()
+                },
+            );
+        }
+    }
+}
+
+/// The process is called what its program is called.
+fn name_process(process: &Process) {
+    let name = process
+        .executable
+        .file_name()
+        .unwrap_or_default()
+        .as_bytes();
+    let mut short = [0; 16];
+    let length = name.len().min(15);
+    short[..length].copy_from_slice(&name[..length]);
+    let arguments = &mut [
+        host::Argument::Value(libc::PR_SET_NAME as u64),
+        host::Argument::In(&short),
+    ];
+    let _ = host::uninterrupted(libc::SYS_prctl, arguments);
+}
+
+/// The program and its interpreter, loaded.
+struct Images {
+    program: Loaded,
+    interpreter: Option<Loaded>,
+}
+
+fn load(options: &Options, abi: &dyn Abi, memory: &GuestMemory) -> Result<Images, StartError> {
+    let path = &options.program;
+    let hint = program_hint(memory.limit());
+    let (file, program) = open(path, abi, memory)?;
+    let loaded = program.load(&file, memory, hint).map_err(StartError::Elf)?;
+    memory.set_heap(loaded.end);
+    let Some(name) = &program.interpreter else {
+        return Ok(Images {
+            program: loaded,
+            interpreter: None,
+        });
+    };
+    let found = paths::below_sysroot(options.sysroot.as_deref(), name.as_os_str().as_bytes());
+    let found = found.map_or_else(
+        || name.clone(),
+        |path| PathBuf::from(std::ffi::OsStr::from_bytes(&path)),
+    );
+    let (file, interpreter) = open(&found, abi, memory).map_err(|error| match error {
+        StartError::Open(_, error) if error.kind() == io::ErrorKind::NotFound => {
+            StartError::NoInterpreter {
+                program: path.clone(),
+                interpreter: name.clone(),
+            }
+        }
+        other => other,
+    })?;
+    if interpreter.interpreter.is_some() {
+        return Err(StartError::NestedInterpreter(found));
+    }
+    // Anywhere: it goes where `mmap` would put it.
+    let loaded_interpreter = interpreter
+        .load(&file, memory, GuestAddr(0))
+        .map_err(StartError::Elf)?;
+    Ok(Images {
+        program: loaded,
+        interpreter: Some(loaded_interpreter),
+    })
+}
+
+fn open(path: &Path, abi: &dyn Abi, memory: &GuestMemory) -> Result<(File, Program), StartError> {
+    let open_error = |error| StartError::Open(path.to_owned(), error);
+    let file = File::open(path).map_err(open_error)?;
+    if file.metadata().map_err(open_error)?.is_dir() {
+        return Err(open_error(io::Error::from_raw_os_error(libc::EISDIR)));
+    }
+    let program =
+        Program::parse(path, &file, abi.machine(), memory.limit()).map_err(StartError::Elf)?;
+    Ok((file, program))
+}
+
+/// Maps the code that signal handlers return to.
+fn map_trampoline(abi: &dyn Abi, memory: &GuestMemory) -> Result<GuestAddr, Errno> {
+    let request = Map {
+        placement: Placement::Anywhere,
+        length: PAGE_SIZE,
+        protection: Protection::READ_WRITE,
+        shared: false,
+        host_flags: 0,
+        source: Source::Anonymous(Kind::Vdso),
+    };
+    let at = memory.map(&request)?.address;
+    memory.write_bytes(at, abi.trampoline())?;
+    let protected = memory.protect(at, PAGE_SIZE, Protection::READ_EXECUTE)?;
+    Ok(protected.address)
+}
+
+/// The pages of the initial thread's stack.
+struct Stack {
+    start: u64,
+    end: u64,
+}
+
+impl Stack {
+    fn map(memory: &GuestMemory) -> Result<Stack, Errno> {
+        let limit = host::stack_limit().clamp(SMALLEST_STACK, LARGEST_STACK);
+        let length = page_up(limit).ok_or(Errno::ENOMEM)?;
+        let end = memory.limit() - PAGE_SIZE;
+        let start = end - length;
+        let request = Map {
+            placement: Placement::FixedIfFree(GuestAddr(start)),
+            length,
+            protection: Protection::READ_WRITE,
+            shared: false,
+            host_flags: libc::MAP_NORESERVE,
+            source: Source::Anonymous(Kind::Stack),
+        };
+        let mapped = memory.map(&request)?;
+        memory.set_mmap_top(GuestAddr(mapped.address.0 - STACK_GUARD));
+        Ok(Stack { start, end })
+    }
+
+    /// Writes what a program finds on its stack: from the stack pointer
+    /// upwards the number of arguments, their addresses, 0, the addresses of
+    /// the environment's strings, 0, the auxiliary vector; then the strings.
+    fn fill(
+        &self,
+        memory: &GuestMemory,
+        abi: &dyn Abi,
+        options: &Options,
+        images: &Images,
+    ) -> Result<(GuestAddr, Vec<u8>), StartError> {
+        let mut strings = Strings {
+            bytes: Vec::new(),
+            base: 0,
+        };
+        let path = strings.add(options.program.as_os_str().as_bytes());
+        let platform = strings.add(abi.name().as_bytes());
+        let random = strings.add_raw(&random_bytes());
+        let all = |strings: &mut Strings, words: &[OsString]| -> Vec<u64> {
+            words
+                .iter()
+                .map(|word| strings.add(word.as_bytes()))
+                .collect()
+        };
+        let arguments = all(&mut strings, &options.arguments);
+        let environment = all(&mut strings, &options.environment);
+        // A quarter of the stack is the most that Linux lets them take.
+        if strings.bytes.len() as u64 > (self.end - self.start) / 4 {
+            return Err(StartError::TooLong);
+        }
+        // Linux ends the stack with a null pointer.
+        strings.base = (self.end - 8 - strings.bytes.len() as u64) & !15;
+        let vector = auxiliary_vector(abi, images, strings.base, path, platform, random);
+
+        let mut words: Vec<u64> = vec![arguments.len() as u64];
+        for list in [&arguments, &environment] {
+            words.extend(list.iter().map(|offset| strings.base + offset));
+            words.push(0);
+        }
+        let mut block: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        block.extend_from_slice(&vector);
+        let stack_pointer = GuestAddr((strings.base - block.len() as u64) & !15);
+        let written = memory
+            .write_bytes(stack_pointer, &block)
+            .and_then(|()| memory.write_bytes(GuestAddr(strings.base), &strings.bytes));
+        written.map_err(|_| StartError::TooLong)?;
+        Ok((stack_pointer, vector))
+    }
+}
+
+/// The strings at the top of the stack, by offset until they have a place.
+struct Strings {
+    bytes: Vec<u8>,
+    base: u64,
+}
+
+impl Strings {
+    fn add(&mut self, string: &[u8]) -> u64 {
+        let offset = self.add_raw(string);
+        self.bytes.push(0);
+        offset
+    }
+
+    fn add_raw(&mut self, bytes: &[u8]) -> u64 {
+        let offset = self.bytes.len() as u64;
+        self.bytes.extend_from_slice(bytes);
+        offset
+    }
+}
+
+/// The sixteen bytes that `AT_RANDOM` points to.
+fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let source = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    if source.is_err() {
+        // Without it the guest's stack protector is merely predictable.
+        bytes = *b"sapwood emulator";
+    }
+    bytes
+}
+
+/// The vector that tells a program what it runs on.
+fn auxiliary_vector(
+    abi: &dyn Abi,
+    images: &Images,
+    strings: u64,
+    path: u64,
+    platform: u64,
+    random: u64,
+) -> Vec<u8> {
+    let identity = host::identity();
+    let entries = [
+        (libc::AT_HWCAP, abi.capabilities()),
+        (libc::AT_PAGESZ, PAGE_SIZE),
+        (libc::AT_CLKTCK, 100),
+        (libc::AT_PHDR, images.program.headers.0),
+        (libc::AT_PHENT, Program::HEADER_ENTRY_SIZE),
+        (libc::AT_PHNUM, images.program.headers_count.into()),
+        (
+            libc::AT_BASE,
+            images.interpreter.map_or(0, |loaded| loaded.bias),
+        ),
+        (libc::AT_FLAGS, 0),
+        (libc::AT_ENTRY, images.program.entry.0),
+        (libc::AT_UID, identity[0].into()),
+        (libc::AT_EUID, identity[1].into()),
+        (libc::AT_GID, identity[2].into()),
+        (libc::AT_EGID, identity[3].into()),
+        (libc::AT_SECURE, 0),
+        (libc::AT_RANDOM, strings + random),
+        (libc::AT_EXECFN, strings + path),
+        (libc::AT_PLATFORM, strings + platform),
+        (libc::AT_NULL, 0),
+    ];
+    entries
+        .iter()
+        .flat_map(|(key, value)| [*key, *value])
+        .flat_map(u64::to_le_bytes)
+        .collect()
+}

@@ -1,0 +1,160 @@
+//! Performing one system call: looking it up in the table, converting its
+//! arguments, and asking the host or one of our own functions.
+//!
+//! Most calls are the host's own: numbers, flags and structures of 64-bit Linux
+//! differ little between architectures. A row of the [table](super::table) then
+//! says only what each argument is, and that is all that is needed to hand the
+//! call over: addresses are moved into guest memory, paths are looked up where
+//! the guest would find them, the rest is passed as it is.
+
+use std::borrow::Cow;
+use std::ffi::CString;
+
+use super::abi::Request;
+use super::host::{self, Argument, RESTART};
+use super::table::{self, Kind, Performed, Row};
+use super::thread::{Process, Thread};
+use super::{paths, strace};
+use crate::addr::GuestAddr;
+use crate::errno::Errno;
+use crate::memory::{GuestMemory, Plain};
+
+/// What came of a system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The result register gets this.
+    Result(Result<u64, Errno>),
+    /// A signal came first: the call is made again, or becomes `EINTR`.
+    Interrupted,
+    /// All registers were set.
+    RegistersSet,
+    /// The thread ends with this status.
+    ThreadEnds(i32),
+}
+
+/// A system call that is being made, for the functions that implement it.
+pub struct Call<'a> {
+    /// The thread that makes it.
+    pub thread: &'a mut Thread,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+}
+
+/// Makes a system call for a thread.
+pub fn perform(thread: &mut Thread, request: &Request) -> Outcome {
+    let row = table::find(request.number);
+    let trace = thread.process.options.trace_calls;
+    // What the call was asked is written down before it overwrites it.
+    let asked = trace.then(|| strace::request(thread, row, request));
+    let mut call = Call {
+        thread,
+        arguments: request.arguments,
+    };
+    let outcome = match row.map(|row| (row, &row.performed)) {
+        Some((row, Performed::ByHost(number))) => finish(call.pass(row, *number)),
+        Some((_, Performed::Here(function))) => finish(function(&mut call)),
+        Some((_, Performed::Leaving(function))) => function(&mut call),
+        Some((row, Performed::Missing)) => call.missing(request.number, row.name),
+        None => call.missing(request.number, "unknown"),
+    };
+    if let Some(asked) = asked {
+        strace::outcome(&asked, &outcome);
+    }
+    outcome
+}
+
+fn finish(result: Result<u64, Errno>) -> Outcome {
+    if result == Err(RESTART) {
+        Outcome::Interrupted
+    } else {
+        Outcome::Result(result)
+    }
+}
+
+impl Call<'_> {
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.thread.process
+    }
+
+    /// Its memory.
+    pub fn memory(&self) -> &GuestMemory {
+        &self.thread.process.memory
+    }
+
+    /// An argument as an address.
+    pub fn address(&self, index: usize) -> GuestAddr {
+        GuestAddr(self.arguments[index])
+    }
+
+    /// An argument as a C `int`.
+    pub fn int(&self, index: usize) -> i32 {
+        self.arguments[index] as i32
+    }
+
+    /// An argument as it is.
+    pub fn value(&self, index: usize) -> Argument<'static> {
+        Argument::Value(self.arguments[index])
+    }
+
+    /// An argument as an address for the kernel.
+    pub fn pointer(&self, index: usize) -> Argument<'static> {
+        Argument::Guest(self.memory().host_pointer(self.address(index)))
+    }
+
+    /// Writes a value to where an argument points.
+    pub fn store<T: Plain>(&self, index: usize, value: &T) -> Result<(), Errno> {
+        self.memory().write(self.address(index), value)
+    }
+
+    /// Reads a value from where an argument points.
+    pub fn load<T: Plain>(&self, index: usize) -> Result<T, Errno> {
+        self.memory().read(self.address(index))
+    }
+
+    /// Asks the host's kernel; a signal that comes first is [`RESTART`].
+    pub fn host<const N: usize>(
+        &self,
+        number: i64,
+        mut arguments: [Argument<'_>; N],
+    ) -> Result<u64, Errno> {
+        host::call(&self.thread.mailbox, number, &mut arguments)
+    }
+
+    /// The path that an argument points to, as the host is to be given it.
+    pub fn path(&self, index: usize) -> Result<Cow<'static, [u8]>, Errno> {
+        let path = self.memory().c_string(self.address(index))?;
+        let path = paths::to_host(self.process(), path);
+        CString::new(path)
+            .map(|path| Cow::Owned(path.into_bytes_with_nul()))
+            .map_err(|_| Errno::EINVAL)
+    }
+
+    /// Hands the call to the host as the row says.
+    fn pass(&self, row: &Row, number: i64) -> Result<u64, Errno> {
+        let mut paths: [Option<Cow<'static, [u8]>>; 6] = Default::default();
+        for (index, kind) in row.arguments.iter().enumerate() {
+            if *kind == Kind::Path && self.arguments[index] != 0 {
+                paths[index] = Some(self.path(index)?);
+            }
+        }
+        let mut arguments: [Argument<'_>; 6] =
+            std::array::from_fn(|index| match (&paths[index], row.arguments.get(index)) {
+                (Some(path), _) => Argument::In(path),
+                (None, Some(kind)) if kind.is_address() => self.pointer(index),
+                (None, Some(_)) => self.value(index),
+                (None, None) => Argument::Value(0),
+            });
+        host::call(&self.thread.mailbox, number, &mut arguments)
+    }
+
+    /// There is no such call here; said once for each.
+    fn missing(&self, number: u64, name: &str) -> Outcome {
+        if self.process().is_news(number) && !table::is_probed(number) {
+            eprintln!(
+                "sapwood emu: system call {number} ({name}) is not implemented; it gives ENOSYS"
+            );
+        }
+        Outcome::Result(Err(Errno::ENOSYS))
+    }
+}

@@ -1,0 +1,236 @@
+//! [`Process`] and [`Thread`]: one guest process, its threads, and the loop in
+//! which each of them runs.
+//!
+//! A guest thread is a host thread, with the same identifier; a guest process
+//! is a host process. So waiting, scheduling, `kill` and `/proc` need nothing
+//! from us, and what other processes see of the guest is true.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::Options;
+use super::abi::{Abi, AlternateStack};
+use super::host::{self, Mailbox};
+use super::signal::{Action, SIGNALS, SigInfo, SignalSet};
+use super::structures::ResourceLimit;
+use super::system_call::{self, Outcome};
+use crate::addr::GuestAddr;
+use crate::exit::{Exit, Fault, FaultKind};
+use crate::memory::{Changed, GuestMemory, Plain};
+use crate::state::GuestState;
+use crate::{Engine, Errno};
+
+/// `si_code` of an instruction that does not exist.
+const ILL_ILLOPC: i32 = 1;
+/// `si_code` of a breakpoint instruction.
+const TRAP_BRKPT: i32 = 1;
+
+/// What all threads of a guest process share.
+pub struct Process {
+    /// Its memory.
+    pub memory: GuestMemory,
+    /// What runs its instructions.
+    pub engine: Engine,
+    /// Its architecture's Linux.
+    pub abi: &'static dyn Abi,
+    /// How the emulator was told to behave.
+    pub options: Options,
+    /// The program, as an absolute path of the host.
+    pub executable: PathBuf,
+    /// The auxiliary vector that the program was given.
+    pub auxiliary_vector: Vec<u8>,
+    /// Where signal handlers return to.
+    pub trampoline: GuestAddr,
+    /// What is done with each signal; signal `n` is at `n - 1`.
+    actions: Mutex<[Action; SIGNALS as usize]>,
+    /// The system calls that were found missing, each told once.
+    missing: Mutex<HashSet<u64>>,
+    /// Limits that are shown to the guest and not put on the host's process.
+    limits: Mutex<HashMap<i32, ResourceLimit>>,
+}
+
+impl Process {
+    /// A process with its memory filled, before its first thread runs.
+    pub fn new(
+        memory: GuestMemory,
+        abi: &'static dyn Abi,
+        options: Options,
+        executable: PathBuf,
+        auxiliary_vector: Vec<u8>,
+        trampoline: GuestAddr,
+    ) -> Process {
+        Process {
+            memory,
+            engine: Engine::new(options.tier),
+            abi,
+            options,
+            executable,
+            auxiliary_vector,
+            trampoline,
+            actions: Mutex::new([Action::default(); SIGNALS as usize]),
+            missing: Mutex::default(),
+            limits: Mutex::default(),
+        }
+    }
+
+    /// The table of signal actions, locked.
+    pub fn actions(&self) -> MutexGuard<'_, [Action; SIGNALS as usize]> {
+        lock(&self.actions)
+    }
+
+    /// What is done with a signal.
+    pub fn action(&self, signal: i32) -> Action {
+        self.actions()[signal as usize - 1]
+    }
+
+    /// The limits that are only shown, locked.
+    pub fn limits(&self) -> MutexGuard<'_, HashMap<i32, ResourceLimit>> {
+        lock(&self.limits)
+    }
+
+    /// Runs `fork` while no other thread holds a lock that its child needs.
+    pub fn while_frozen<T>(&self, fork: impl FnOnce() -> T) -> T {
+        let _actions = self.actions();
+        let _missing = lock(&self.missing);
+        let _limits = self.limits();
+        // The engine asks memory for code while it holds its own lock.
+        let _engine = self.engine.freeze();
+        let _memory = self.memory.freeze();
+        fork()
+    }
+
+    /// What the user asked to be told at the end, on standard error.
+    pub fn report(&self) {
+        if self.options.statistics {
+            eprintln!("sapwood emu: {:?}", self.engine);
+        }
+    }
+
+    /// Takes in what an operation on guest memory did, and gives the address.
+    pub fn settle(&self, changed: Changed) -> u64 {
+        if let Some(stale) = changed.stale {
+            self.engine.invalidate(stale);
+        }
+        changed.address.0
+    }
+
+    /// Whether this system call is found missing for the first time.
+    pub fn is_news(&self, number: u64) -> bool {
+        lock(&self.missing).insert(number)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while the lock was held is a bug that has already been told.
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// One thread of the guest, on the host thread that runs it.
+pub struct Thread {
+    /// The process it belongs to.
+    pub process: Arc<Process>,
+    /// Its registers.
+    pub state: Box<GuestState>,
+    /// Where the host leaves its signals.
+    pub mailbox: Box<Mailbox>,
+    /// The signals that it blocks.
+    pub mask: SignalSet,
+    /// Signals that report faults, sent while the guest blocks them: the host
+    /// cannot keep them pending, so they wait here.
+    pub held: Vec<SigInfo>,
+    /// The stack for its signal handlers.
+    pub alternate: AlternateStack,
+    /// Cleared, and waiters woken, when it ends (`set_tid_address`).
+    pub clear_on_exit: GuestAddr,
+    /// Its list of robust futexes.
+    pub robust_list: GuestAddr,
+    /// Whether it is the process's first thread.
+    pub initial: bool,
+    /// A system call at `pc` was interrupted and is to be made again, unless
+    /// a handler that does not want that comes in between.
+    pub restarting: bool,
+}
+
+impl Thread {
+    /// A thread that is about to run from `state`.
+    pub fn new(process: Arc<Process>, state: GuestState, mask: SignalSet) -> Thread {
+        Thread {
+            process,
+            state: Box::new(state),
+            mailbox: Box::default(),
+            mask,
+            held: Vec::new(),
+            alternate: AlternateStack {
+                flags: libc::SS_DISABLE as u32,
+                ..AlternateStack::ZERO
+            },
+            clear_on_exit: GuestAddr(0),
+            robust_list: GuestAddr(0),
+            initial: false,
+            restarting: false,
+        }
+    }
+
+    /// Runs the guest until this thread ends; gives its status then. When the
+    /// process ends, this does not return.
+    pub fn run(&mut self) -> i32 {
+        // SAFETY: both are boxed, and live until `self` is dropped, which is
+        // after the guard.
+        let _attached = unsafe { host::attach(&self.mailbox, &self.state.interrupt) };
+        host::set_mask(self.mask);
+        loop {
+            let process = self.process.clone();
+            let exit = process.engine.run(&mut self.state, &process.memory);
+            match exit {
+                Exit::Syscall => {
+                    if let Some(status) = self.system_call() {
+                        host::block_all();
+                        return status;
+                    }
+                }
+                Exit::Breakpoint => {
+                    self.force(SigInfo::fault(libc::SIGTRAP, TRAP_BRKPT, self.state.pc));
+                }
+                Exit::Illegal => {
+                    self.force(SigInfo::fault(libc::SIGILL, ILL_ILLOPC, self.state.pc));
+                }
+                Exit::Fault(fault) => self.force(signal_of(&fault)),
+                Exit::Interrupted => {}
+            }
+            self.take_signals();
+        }
+    }
+
+    /// Makes the system call at `pc`; gives the thread's status when it ended.
+    fn system_call(&mut self) -> Option<i32> {
+        let abi = self.process.abi;
+        let request = abi.request(&self.state);
+        match system_call::perform(self, &request) {
+            Outcome::Result(result) => {
+                let result = result.unwrap_or_else(Errno::as_result);
+                abi.set_result(&mut self.state, result);
+                abi.step_over_call(&mut self.state);
+            }
+            Outcome::Interrupted => self.restarting = true,
+            Outcome::RegistersSet => {}
+            Outcome::ThreadEnds(status) => return Some(status),
+        }
+        None
+    }
+}
+
+/// The signal that Linux sends for a fault.
+fn signal_of(fault: &Fault) -> SigInfo {
+    const SEGV_MAPERR: i32 = 1;
+    const SEGV_ACCERR: i32 = 2;
+    let (signal, code) = match fault.kind {
+        FaultKind::Unmapped => (libc::SIGSEGV, SEGV_MAPERR),
+        FaultKind::Protection => (libc::SIGSEGV, SEGV_ACCERR),
+        FaultKind::PastEnd => (libc::SIGBUS, libc::BUS_ADRERR),
+        FaultKind::Misaligned => (libc::SIGBUS, libc::BUS_ADRALN),
+    };
+    SigInfo::fault(signal, code, fault.address)
+}

@@ -1,0 +1,373 @@
+//! x86-64: relocation formulas, stubs and cells.
+//!
+//! Source: System V Application Binary Interface, AMD64 Architecture Processor
+//! Supplement, section 4.4.1. The letters are the psABI's: *S* the symbol's
+//! address, *A* the addend, *P* the field's address, *Z* the symbol's size, *G*
+//! the address of the symbol's cell less *GOT*, *GOT* the address the session
+//! calls the offset table's base, *L* the address of the symbol or of a stub
+//! that jumps to it.
+
+use object::elf;
+
+use crate::model::RelocKind;
+
+/// Bytes of a stub: `jmp *cell(%rip)`, padded.
+pub(crate) const STUB_LEN: u64 = 8;
+/// Bytes of a GOT cell.
+pub(crate) const CELL_LEN: u64 = 8;
+
+/// What a relocation needs beside its symbol's address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// A data cell that holds the symbol's address.
+    Cell,
+    /// A stub, when the symbol is out of reach: the field is a branch.
+    Reach,
+    /// The symbol's offset from the thread pointer.
+    ThreadOffset,
+}
+
+/// The letters of the formulas.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Letters {
+    /// Symbol's address; a stub's, for a branch that needs one.
+    pub s: u64,
+    /// Addend.
+    pub a: i64,
+    /// Field's address.
+    pub p: u64,
+    /// Symbol's size.
+    pub z: u64,
+    /// Address of the symbol's cell (psABI: G + GOT).
+    pub cell: u64,
+    /// The offset table's base.
+    pub got: u64,
+}
+
+/// A field's new contents: the low `width` bytes of `value`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Field {
+    pub value: u64,
+    pub width: u8,
+}
+
+/// How a value must fit its field.
+#[derive(Clone, Copy)]
+enum Fit {
+    Signed,
+    Unsigned,
+    /// Either reading is allowed (8- and 16-bit fields).
+    Either,
+    Whole,
+}
+
+/// The psABI's name of a relocation kind, or `None` for one that objects do not
+/// hold or that this linker does not know.
+pub fn name(kind: RelocKind) -> Option<&'static str> {
+    Some(match elf::RelocationType(kind.0) {
+        elf::R_X86_64_NONE => "R_X86_64_NONE",
+        elf::R_X86_64_64 => "R_X86_64_64",
+        elf::R_X86_64_PC32 => "R_X86_64_PC32",
+        elf::R_X86_64_GOT32 => "R_X86_64_GOT32",
+        elf::R_X86_64_PLT32 => "R_X86_64_PLT32",
+        elf::R_X86_64_GOTPCREL => "R_X86_64_GOTPCREL",
+        elf::R_X86_64_32 => "R_X86_64_32",
+        elf::R_X86_64_32S => "R_X86_64_32S",
+        elf::R_X86_64_16 => "R_X86_64_16",
+        elf::R_X86_64_PC16 => "R_X86_64_PC16",
+        elf::R_X86_64_8 => "R_X86_64_8",
+        elf::R_X86_64_PC8 => "R_X86_64_PC8",
+        elf::R_X86_64_PC64 => "R_X86_64_PC64",
+        elf::R_X86_64_GOTOFF64 => "R_X86_64_GOTOFF64",
+        elf::R_X86_64_GOTPC32 => "R_X86_64_GOTPC32",
+        elf::R_X86_64_GOT64 => "R_X86_64_GOT64",
+        elf::R_X86_64_GOTPCREL64 => "R_X86_64_GOTPCREL64",
+        elf::R_X86_64_GOTPC64 => "R_X86_64_GOTPC64",
+        elf::R_X86_64_PLTOFF64 => "R_X86_64_PLTOFF64",
+        elf::R_X86_64_SIZE32 => "R_X86_64_SIZE32",
+        elf::R_X86_64_SIZE64 => "R_X86_64_SIZE64",
+        elf::R_X86_64_GOTPCRELX => "R_X86_64_GOTPCRELX",
+        elf::R_X86_64_REX_GOTPCRELX => "R_X86_64_REX_GOTPCRELX",
+        elf::R_X86_64_TPOFF32 => "R_X86_64_TPOFF32",
+        elf::R_X86_64_TPOFF64 => "R_X86_64_TPOFF64",
+        elf::R_X86_64_GOTTPOFF => "R_X86_64_GOTTPOFF",
+        elf::R_X86_64_DTPOFF32 => "R_X86_64_DTPOFF32",
+        elf::R_X86_64_DTPOFF64 => "R_X86_64_DTPOFF64",
+        elf::R_X86_64_TLSGD => "R_X86_64_TLSGD",
+        elf::R_X86_64_TLSLD => "R_X86_64_TLSLD",
+        elf::R_X86_64_GOTPC32_TLSDESC => "R_X86_64_GOTPC32_TLSDESC",
+        elf::R_X86_64_TLSDESC_CALL => "R_X86_64_TLSDESC_CALL",
+        _ => return None,
+    })
+}
+
+/// What a relocation kind needs, or `None` for a kind that cannot be linked
+/// (yet).
+pub(crate) fn needs(kind: RelocKind) -> Option<Needs> {
+    Some(match elf::RelocationType(kind.0) {
+        elf::R_X86_64_NONE
+        | elf::R_X86_64_64
+        | elf::R_X86_64_PC64
+        | elf::R_X86_64_32
+        | elf::R_X86_64_32S
+        | elf::R_X86_64_16
+        | elf::R_X86_64_PC16
+        | elf::R_X86_64_8
+        | elf::R_X86_64_PC8
+        | elf::R_X86_64_GOTOFF64
+        | elf::R_X86_64_GOTPC32
+        | elf::R_X86_64_GOTPC64
+        | elf::R_X86_64_PLTOFF64
+        | elf::R_X86_64_SIZE32
+        | elf::R_X86_64_SIZE64 => Needs::Nothing,
+        // Old assemblers wrote calls as PC32, so both may go through a stub.
+        elf::R_X86_64_PLT32 | elf::R_X86_64_PC32 => Needs::Reach,
+        elf::R_X86_64_GOT32
+        | elf::R_X86_64_GOT64
+        | elf::R_X86_64_GOTPCREL
+        | elf::R_X86_64_GOTPCREL64
+        | elf::R_X86_64_GOTPCRELX
+        | elf::R_X86_64_REX_GOTPCRELX => Needs::Cell,
+        elf::R_X86_64_TPOFF32 | elf::R_X86_64_TPOFF64 => Needs::ThreadOffset,
+        _ => return None,
+    })
+}
+
+/// Whether a field holds an absolute address cut to 32 bits.
+pub(crate) fn is_absolute_32(kind: RelocKind) -> bool {
+    matches!(
+        elf::RelocationType(kind.0),
+        elf::R_X86_64_32 | elf::R_X86_64_32S
+    )
+}
+
+/// Whether a field is a branch's displacement, so that a stub may stand for its
+/// target. `before` is the code up to the field: old assemblers wrote calls as
+/// PC32, which only the opcode tells from a load (`e8` call, `e9` jmp, `0f 8x`
+/// jcc).
+pub(crate) fn is_branch(kind: RelocKind, before: &[u8]) -> bool {
+    match elf::RelocationType(kind.0) {
+        elf::R_X86_64_PLT32 => true,
+        elf::R_X86_64_PC32 => match before {
+            [.., 0xe8 | 0xe9] => true,
+            [.., 0x0f, jcc] => jcc & 0xf0 == 0x80,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// How many bytes a relocation's field has.
+pub(crate) fn width(kind: RelocKind) -> u8 {
+    formula(
+        kind,
+        &Letters {
+            s: 0,
+            a: 0,
+            p: 0,
+            z: 0,
+            cell: 0,
+            got: 0,
+        },
+    )
+    .map_or(0, |(_, width, _)| width)
+}
+
+/// A field's contents, or `None` when the value does not fit it.
+pub(crate) fn field(kind: RelocKind, letters: &Letters) -> Option<Field> {
+    let (value, width, fit) = formula(kind, letters)?;
+    fits(value, width, fit).then_some(Field { value, width })
+}
+
+/// A field of a debug section: as in the image, but that offsets in a
+/// thread-local block are from the block's start (`DTPOFF`, S + A), and that no
+/// cell exists.
+pub(crate) fn debug_field(kind: RelocKind, letters: &Letters) -> Option<Field> {
+    match elf::RelocationType(kind.0) {
+        elf::R_X86_64_DTPOFF32 | elf::R_X86_64_DTPOFF64 => {
+            let value = letters.s.wrapping_add(letters.a as u64);
+            Some(Field {
+                value,
+                width: debug_width(kind),
+            })
+        }
+        _ if needs(kind)? == Needs::Cell => None,
+        _ => field(kind, letters),
+    }
+}
+
+/// How many bytes a field of a debug section has.
+pub(crate) fn debug_width(kind: RelocKind) -> u8 {
+    match elf::RelocationType(kind.0) {
+        elf::R_X86_64_DTPOFF32 => 4,
+        elf::R_X86_64_DTPOFF64 => 8,
+        _ => width(kind),
+    }
+}
+
+/// Value, width in bytes and range of every relocation kind. One line each, as
+/// in the psABI's table 4.9.
+fn formula(kind: RelocKind, l: &Letters) -> Option<(u64, u8, Fit)> {
+    let Letters {
+        s, p, z, cell, got, ..
+    } = *l;
+    let a = l.a as u64;
+    let sum = |x: u64| x.wrapping_add(a);
+    Some(match elf::RelocationType(kind.0) {
+        // none
+        elf::R_X86_64_NONE => (0, 0, Fit::Whole),
+        // word64 <- S + A
+        elf::R_X86_64_64 => (sum(s), 8, Fit::Whole),
+        // int32 <- S + A - P
+        elf::R_X86_64_PC32 => (sum(s).wrapping_sub(p), 4, Fit::Signed),
+        // int32 <- G + A
+        elf::R_X86_64_GOT32 => (sum(cell).wrapping_sub(got), 4, Fit::Signed),
+        // int32 <- L + A - P
+        elf::R_X86_64_PLT32 => (sum(s).wrapping_sub(p), 4, Fit::Signed),
+        // int32 <- G + GOT + A - P
+        elf::R_X86_64_GOTPCREL | elf::R_X86_64_GOTPCRELX | elf::R_X86_64_REX_GOTPCRELX => {
+            (sum(cell).wrapping_sub(p), 4, Fit::Signed)
+        }
+        // uint32 <- S + A
+        elf::R_X86_64_32 => (sum(s), 4, Fit::Unsigned),
+        // int32 <- S + A
+        elf::R_X86_64_32S => (sum(s), 4, Fit::Signed),
+        // word16 <- S + A
+        elf::R_X86_64_16 => (sum(s), 2, Fit::Either),
+        // int16 <- S + A - P
+        elf::R_X86_64_PC16 => (sum(s).wrapping_sub(p), 2, Fit::Signed),
+        // word8 <- S + A
+        elf::R_X86_64_8 => (sum(s), 1, Fit::Either),
+        // int8 <- S + A - P
+        elf::R_X86_64_PC8 => (sum(s).wrapping_sub(p), 1, Fit::Signed),
+        // word64 <- S + A - P
+        elf::R_X86_64_PC64 => (sum(s).wrapping_sub(p), 8, Fit::Whole),
+        // word64 <- S + A - GOT
+        elf::R_X86_64_GOTOFF64 => (sum(s).wrapping_sub(got), 8, Fit::Whole),
+        // int32 <- GOT + A - P
+        elf::R_X86_64_GOTPC32 => (sum(got).wrapping_sub(p), 4, Fit::Signed),
+        // word64 <- G + A
+        elf::R_X86_64_GOT64 => (sum(cell).wrapping_sub(got), 8, Fit::Whole),
+        // word64 <- G + GOT + A - P
+        elf::R_X86_64_GOTPCREL64 => (sum(cell).wrapping_sub(p), 8, Fit::Whole),
+        // word64 <- GOT + A - P
+        elf::R_X86_64_GOTPC64 => (sum(got).wrapping_sub(p), 8, Fit::Whole),
+        // word64 <- L + A - GOT
+        elf::R_X86_64_PLTOFF64 => (sum(s).wrapping_sub(got), 8, Fit::Whole),
+        // uint32 <- Z + A
+        elf::R_X86_64_SIZE32 => (sum(z), 4, Fit::Unsigned),
+        // word64 <- Z + A
+        elf::R_X86_64_SIZE64 => (sum(z), 8, Fit::Whole),
+        // int32 <- S + A, where S is the offset from the thread pointer
+        elf::R_X86_64_TPOFF32 => (sum(s), 4, Fit::Signed),
+        // word64 <- S + A, likewise
+        elf::R_X86_64_TPOFF64 => (sum(s), 8, Fit::Whole),
+        _ => return None,
+    })
+}
+
+fn fits(value: u64, width: u8, fit: Fit) -> bool {
+    let bits = u32::from(width) * 8;
+    if bits == 0 || bits == 64 {
+        return true;
+    }
+    let signed = {
+        let value = value as i64;
+        value >= -(1 << (bits - 1)) && value < 1 << (bits - 1)
+    };
+    match fit {
+        Fit::Whole => true,
+        Fit::Signed => signed,
+        Fit::Unsigned => value < 1 << bits,
+        Fit::Either => signed || value < 1 << bits,
+    }
+}
+
+/// The stub at `at` that jumps to the address in the cell at `cell`; `None`
+/// when the cell is out of its reach.
+pub(crate) fn stub(at: u64, cell: u64) -> Option<[u8; STUB_LEN as usize]> {
+    // ff 25 rel32: jmp *rel32(%rip), counted from the instruction's end.
+    let distance = cell.wrapping_sub(at + 6) as i64;
+    let distance = i32::try_from(distance).ok()?.to_le_bytes();
+    let mut code = [0xcc; STUB_LEN as usize];
+    code[..2].copy_from_slice(&[0xff, 0x25]);
+    code[2..6].copy_from_slice(&distance);
+    Some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letters(s: u64, a: i64, p: u64) -> Letters {
+        Letters {
+            s,
+            a,
+            p,
+            z: 24,
+            cell: 0x3000,
+            got: 0x2000,
+        }
+    }
+
+    fn check(kind: elf::RelocationType, letters: Letters, expected: Option<(u64, u8)>) {
+        let got = field(RelocKind(kind.0), &letters).map(|f| (f.value, f.width));
+        assert_eq!(got, expected, "{}", name(RelocKind(kind.0)).unwrap());
+    }
+
+    #[test]
+    fn formulas_and_their_edges() {
+        use elf::*;
+        check(R_X86_64_64, letters(0x1000, 8, 0), Some((0x1008, 8)));
+        check(
+            R_X86_64_PC32,
+            letters(0x1000, -4, 0x1100),
+            Some((-0x104i64 as u64, 4)),
+        );
+        check(
+            R_X86_64_PC32,
+            letters(0x8000_0003, -4, 0),
+            Some((0x7fff_ffff, 4)),
+        );
+        check(R_X86_64_PC32, letters(0x8000_0004, -4, 0), None);
+        check(
+            R_X86_64_PC32,
+            letters(0, 0, 0x8000_0000),
+            Some((-0x8000_0000i64 as u64, 4)),
+        );
+        check(R_X86_64_PC32, letters(0, 0, 0x8000_0001), None);
+        check(
+            R_X86_64_32,
+            letters(0xffff_ffff, 0, 0),
+            Some((0xffff_ffff, 4)),
+        );
+        check(R_X86_64_32, letters(0x1_0000_0000, 0, 0), None);
+        check(R_X86_64_32, letters(0, -1, 0), None);
+        check(
+            R_X86_64_32S,
+            letters(0x7fff_ffff, 0, 0),
+            Some((0x7fff_ffff, 4)),
+        );
+        check(R_X86_64_32S, letters(0x8000_0000, 0, 0), None);
+        check(
+            R_X86_64_GOTPCREL,
+            letters(0x9999, -4, 0x1000),
+            Some((0x1ffc, 4)),
+        );
+        check(R_X86_64_SIZE32, letters(0, 0, 0), Some((24, 4)));
+        check(R_X86_64_GOTOFF64, letters(0x2040, 0, 0), Some((0x40, 8)));
+        check(R_X86_64_8, letters(0xff, 0, 0), Some((0xff, 1)));
+        check(R_X86_64_PC8, letters(0xff, 0, 0), None);
+    }
+
+    #[test]
+    fn a_stub_reads_the_cell_from_its_own_end() {
+        assert_eq!(
+            stub(0x1000, 0x1000 + 6 + 0x10).unwrap(),
+            [0xff, 0x25, 0x10, 0, 0, 0, 0xcc, 0xcc]
+        );
+        assert!(stub(0, 1 << 32).is_none());
+    }
+}

@@ -1,0 +1,375 @@
+//! [`LocalSpace`]: an image in this process.
+//!
+//! Code and constants live in memory files mapped twice: executable (or
+//! read-only) where the image runs, and writable elsewhere, so that no page is
+//! ever writable and executable at one address. Data is private memory, so that
+//! a `fork` copies it.
+//!
+//! What holds between calls: each region is mapped whole, without a commit
+//! charge; both mappings of a memory file are the same length.
+
+use std::ffi::{CStr, c_int};
+use std::io;
+use std::ptr;
+
+use crate::addr::HostAddr;
+use crate::gap::{find_gap, parse_maps};
+use crate::host::{Call, Host, HostError, Outside, Resolver, Unwind, Wanted};
+use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
+
+/// This process as a place for an image. Dropping it leaves its regions mapped:
+/// code may be running there. [`Session::release`](crate::Session::release)
+/// unmaps them.
+pub struct LocalSpace {
+    id: SpaceId,
+    regions: Vec<Mapped>,
+}
+
+struct Mapped {
+    region: Region,
+    /// The writable view's first byte; the region's own for data.
+    window: *mut u8,
+    /// The memory file, for code and constants.
+    file: Option<c_int>,
+}
+
+// SAFETY: the pointers are to mappings of the whole process, which any thread
+// may use; access to them goes through `&mut self`.
+unsafe impl Send for LocalSpace {}
+
+impl LocalSpace {
+    /// This process. Each value is a space of its own.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> LocalSpace {
+        LocalSpace {
+            id: SpaceId::fresh(),
+            regions: Vec::new(),
+        }
+    }
+
+    /// Near the C library, so that code compiled for an executable reaches the
+    /// library's data by 32-bit displacements.
+    pub fn near_libraries() -> Near {
+        let library = HostAddr(libc::malloc as *const () as u64);
+        Near::Range(library..library.add(1))
+    }
+
+    fn mapped(&self, at: HostAddr, length: u64) -> Option<&Mapped> {
+        let end = at.get().checked_add(length)?;
+        self.regions.iter().find(|mapped| {
+            let range = mapped.region.range();
+            range.start <= at && HostAddr(end) <= range.end
+        })
+    }
+
+    /// Maps a region. Another thread may take the gap that was found before it
+    /// is mapped, so that is tried a few times.
+    fn map(&self, want: &Reserve) -> io::Result<Mapped> {
+        let mut tries = 0;
+        loop {
+            match self.try_map(want) {
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) && tries < 100 => {
+                    tries += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn try_map(&self, want: &Reserve) -> io::Result<Mapped> {
+        let length = want.length.next_multiple_of(4096) as usize;
+        let file = match want.protection {
+            Protection::Data => None,
+            Protection::Code | Protection::ReadOnly => Some(memory_file(length)?),
+        };
+        let close = |error| {
+            close(file);
+            error
+        };
+        let at = match &want.near {
+            Near::Anywhere => None,
+            _ => {
+                let maps = parse_maps(&std::fs::read_to_string("/proc/self/maps").map_err(close)?);
+                let found =
+                    find_gap(&maps, want).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+                Some(found.map_err(close)?)
+            }
+        };
+        let protection = match want.protection {
+            Protection::Code => libc::PROT_READ | libc::PROT_EXEC,
+            Protection::ReadOnly => libc::PROT_READ,
+            Protection::Data => libc::PROT_READ | libc::PROT_WRITE,
+        };
+        let start = map(at, length, protection, file).map_err(close)?;
+        let window = match file {
+            None => start,
+            Some(_) => {
+                let writable = libc::PROT_READ | libc::PROT_WRITE;
+                map(None, length, writable, file).map_err(|error| {
+                    unmap(start, length);
+                    close(error)
+                })?
+            }
+        };
+        let region = Region {
+            start: HostAddr(start as u64),
+            length: length as u64,
+            protection: want.protection,
+        };
+        Ok(Mapped {
+            region,
+            window,
+            file,
+        })
+    }
+}
+
+/// A fresh, sparse memory file.
+fn memory_file(length: usize) -> io::Result<c_int> {
+    const NAME: &CStr = c"sapwood-image";
+    // SAFETY: memfd_create reads a NUL-terminated name and makes a descriptor.
+    let file = unsafe { libc::memfd_create(NAME.as_ptr(), libc::MFD_CLOEXEC) };
+    if file < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `file` is a descriptor of ours.
+    if unsafe { libc::ftruncate(file, length as libc::off_t) } < 0 {
+        let error = io::Error::last_os_error();
+        close(Some(file));
+        return Err(error);
+    }
+    Ok(file)
+}
+
+fn close(file: Option<c_int>) {
+    if let Some(file) = file {
+        // SAFETY: `file` is a descriptor of ours, closed once.
+        unsafe { libc::close(file) };
+    }
+}
+
+/// Maps `length` bytes of a memory file, or of private memory, at `at` if it is
+/// free, or anywhere.
+fn map(
+    at: Option<HostAddr>,
+    length: usize,
+    protection: c_int,
+    file: Option<c_int>,
+) -> io::Result<*mut u8> {
+    let mut flags = libc::MAP_NORESERVE;
+    flags |= if file.is_some() {
+        libc::MAP_SHARED
+    } else {
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS
+    };
+    if at.is_some() {
+        flags |= libc::MAP_FIXED_NOREPLACE;
+    }
+    let hint = at.map_or(ptr::null_mut(), |at| at.get() as *mut libc::c_void);
+    // SAFETY: without MAP_FIXED the kernel never replaces a mapping that is
+    // there, so no memory that anyone uses changes.
+    let start = unsafe { libc::mmap(hint, length, protection, flags, file.unwrap_or(-1), 0) };
+    if start == libc::MAP_FAILED {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(start.cast())
+    }
+}
+
+fn unmap(start: *mut u8, length: usize) {
+    // SAFETY: callers pass a mapping of this module's that nothing uses any
+    // more: a failed reservation, or one the session released.
+    unsafe { libc::munmap(start.cast(), length) };
+}
+
+impl AddressSpace for LocalSpace {
+    fn id(&self) -> SpaceId {
+        self.id
+    }
+
+    fn reserve(&mut self, want: &Reserve) -> Result<Region, SpaceError> {
+        let mapped = self.map(want).map_err(|error| {
+            let Reserve { length, near, .. } = want;
+            SpaceError::NoRoom(format!("{length:#x} bytes, {near:?}: {error}"))
+        })?;
+        let region = mapped.region.clone();
+        self.regions.push(mapped);
+        Ok(region)
+    }
+
+    fn release(&mut self, region: &Region) -> Result<(), SpaceError> {
+        let Some(index) = self
+            .regions
+            .iter()
+            .position(|mapped| mapped.region == *region)
+        else {
+            return Err(SpaceError::Failed(format!("no region at {}", region.start)));
+        };
+        let mapped = self.regions.swap_remove(index);
+        let length = region.length as usize;
+        unmap(region.start.get() as *mut u8, length);
+        if mapped.file.is_some() {
+            unmap(mapped.window, length);
+            close(mapped.file);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, _region: &Region, _length: u64) -> Result<(), SpaceError> {
+        // Regions are mapped whole; pages come when they are touched.
+        Ok(())
+    }
+
+    fn decommit(&mut self, region: &Region, length: u64) -> Result<(), SpaceError> {
+        let rest = region.length - length;
+        if let Some(bytes) = self.window(region.start.add(length), rest) {
+            let page = length.next_multiple_of(4096) - length;
+            let (partial, whole) = bytes.split_at_mut(page.min(rest) as usize);
+            partial.fill(0);
+            // SAFETY: `whole` is page-aligned memory of a region of ours, which
+            // MADV_REMOVE and MADV_DONTNEED turn back into zeroes.
+            unsafe {
+                let advice = match region.protection {
+                    Protection::Data => libc::MADV_DONTNEED,
+                    Protection::Code | Protection::ReadOnly => libc::MADV_REMOVE,
+                };
+                libc::madvise(whole.as_mut_ptr().cast(), whole.len(), advice);
+            }
+        }
+        Ok(())
+    }
+
+    fn window(&mut self, at: HostAddr, length: u64) -> Option<&mut [u8]> {
+        let mapped = self.mapped(at, length)?;
+        let offset = at.distance_from(mapped.region.start) as usize;
+        // SAFETY: `offset + length` lies in the region, whose window is mapped
+        // writable whole. Rust code refers to these bytes only through this
+        // view, under `&mut self`; published bytes that image code may be
+        // reading at the same time are never given out again by the session.
+        Some(unsafe { std::slice::from_raw_parts_mut(mapped.window.add(offset), length as usize) })
+    }
+
+    fn apply(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {
+        for write in writes {
+            let length = write.bytes.len() as u64;
+            if self.mapped(write.at, length).is_none() {
+                return Err(SpaceError::Failed(format!("no region at {}", write.at)));
+            }
+        }
+        for write in writes {
+            let window = self.window(write.at, write.bytes.len() as u64);
+            window.expect("checked above").copy_from_slice(write.bytes);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, at: HostAddr, into: &mut [u8]) -> Result<(), SpaceError> {
+        let Some(window) = self.window(at, into.len() as u64) else {
+            return Err(SpaceError::Failed(format!("no region at {at}")));
+        };
+        into.copy_from_slice(window);
+        Ok(())
+    }
+}
+
+/// This process as a host and a resolver: functions are called on the calling
+/// thread, names are those the dynamic linker knows.
+#[derive(Default)]
+pub struct LocalHost(());
+
+impl LocalHost {
+    /// This process.
+    ///
+    /// # Safety
+    /// Whatever is published with this host runs in this process, initialisers
+    /// at once: the caller vouches for its code.
+    pub unsafe fn new() -> LocalHost {
+        LocalHost(())
+    }
+}
+
+impl Host for LocalHost {
+    fn call(&mut self) -> Option<&mut dyn Call> {
+        Some(self)
+    }
+    fn unwind(&mut self) -> Option<&mut dyn Unwind> {
+        Some(self)
+    }
+}
+
+impl Call for LocalHost {
+    fn call(&mut self, function: HostAddr, arguments: &[u64]) -> Result<u64, HostError> {
+        assert!(arguments.len() <= 6, "six integer arguments at most");
+        let argument = |i: usize| arguments.get(i).copied().unwrap_or(0);
+        type Function = extern "C" fn(u64, u64, u64, u64, u64, u64) -> u64;
+        // SAFETY: whoever made this host vouched for the code it publishes; the
+        // C ABI lets a callee ignore arguments it does not take.
+        let function =
+            unsafe { std::mem::transmute::<*const (), Function>(function.get() as *const ()) };
+        Ok(function(
+            argument(0),
+            argument(1),
+            argument(2),
+            argument(3),
+            argument(4),
+            argument(5),
+        ))
+    }
+
+    fn at_exit(&mut self, function: HostAddr) -> Result<(), HostError> {
+        // SAFETY: as in `call`; atexit keeps the pointer until exit, and an
+        // image's addresses stay good for the life of the process.
+        let failed = unsafe {
+            libc::atexit(std::mem::transmute::<*const (), extern "C" fn()>(
+                function.get() as *const (),
+            ))
+        };
+        if failed != 0 {
+            Err(HostError::Failed("atexit failed".into()))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+unsafe extern "C" {
+    fn __register_frame(begin: *const u8);
+    fn __deregister_frame(begin: *const u8);
+}
+
+impl Unwind for LocalHost {
+    fn register(&mut self, eh_frame: std::ops::Range<HostAddr>) -> Result<(), HostError> {
+        // SAFETY: the session registers whole, relocated sections of its image
+        // that end with a zero terminator and stay mapped.
+        unsafe { __register_frame(eh_frame.start.get() as *const u8) };
+        Ok(())
+    }
+
+    fn deregister(&mut self, eh_frame: std::ops::Range<HostAddr>) -> Result<(), HostError> {
+        // SAFETY: the session deregisters only what it registered.
+        unsafe { __deregister_frame(eh_frame.start.get() as *const u8) };
+        Ok(())
+    }
+}
+
+impl Resolver for LocalHost {
+    fn resolve(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Outside>>, HostError> {
+        Ok(wanted.iter().map(lookup).collect())
+    }
+}
+
+fn lookup(wanted: &Wanted<'_>) -> Option<Outside> {
+    let name = std::ffi::CString::new(wanted.name).ok()?;
+    let version = wanted
+        .version
+        .and_then(|version| std::ffi::CString::new(version).ok());
+    // SAFETY: both look-ups read NUL-terminated strings and change nothing but
+    // the thread's dlerror state.
+    let found = unsafe {
+        match &version {
+            Some(version) => libc::dlvsym(libc::RTLD_DEFAULT, name.as_ptr(), version.as_ptr()),
+            None => libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()),
+        }
+    };
+    (!found.is_null()).then_some(Outside::Address(HostAddr(found as u64)))
+}

@@ -1,0 +1,75 @@
+//! `run`: what must execute in the target once a batch is published.
+//!
+//! In this order: unwind registration, so that an initialiser may throw;
+//! finalisers are registered for exit; initialisers run by priority. The first
+//! fault ends the step, marks the generation and is reported: the batch stays
+//! published, because its code may have run already.
+
+use crate::batch::Ground;
+use crate::host::HostError;
+use crate::ids::Generation;
+use crate::session::Session;
+use crate::txn::{FunctionList, Txn};
+
+/// Runs a batch's actions; gives the fault, if there was one.
+pub(super) fn run(
+    session: &mut Session,
+    txn: &Txn,
+    generation: Generation,
+    ground: &mut dyn Ground,
+) -> Option<HostError> {
+    let result = run_all(session, txn, ground);
+    if let Err(fault) = &result {
+        session.tables.mark_faulted(generation, fault);
+    }
+    result.err()
+}
+
+fn run_all(session: &mut Session, txn: &Txn, ground: &mut dyn Ground) -> Result<(), HostError> {
+    if let Some(unwind) = ground.host().unwind() {
+        for range in &txn.actions.unwind {
+            unwind.register(range.clone())?;
+            session.unwind.push(range.clone());
+        }
+    }
+    for list in &txn.actions.finalisers {
+        for function in functions(list, ground)? {
+            call(ground, |call| call.at_exit(function))?;
+        }
+    }
+    for list in &txn.actions.initialisers {
+        for function in functions(list, ground)? {
+            call(ground, |call| call.call(function, &[]).map(drop))?;
+        }
+    }
+    Ok(())
+}
+
+fn call(
+    ground: &mut dyn Ground,
+    act: impl FnOnce(&mut dyn crate::host::Call) -> Result<(), HostError>,
+) -> Result<(), HostError> {
+    let call = ground.host().call();
+    act(call.expect("plan refused a batch that needs calls when there are none"))
+}
+
+/// The functions of a list, in order. Empty slots hold 0 or -1.
+fn functions(
+    list: &FunctionList,
+    ground: &mut dyn Ground,
+) -> Result<Vec<crate::HostAddr>, HostError> {
+    let mut bytes = vec![0; list.count as usize * 8];
+    let read = ground.space().read(list.at, &mut bytes);
+    read.map_err(|error| HostError::Failed(error.to_string()))?;
+    let words = bytes
+        .chunks_exact(8)
+        .map(|word| u64::from_le_bytes(word.try_into().unwrap()));
+    let functions = words
+        .filter(|&word| word != 0 && word != u64::MAX)
+        .map(crate::HostAddr);
+    let mut functions: Vec<_> = functions.collect();
+    if list.reversed {
+        functions.reverse();
+    }
+    Ok(functions)
+}

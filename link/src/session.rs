@@ -1,0 +1,143 @@
+//! [`Session`]: the one entry point. It owns the image, the tables and the
+//! archives, and hands out batches and views.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::addr::HostAddr;
+use crate::arch::Arch;
+use crate::archive::Archive;
+use crate::batch::Batch;
+use crate::error::Error;
+use crate::host::Host;
+use crate::ids::{Generation, InputId};
+use crate::image::{self, Image};
+use crate::space::{AddressSpace, Near, Region, SpaceId};
+use crate::table::Writer;
+use crate::tables::Tables;
+use crate::view::View;
+
+/// How a session's image is to be laid out.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the image is made of.
+    pub arch: Arch,
+    /// Where the image should lie; where there is no room it lies elsewhere,
+    /// and relocations that cannot reach are refused.
+    pub near: Near,
+    /// Bytes of address space reserved at a time for each protection. Costs no
+    /// memory until used.
+    pub slab_length: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            arch: Arch::X86_64,
+            near: Near::Low,
+            slab_length: 128 << 20,
+        }
+    }
+}
+
+/// What an object with debug sections is remembered by, so that its debug
+/// sections can be relocated when somebody asks.
+pub(crate) struct DebugSource {
+    pub bytes: Box<[u8]>,
+    /// For each section its atom's index, or `NONE`.
+    pub sections: Box<[u32]>,
+}
+
+/// A link session; see the [crate page](crate).
+pub struct Session {
+    pub(crate) options: Options,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) writer: Writer,
+    pub(crate) image: Image,
+    pub(crate) archives: Vec<Archive>,
+    pub(crate) debug: FxHashMap<InputId, DebugSource>,
+    /// What was registered with the target's unwinder.
+    pub(crate) unwind: Vec<Range<HostAddr>>,
+}
+
+impl Session {
+    /// A session with an empty image.
+    pub fn new(options: Options) -> Session {
+        let mut writer = Writer::new();
+        Session {
+            options,
+            tables: Arc::new(Tables::new(&mut writer)),
+            writer,
+            image: Image::default(),
+            archives: Vec::new(),
+            debug: FxHashMap::default(),
+            unwind: Vec::new(),
+        }
+    }
+
+    /// What the image is made of.
+    pub fn arch(&self) -> Arch {
+        self.options.arch
+    }
+
+    /// An empty batch. Dropping it leaves nothing.
+    pub fn batch<'i>(&mut self) -> Batch<'_, 'i> {
+        Batch::new(self)
+    }
+
+    /// The newest generation.
+    pub fn generation(&self) -> Generation {
+        self.tables.newest()
+    }
+
+    /// A snapshot of the newest generation.
+    pub fn view(&self) -> View {
+        View::new(self.tables.clone(), self.generation())
+    }
+
+    /// Which slab a batch goes to, given what its relocations need: when the
+    /// session prefers low addresses anyway there is one for both.
+    pub(crate) fn ground_for(&self, needed: image::Ground) -> image::Ground {
+        match (&self.options.near, needed) {
+            (Near::Low, _) => image::Ground::Preferred,
+            (_, needed) => needed,
+        }
+    }
+
+    /// The address space the image grew in, once it has grown.
+    pub fn space(&self) -> Option<SpaceId> {
+        self.image.space
+    }
+
+    /// The address ranges the image holds, and how many bytes of each are used.
+    pub fn regions(&self) -> Vec<(Region, u64)> {
+        self.image
+            .regions()
+            .map(|(region, used)| (region.clone(), used))
+            .collect()
+    }
+
+    /// Takes the image out of the target: its unwind entries, then its address
+    /// space. The caller knows that nothing in the target uses it any more.
+    pub fn release(
+        mut self,
+        space: &mut dyn AddressSpace,
+        host: &mut dyn Host,
+    ) -> Result<(), Error> {
+        self.image.check_space(space.id())?;
+        if let Some(unwind) = host.unwind() {
+            for range in self.unwind.drain(..) {
+                unwind.deregister(range)?;
+            }
+        }
+        let regions: Vec<Region> = self
+            .image
+            .regions()
+            .map(|(region, _)| region.clone())
+            .collect();
+        self.image = Image::default();
+        image::release(space, &regions)
+    }
+}

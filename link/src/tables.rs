@@ -1,0 +1,148 @@
+//! [`Tables`]: everything that was ever published, shared with every view.
+//!
+//! The tables only grow. A record is pushed before the generation that shows
+//! it, and the push of the generation's record is the one store that publishes
+//! a batch: a reader that sees generation N sees whole everything up to N.
+
+use std::sync::Mutex;
+
+use crate::addr::HostAddr;
+use crate::host::HostError;
+use crate::ids::{AtomId, Generation, InputId, NameId, SymbolId};
+use crate::model::{AtomRecord, RelocRecord, SymbolRecord};
+use crate::names::Names;
+use crate::space::Region;
+use crate::table::{Table, Text, TextAt, Writer};
+
+/// Where a segment's bytes lie, and which atoms lie there.
+pub(crate) struct RegionRecord {
+    pub region: Region,
+    /// The atoms in it, in the order of their addresses.
+    pub atoms: Table<AtomId>,
+}
+
+/// An input as the table keeps it.
+pub(crate) struct InputRecord {
+    pub name: TextAt,
+    pub generation: u32,
+}
+
+/// See the [module page](self).
+pub(crate) struct Tables {
+    pub names: Names,
+    pub symbols: Table<SymbolRecord>,
+    pub atoms: Table<AtomRecord>,
+    pub relocs: Table<RelocRecord>,
+    pub inputs: Table<InputRecord>,
+    pub input_names: Text,
+    pub regions: Table<RegionRecord>,
+    /// For each generation, how many atoms there are in it. Element 0 is the
+    /// empty image, so the length less one is the newest generation.
+    pub generations: Table<u32>,
+    /// Generations whose `run` step faulted, and how.
+    pub faults: Mutex<Vec<(Generation, String)>>,
+}
+
+impl Tables {
+    pub fn new(writer: &mut Writer) -> Tables {
+        let tables = Tables {
+            names: Names::new(writer),
+            symbols: Table::default(),
+            atoms: Table::default(),
+            relocs: Table::default(),
+            inputs: Table::default(),
+            input_names: Text::default(),
+            regions: Table::default(),
+            generations: Table::default(),
+            faults: Mutex::default(),
+        };
+        writer.push(&tables.generations, 0);
+        tables
+    }
+
+    /// The newest generation.
+    pub fn newest(&self) -> Generation {
+        Generation(self.generations.len() as u32 - 1)
+    }
+
+    /// How many atoms there are in a generation.
+    pub fn atoms_in(&self, generation: Generation) -> u32 {
+        *self
+            .generations
+            .get(generation.index())
+            .expect("a Generation was published")
+    }
+
+    pub fn atom(&self, atom: AtomId) -> &AtomRecord {
+        self.atoms
+            .get(atom.index())
+            .expect("an AtomId comes from this table")
+    }
+
+    pub fn symbol(&self, symbol: SymbolId) -> &SymbolRecord {
+        self.symbols
+            .get(symbol.index())
+            .expect("a SymbolId comes from this table")
+    }
+
+    pub fn input(&self, input: InputId) -> &InputRecord {
+        self.inputs
+            .get(input.index())
+            .expect("an InputId comes from this table")
+    }
+
+    pub fn region(&self, region: u16) -> &RegionRecord {
+        self.regions
+            .get(usize::from(region))
+            .expect("an atom's region is pushed before it")
+    }
+
+    /// Where an atom lies.
+    pub fn address(&self, atom: AtomId) -> HostAddr {
+        let record = self.atom(atom);
+        self.region(record.region)
+            .region
+            .start
+            .add(u64::from(record.offset))
+    }
+
+    /// A symbol's address, or its value when it is absolute.
+    pub fn symbol_address(&self, symbol: SymbolId) -> HostAddr {
+        let record = self.symbol(symbol);
+        match record.atom {
+            SymbolRecord::ABSOLUTE | SymbolRecord::OUTSIDE => HostAddr(record.value),
+            atom => self.address(AtomId(atom)).add(record.value),
+        }
+    }
+
+    /// The newest symbol of a name that `accept` takes.
+    pub fn find_symbol(
+        &self,
+        name: NameId,
+        accept: impl Fn(&SymbolRecord) -> bool,
+    ) -> Option<SymbolId> {
+        let mut next = self.names.newest(name);
+        while let Some(symbol) = next {
+            let record = self.symbol(symbol);
+            if accept(record) {
+                return Some(symbol);
+            }
+            next = (record.older != crate::model::NONE).then_some(SymbolId(record.older));
+        }
+        None
+    }
+
+    /// The name an input was loaded under.
+    pub fn input_name(&self, input: InputId) -> &str {
+        self.input_names.get(self.input(input).name)
+    }
+
+    /// Remembers that a generation's `run` step faulted.
+    pub fn mark_faulted(&self, generation: Generation, error: &HostError) {
+        let mut faults = self
+            .faults
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        faults.push((generation, error.to_string()));
+    }
+}

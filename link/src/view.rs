@@ -1,0 +1,295 @@
+//! [`View`]: an immutable snapshot of one generation.
+//!
+//! A view is a reference to the session's append-only tables and the number of
+//! the generation it shows, so taking one copies nothing, and newer generations
+//! may land on another thread while it is read.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::addr::HostAddr;
+use crate::ids::{AtomId, Generation, InputId, NameId, SymbolId};
+use crate::model::{Atom, Binding, Definition, NONE, Reloc, Symbol, SymbolRecord};
+use crate::space::Region;
+use crate::tables::Tables;
+
+/// See the [module page](self).
+#[derive(Clone)]
+pub struct View {
+    tables: Arc<Tables>,
+    generation: Generation,
+}
+
+/// What one generation added.
+#[derive(Clone, Debug)]
+pub struct Added {
+    /// The generation.
+    pub generation: Generation,
+    /// Its inputs, first and one past the last.
+    pub inputs: Range<InputId>,
+    /// Its atoms, likewise; the session's own stubs and cells among them.
+    pub atoms: Range<AtomId>,
+    /// Its symbols, likewise; local ones and names bound outside among them.
+    pub symbols: Range<SymbolId>,
+    /// How its `run` step faulted, if it did.
+    pub fault: Option<String>,
+}
+
+impl View {
+    pub(crate) fn new(tables: Arc<Tables>, generation: Generation) -> View {
+        View { tables, generation }
+    }
+
+    /// The generation this view shows.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// How many atoms there are.
+    pub fn atom_count(&self) -> usize {
+        self.tables.atoms_in(self.generation) as usize
+    }
+
+    /// The newest definition of a name for others to see, or where the image
+    /// bound the name outside.
+    pub fn symbol(&self, name: &str) -> Option<Symbol<'_>> {
+        let name = self.tables.names.find(name)?;
+        let shown = |record: &SymbolRecord| record.generation <= self.generation.0;
+        let found = self
+            .tables
+            .find_symbol(name, |r| shown(r) && r.is_image_definition());
+        let found = found.or_else(|| {
+            self.tables
+                .find_symbol(name, |r| shown(r) && r.binding != Binding::Local)
+        })?;
+        Some(self.symbol_by_id(found))
+    }
+
+    /// Every symbol of a name, newest first, local ones included.
+    pub fn symbols_named(&self, name: &str) -> impl Iterator<Item = Symbol<'_>> {
+        let name = self.tables.names.find(name);
+        let newest = name.and_then(|name| self.tables.names.newest(name));
+        let all = std::iter::successors(newest, |symbol| {
+            let older = self.tables.symbol(*symbol).older;
+            (older != NONE).then_some(SymbolId(older))
+        });
+        all.filter(|symbol| self.tables.symbol(*symbol).generation <= self.generation.0)
+            .map(|symbol| self.symbol_by_id(symbol))
+    }
+
+    /// A symbol of this session.
+    pub fn symbol_by_id(&self, id: SymbolId) -> Symbol<'_> {
+        let record = self.tables.symbol(id);
+        Symbol {
+            id,
+            name_id: NameId(record.name),
+            name: self.tables.names.text(NameId(record.name)),
+            definition: record.definition(),
+            address: self.tables.symbol_address(id),
+            size: u64::from(record.size),
+            binding: record.binding,
+            visibility: record.visibility,
+            kind: record.kind,
+            generation: Generation(record.generation),
+        }
+    }
+
+    /// All symbols, oldest first.
+    pub fn symbols(&self) -> impl Iterator<Item = Symbol<'_>> {
+        let end = self.first_symbol_after(self.generation);
+        (0..end).map(|index| self.symbol_by_id(SymbolId(index)))
+    }
+
+    /// The atom whose bytes lie at an address.
+    pub fn atom_at(&self, address: HostAddr) -> Option<Atom> {
+        let region = self
+            .tables_regions()
+            .find(|record| record.region.range().contains(&address))?;
+        let atoms = &region.atoms;
+        // Atoms of a region are in the order of their addresses.
+        let (mut low, mut high) = (0, atoms.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let atom = *atoms.get(middle).expect("below the length");
+            if self.tables.address(atom) <= address {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        // Empty atoms share an address with what follows them: look back past
+        // them for one that holds the byte.
+        for index in (0..low).rev() {
+            let atom = self.atom(*atoms.get(index).expect("below the length"));
+            if atom.id.0 < self.atom_count() as u32
+                && address.distance_from(atom.address) < atom.size as i64
+            {
+                return Some(atom);
+            }
+            if atom.size > 0 {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The named symbol that covers an address, or else the nearest one before
+    /// it in the same atom, and how far the address lies past it in bytes.
+    pub fn symbol_at(&self, address: HostAddr) -> Option<(Symbol<'_>, u64)> {
+        let atom = self.atom_at(address)?;
+        let input = atom.input?;
+        let generation = self.tables.input(input).generation;
+        let first = self.first_symbol_after(Generation(generation - 1));
+        let end = self.first_symbol_after(Generation(generation));
+        let here = (first..end).map(SymbolId).filter_map(|symbol| {
+            match self.tables.symbol(symbol).definition() {
+                Definition::Atom(of, _) if of == atom.id => {
+                    let past = address.distance_from(self.tables.symbol_address(symbol));
+                    (past >= 0).then_some((past as u64, symbol))
+                }
+                _ => None,
+            }
+        });
+        let (past, symbol) = here.min_by_key(|(past, _)| *past)?;
+        Some((self.symbol_by_id(symbol), past))
+    }
+
+    /// An atom of this session.
+    pub fn atom(&self, id: AtomId) -> Atom {
+        let record = self.tables.atom(id);
+        Atom {
+            id,
+            input: (record.input != NONE).then_some(InputId(record.input)),
+            kind: record.kind,
+            address: self.tables.address(id),
+            size: u64::from(record.size),
+            alignment: 1 << record.alignment_log2,
+        }
+    }
+
+    /// All atoms, oldest first.
+    pub fn atoms(&self) -> impl Iterator<Item = Atom> + '_ {
+        (0..self.atom_count() as u32).map(|index| self.atom(AtomId(index)))
+    }
+
+    /// An atom's relocations, as they are kept.
+    pub fn relocs(&self, atom: AtomId) -> impl Iterator<Item = Reloc> + '_ {
+        let first = self.tables.atom(atom).relocs as usize;
+        let next = self
+            .tables
+            .atoms
+            .get(atom.index() + 1)
+            .map(|next| next.relocs as usize);
+        let end = next.unwrap_or_else(|| self.tables.relocs.len()).max(first);
+        (first..end)
+            .filter_map(|index| self.tables.relocs.get(index))
+            .map(|record| record.unpack())
+    }
+
+    /// The name an input was staged under.
+    pub fn input_name(&self, input: InputId) -> &str {
+        self.tables.input_name(input)
+    }
+
+    /// The generation that brought an input.
+    pub fn input_generation(&self, input: InputId) -> Generation {
+        Generation(self.tables.input(input).generation)
+    }
+
+    /// Where a symbol is defined, as messages say it: the input's name.
+    pub fn place(&self, symbol: SymbolId) -> Option<String> {
+        match self.tables.symbol(symbol).definition() {
+            Definition::Atom(atom, _) => {
+                let input = self.atom(atom).input?;
+                let generation = self.input_generation(input);
+                Some(format!("{} ({generation})", self.input_name(input)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The address ranges the image holds, newest slab last.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.tables_regions().map(|record| &record.region)
+    }
+
+    fn tables_regions(&self) -> impl Iterator<Item = &crate::tables::RegionRecord> {
+        (0..self.tables.regions.len()).filter_map(|index| self.tables.regions.get(index))
+    }
+
+    /// What each generation after `seen` added, oldest first. This is how
+    /// subscribers keep up: they pull.
+    pub fn since(&self, seen: Generation) -> impl Iterator<Item = Added> + '_ {
+        (seen.0 + 1..=self.generation.0).map(|number| self.added(Generation(number)))
+    }
+
+    /// What one generation added.
+    pub fn added(&self, generation: Generation) -> Added {
+        let before = Generation(generation.0 - 1);
+        let faults = self
+            .tables
+            .faults
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let fault = faults.iter().find(|(faulted, _)| *faulted == generation);
+        Added {
+            generation,
+            inputs: InputId(self.first_input_after(before))
+                ..InputId(self.first_input_after(generation)),
+            atoms: AtomId(self.tables.atoms_in(before))..AtomId(self.tables.atoms_in(generation)),
+            symbols: SymbolId(self.first_symbol_after(before))
+                ..SymbolId(self.first_symbol_after(generation)),
+            fault: fault.map(|(_, why)| why.clone()),
+        }
+    }
+
+    fn first_symbol_after(&self, generation: Generation) -> u32 {
+        let symbols = &self.tables.symbols;
+        partition_point(symbols.len(), |index| {
+            symbols
+                .get(index)
+                .is_some_and(|symbol| symbol.generation <= generation.0)
+        })
+    }
+
+    fn first_input_after(&self, generation: Generation) -> u32 {
+        let inputs = &self.tables.inputs;
+        partition_point(inputs.len(), |index| {
+            inputs
+                .get(index)
+                .is_some_and(|input| input.generation <= generation.0)
+        })
+    }
+}
+
+impl Added {
+    /// The ids of the atoms.
+    pub fn atom_ids(&self) -> impl Iterator<Item = AtomId> + use<> {
+        (self.atoms.start.0..self.atoms.end.0).map(AtomId)
+    }
+
+    /// The ids of the symbols.
+    pub fn symbol_ids(&self) -> impl Iterator<Item = SymbolId> + use<> {
+        (self.symbols.start.0..self.symbols.end.0).map(SymbolId)
+    }
+
+    /// The ids of the inputs.
+    pub fn input_ids(&self) -> impl Iterator<Item = InputId> + use<> {
+        (self.inputs.start.0..self.inputs.end.0).map(InputId)
+    }
+}
+
+/// The first index below `len` for which `before` is false; it must be true for
+/// all before it.
+fn partition_point(len: usize, before: impl Fn(usize) -> bool) -> u32 {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) {
+            low = middle + 1
+        } else {
+            high = middle
+        }
+    }
+    low as u32
+}

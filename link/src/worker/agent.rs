@@ -1,0 +1,401 @@
+//! The worker's side: serves what the controller asks.
+//!
+//! The same loop runs twice at most: on the main thread until the program is
+//! started, and on a thread of its own afterwards, when the controller wants to
+//! go on publishing. It holds no state between requests but the socket.
+
+use std::ffi::{CStr, CString, OsString, c_int, c_void};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use super::channel::Channel;
+use super::mapping::PAGE;
+use super::wire::{Reply, Request};
+use super::{signals, start};
+use crate::{HostAddr, Outside, Protection, Reserve, gap};
+
+/// The worker's entry: what follows `__worker` on the command line. Never
+/// returns: it becomes the program, or ends with its controller.
+pub fn main(command_line: &[OsString]) -> ! {
+    match command_line {
+        [word, rest @ ..] if word == "debuggee" => start::debuggee(rest),
+        [socket] => match socket_from(socket) {
+            Some(socket) => serve_until_started(Channel::to_controller(socket)),
+            None => refuse(),
+        },
+        _ => refuse(),
+    }
+}
+
+fn refuse() -> ! {
+    eprintln!("error: `__worker` is how sapwood starts itself, and not for people");
+    std::process::exit(2)
+}
+
+/// The controller's socket, if the number names a socket: a person may have
+/// typed it.
+fn socket_from(number: &OsString) -> Option<UnixStream> {
+    let fd: RawFd = number.to_str()?.parse().ok().filter(|fd| *fd > 2)?;
+    // SAFETY: asks about, and sets a flag of, a descriptor that may not exist.
+    unsafe {
+        let mut kind = std::mem::zeroed::<libc::stat>();
+        if libc::fstat(fd, &raw mut kind) != 0 || kind.st_mode & libc::S_IFMT != libc::S_IFSOCK {
+            return None;
+        }
+        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+    }
+    // SAFETY: the descriptor is open, and was made for this process alone by
+    // whoever started it; nothing else here owns it.
+    Some(UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+}
+
+fn serve_until_started(channel: Channel) -> ! {
+    if start::prepare().is_err() {
+        std::process::exit(127);
+    }
+    match serve(&channel) {
+        Next::Start {
+            main,
+            arguments,
+            serve,
+        } => {
+            if serve {
+                leave_an_agent(channel);
+            } else {
+                drop(channel);
+            }
+            start::become_program(main, arguments)
+        }
+        Next::ControllerGone => std::process::exit(1),
+    }
+}
+
+/// Starts the thread that goes on serving while the program runs.
+fn leave_an_agent(channel: Channel) {
+    let agent = move || {
+        let _ = signals::block_all();
+        serve(&channel);
+        // The controller is gone, and the program must not outlive it.
+        // SAFETY: a signal to this process.
+        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    };
+    let spawned = std::thread::Builder::new()
+        .name("sapwood-agent".to_owned())
+        .spawn(agent);
+    if spawned.is_err() {
+        std::process::exit(127);
+    }
+}
+
+/// Why the serving loop ended.
+enum Next {
+    Start {
+        main: u64,
+        arguments: Vec<Vec<u8>>,
+        serve: bool,
+    },
+    ControllerGone,
+}
+
+fn serve(channel: &Channel) -> Next {
+    loop {
+        let Ok((frame, file)) = channel.receive() else {
+            return Next::ControllerGone;
+        };
+        let Ok(request) = Request::decode(&frame) else {
+            return Next::ControllerGone;
+        };
+        let reply = match request {
+            Request::Start {
+                main,
+                arguments,
+                serve,
+            } => match channel.send(&Reply::Done.encode(), None) {
+                Ok(()) => {
+                    return Next::Start {
+                        main,
+                        arguments,
+                        serve,
+                    };
+                }
+                Err(_) => return Next::ControllerGone,
+            },
+            other => answer(other, file).unwrap_or_else(|error| Reply::Failed(error.to_string())),
+        };
+        if channel.send(&reply.encode(), None).is_err() {
+            return Next::ControllerGone;
+        }
+    }
+}
+
+/// Does one request. What fails changed nothing.
+fn answer(request: Request, file: Option<File>) -> io::Result<Reply> {
+    match request {
+        Request::Reserve(want) => reserve(&want, file),
+        Request::Release { start, length } => {
+            // SAFETY: the controller releases and changes only reservations that
+            // it was given, in which the program has no business of its own.
+            done(unsafe { libc::munmap(at(start), length as usize) })
+        }
+        Request::Commit { start, length } => {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: as above.
+            done(unsafe { libc::mprotect(at(start), length as usize, access) })
+        }
+        Request::Decommit { start, length } => {
+            // SAFETY: as above; a fresh mapping in place of the old one forgets
+            // what the pages held and takes the access away in one step.
+            let mapped = unsafe { map(start, length, Protection::Data, None, libc::MAP_FIXED) };
+            mapped.map(|_| Reply::Done)
+        }
+        Request::Read { start, length } => {
+            // SAFETY: the controller reads only what it committed.
+            let bytes =
+                unsafe { std::slice::from_raw_parts(start as *const u8, length as usize).to_vec() };
+            Ok(Reply::Bytes(bytes))
+        }
+        Request::Write { start, bytes } => {
+            // SAFETY: the controller writes only what it committed, before it is
+            // published.
+            unsafe {
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), start as *mut u8, bytes.len());
+            }
+            Ok(Reply::Done)
+        }
+        Request::Call {
+            function,
+            arguments,
+        } => Ok(Reply::Value(call(function, arguments))),
+        Request::AtExit { function } => {
+            // SAFETY: a function that the image published and keeps for ever; it
+            // takes no argument, and may be given one all the same in this ABI.
+            done(unsafe { __cxa_atexit(at(function), std::ptr::null_mut(), std::ptr::null_mut()) })
+        }
+        Request::RegisterFrames { start } => {
+            // SAFETY: an `.eh_frame` section that ends with a terminator and
+            // stays where it is until it is deregistered.
+            unsafe { __register_frame(start as *const u8) };
+            Ok(Reply::Done)
+        }
+        Request::DeregisterFrames { start } => {
+            // SAFETY: it was registered.
+            unsafe { __deregister_frame(start as *const u8) };
+            Ok(Reply::Done)
+        }
+        Request::Resolve { names } => Ok(Reply::Found(
+            names
+                .iter()
+                .map(|(name, version)| resolve(name, version.as_deref()))
+                .collect(),
+        )),
+        Request::Open { library } => open_library(&library)
+            .map(|()| Reply::Done)
+            .map_err(io::Error::other),
+        Request::Start { .. } => unreachable!("the serving loop takes it"),
+    }
+}
+
+unsafe extern "C" {
+    fn __cxa_atexit(function: *mut c_void, argument: *mut c_void, object: *mut c_void) -> c_int;
+    fn __register_frame(begin: *const u8);
+    fn __deregister_frame(begin: *const u8);
+    fn atexit(function: *mut c_void) -> c_int;
+    fn at_quick_exit(function: *mut c_void) -> c_int;
+    fn pthread_atfork(prepare: *mut c_void, parent: *mut c_void, child: *mut c_void) -> c_int;
+}
+
+fn at(address: u64) -> *mut c_void {
+    address as *mut c_void
+}
+
+fn done(result: c_int) -> io::Result<Reply> {
+    match result {
+        0 => Ok(Reply::Done),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Finds room and takes it. Another thread may take it first, so the kernel has
+/// the last word, and a refusal means to look again.
+fn reserve(want: &Reserve, file: Option<File>) -> io::Result<Reply> {
+    const TRIES: usize = 8;
+    if (want.protection == Protection::Data) == file.is_some() || want.length == 0 {
+        return Err(io::Error::other("a reservation that makes no sense"));
+    }
+    for _ in 0..TRIES {
+        let mappings = gap::parse_maps(&std::fs::read_to_string("/proc/self/maps")?);
+        let Some(start) = gap::find_gap(&mappings, want).map(HostAddr::get) else {
+            return Ok(Reply::NoRoom);
+        };
+        let (length, protection) = (want.length, want.protection);
+        // SAFETY: a new mapping that the kernel refuses where it would touch
+        // another.
+        match unsafe {
+            map(
+                start,
+                length,
+                protection,
+                file.as_ref(),
+                libc::MAP_FIXED_NOREPLACE,
+            )
+        } {
+            Ok(start) => return Ok(Reply::Value(start)),
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Reply::NoRoom)
+}
+
+/// Maps a reservation at exactly `start`: shared pages with the access that the
+/// program has for good, private ones with none yet.
+///
+/// # Safety
+/// With `MAP_FIXED` the range must be the image's own.
+unsafe fn map(
+    start: u64,
+    length: u64,
+    protection: Protection,
+    file: Option<&File>,
+    fixed: c_int,
+) -> io::Result<u64> {
+    let access = match protection {
+        Protection::Code => libc::PROT_READ | libc::PROT_EXEC,
+        Protection::ReadOnly => libc::PROT_READ,
+        Protection::Data => libc::PROT_NONE,
+    };
+    let (kind, fd) = match file {
+        Some(file) => (libc::MAP_SHARED, file.as_raw_fd()),
+        None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1),
+    };
+    let flags = kind | libc::MAP_NORESERVE | fixed;
+    debug_assert!(start.is_multiple_of(PAGE));
+    // SAFETY: what the caller promises.
+    let mapped = unsafe { libc::mmap(at(start), length as usize, access, flags, fd, 0) };
+    if mapped == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    if mapped as u64 != start {
+        // A kernel that does not know MAP_FIXED_NOREPLACE takes the address for
+        // a hint.
+        // SAFETY: the mapping was made just now, for nobody.
+        unsafe { libc::munmap(mapped, length as usize) };
+        return Err(io::Error::from_raw_os_error(libc::EEXIST));
+    }
+    Ok(start)
+}
+
+/// Calls into the image. What the code does wrong ends the worker, and the
+/// controller is told how it died.
+fn call(function: u64, arguments: [u64; 6]) -> u64 {
+    type Function = unsafe extern "C" fn(u64, u64, u64, u64, u64, u64) -> u64;
+    let [a, b, c, d, e, f] = arguments;
+    // SAFETY: the controller names a function that takes integer arguments, at
+    // most six, and is published.
+    unsafe { std::mem::transmute::<usize, Function>(function as usize)(a, b, c, d, e, f) }
+}
+
+/// Opens a library for all to see, and for good.
+pub fn open_library(library: &str) -> Result<(), String> {
+    let name = CString::new(library).map_err(|_| format!("no library is named {library:?}"))?;
+    // SAFETY: a C string; the library's initialisers are the user's code, wanted
+    // here. The message is valid until the next call of the family on this
+    // thread.
+    unsafe {
+        if libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL).is_null() {
+            let why = CStr::from_ptr(libc::dlerror()).to_string_lossy();
+            return Err(format!("cannot open a shared library: {why}"));
+        }
+    }
+    Ok(())
+}
+
+/// What a name stands for in this process.
+fn resolve(name: &str, version: Option<&str>) -> Option<Outside> {
+    let c_name = CString::new(name).ok()?;
+    let version = version.map(CString::new).transpose().ok()?;
+    // SAFETY: C strings, looked up; an indirect function's resolver, which the
+    // loader runs, is the library's own.
+    let found = unsafe {
+        match version {
+            None => libc::dlsym(libc::RTLD_DEFAULT, c_name.as_ptr()),
+            Some(version) => libc::dlvsym(libc::RTLD_DEFAULT, c_name.as_ptr(), version.as_ptr()),
+        }
+    };
+    if found.is_null() {
+        return linked_in(name).map(Outside::Address);
+    }
+    Some(match is_in_a_library(found) {
+        true => Outside::Address(HostAddr(found as u64)),
+        // The loader gave the calling thread's copy of a thread-local.
+        false => Outside::ThreadOffset((found as i64).wrapping_sub(thread_pointer())),
+    })
+}
+
+/// The few names that no shared library has, because a linker takes them from
+/// the C library's static part or makes them itself for each executable.
+fn linked_in(name: &str) -> Option<HostAddr> {
+    static DSO_HANDLE: u8 = 0;
+    let address = match name {
+        "atexit" => atexit as *const c_void,
+        "at_quick_exit" => at_quick_exit as *const c_void,
+        "pthread_atfork" => pthread_atfork as *const c_void,
+        "__dso_handle" => (&raw const DSO_HANDLE).cast(),
+        _ => return None,
+    };
+    Some(HostAddr(address as u64))
+}
+
+/// Whether an address lies in a loaded object, as everything with a name does
+/// but thread-locals.
+fn is_in_a_library(address: *const c_void) -> bool {
+    // SAFETY: zeroes are a valid value of the structure, which the call fills.
+    unsafe {
+        let mut info = std::mem::zeroed::<libc::Dl_info>();
+        libc::dladdr(address, &raw mut info) != 0
+    }
+}
+
+/// The calling thread's thread pointer, from which thread-locals are counted.
+fn thread_pointer() -> i64 {
+    let pointer: i64;
+    // SAFETY: on x86-64 the thread pointer's first word is its own address.
+    unsafe {
+        std::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, readonly, preserves_flags));
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart() {
+        let address = |name| match resolve(name, None) {
+            Some(Outside::Address(at)) => Some(at.get()),
+            _ => None,
+        };
+        assert_eq!(address("getpid"), Some(libc::getpid as *const () as u64));
+        assert!(address("atexit").is_some());
+        assert!(address("__dso_handle").is_some());
+        assert_eq!(resolve("no_such_name_anywhere", None), None);
+        assert_eq!(resolve("getpid", Some("GLIBC_1.0")), None);
+        assert_eq!(
+            resolve("getpid", Some("GLIBC_2.2.5")),
+            resolve("getpid", None)
+        );
+    }
+
+    #[test]
+    fn a_thread_local_is_known_by_its_offset() {
+        let Some(Outside::ThreadOffset(offset)) = resolve("errno", Some("GLIBC_PRIVATE")) else {
+            panic!("errno is a thread-local");
+        };
+        // SAFETY: errno's address, which is valid for reads on this thread.
+        let errno = unsafe { libc::__errno_location() } as i64;
+        assert_eq!(thread_pointer().wrapping_add(offset), errno);
+    }
+}

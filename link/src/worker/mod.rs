@@ -1,0 +1,86 @@
+//! Worker processes: where a live-linked program runs.
+//!
+//! A program that is linked into memory needs a process to live in, and that
+//! must not be the linker's own: the program may crash, exit, fork or overwrite
+//! whatever it can reach. A *worker* is a child process that runs this same
+//! executable, started again through `/proc/self/exe` with `__worker` as its
+//! first argument, whose main thread does what the *controller* (the process
+//! that holds the link session) asks until it is told to call the program's
+//! `main`. It has the user's terminal, working directory and environment, and
+//! nothing of ours in them.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `wire` | requests and replies as bytes; no I/O |
+//! | `channel` | the socket between the two, passing of memory files |
+//! | `process` | [`Worker`]: starting one, and how it ended |
+//! | `space` | [`WorkerSpace`]: the image's bytes |
+//! | `services` | [`WorkerHost`] and [`WorkerResolver`]: calls, unwinder, names |
+//! | `agent` | the worker's side: serves the requests |
+//! | `start` | the worker's side: becomes the program |
+//! | `mapping` | owned `mmap`s |
+//! | `signals` | dispositions, passing signals on, dying of the same one |
+//!
+//! # Who runs what
+//! Until `main` is called the worker has one thread, and every call into the
+//! image (constructors, IFUNC resolvers) is made on it, as a C program's would
+//! be. [`Worker::start`] says what happens then: [`Afterwards::Leave`] closes the
+//! socket, and the program has its process to itself; [`Afterwards::Serve`]
+//! leaves an *agent* thread behind, all signals blocked, that goes on serving
+//! requests, so that more code can be published into the running program.
+//!
+//! # Memory
+//! Code and read-only segments are memory files, mapped read-write in the
+//! controller and read-execute or read-only in the worker: publishing into them
+//! is a copy, with no system call, and no page is writable and executable in the
+//! process that runs it. Data is private to the worker, so that `fork` means
+//! what it should, and is written with one `process_vm_writev` for each publish.
+//!
+//! # Death
+//! The worker is killed when the thread that started it ends
+//! (`PR_SET_PDEATHSIG`), and ends by itself when it finds the socket closed; so
+//! start it from a thread that lives as long as the controller. [`Worker::wait`]
+//! gives the worker's [`Fate`], and [`Fate::follow`] ends this process in the
+//! same way.
+//!
+//! # A worker as a debuggee
+//! A debugger wants the program under ptrace, in private memory only, and writes
+//! it with means of its own. For it there is another way in, with no socket:
+//!
+//! ```text
+//! /proc/self/exe __worker debuggee [-l LIBRARY]… -- NAME [ARGUMENT]…
+//! ```
+//!
+//! started under `PTRACE_TRACEME`. It opens each `LIBRARY` (a path or name for
+//! `dlopen`, globally), prepares itself as a worker does, and stops at an `int3`
+//! in a function that the executable's symbol table calls
+//! `sapwood_worker_ready`. The debugger runs it to this first `SIGTRAP` (the
+//! one after the `SIGTRAP` of the exec). Then
+//!
+//! * `rdi` is the address of a [`start::Start`], and `rsi` is [`start::MAGIC`]
+//!   (`"sapwood1"` as little-endian bytes), by which the stop is recognised
+//!   without a symbol table;
+//! * the main thread is in an ordinary C function, so that calls can be made on
+//!   it: constructors are to be called by the debugger at this stop;
+//! * every library the program may name is loaded, so `dlsym` can be called, or
+//!   the libraries' symbol tables read.
+//!
+//! The debugger publishes into the process, writes the address of `main` to
+//! [`Start::main`](start::Start::main) (eight bytes at `rdi + 8`), and resumes
+//! without the `SIGTRAP`. The main thread calls `main(argc, argv, envp)` with
+//! `argv = [NAME, ARGUMENT…]` and `exit`s with its result. Resumed with
+//! `main` still zero it exits with status 127.
+
+pub mod agent;
+mod channel;
+mod mapping;
+mod process;
+mod services;
+pub mod signals;
+mod space;
+pub mod start;
+mod wire;
+
+pub use process::{Afterwards, Fate, Program, Worker, WorkerError};
+pub use services::{WorkerHost, WorkerResolver};
+pub use space::WorkerSpace;

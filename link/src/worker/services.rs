@@ -1,0 +1,123 @@
+//! [`WorkerHost`] and [`WorkerResolver`]: what the session asks of a worker
+//! besides memory.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::process::Line;
+use super::wire::{Reply, Request};
+use crate::HostAddr;
+use crate::host::{Call, Host, HostError, Outside, Resolver, Unwind, Wanted};
+
+/// A worker's abilities: calls, and its unwinder.
+#[derive(Debug)]
+pub struct WorkerHost {
+    line: Arc<Line>,
+}
+
+/// Knows the names of the C library and of every library that was opened in
+/// the worker.
+#[derive(Debug)]
+pub struct WorkerResolver {
+    line: Arc<Line>,
+}
+
+impl WorkerHost {
+    pub(super) fn new(line: Arc<Line>) -> WorkerHost {
+        WorkerHost { line }
+    }
+}
+
+impl WorkerResolver {
+    pub(super) fn new(line: Arc<Line>) -> WorkerResolver {
+        WorkerResolver { line }
+    }
+}
+
+impl Line {
+    fn ask_host(&self, request: &Request) -> Result<Reply, HostError> {
+        match self.ask(request, None).map_err(HostError::Lost)? {
+            Reply::Failed(why) => Err(HostError::Failed(why)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// A request whose only good answer is that it is done.
+    pub(super) fn ask_done(&self, request: &Request) -> Result<(), HostError> {
+        match self.ask_host(request)? {
+            Reply::Done => Ok(()),
+            other => Err(senseless(&other)),
+        }
+    }
+}
+
+fn senseless(reply: &Reply) -> HostError {
+    HostError::Lost(format!("the worker gave a senseless answer: {reply:?}"))
+}
+
+impl Host for WorkerHost {
+    fn call(&mut self) -> Option<&mut dyn Call> {
+        Some(self)
+    }
+
+    fn unwind(&mut self) -> Option<&mut dyn Unwind> {
+        Some(self)
+    }
+}
+
+impl Call for WorkerHost {
+    /// Before `main` runs the call is made on the main thread, later on the
+    /// agent's. A call that does not return ends the worker, or waits for ever:
+    /// it is the program's own code.
+    fn call(&mut self, function: HostAddr, arguments: &[u64]) -> Result<u64, HostError> {
+        let mut registers = [0; 6];
+        registers
+            .get_mut(..arguments.len())
+            .ok_or_else(|| HostError::Failed("more than six arguments".to_owned()))?
+            .copy_from_slice(arguments);
+        let request = Request::Call {
+            function: function.get(),
+            arguments: registers,
+        };
+        match self.line.ask_host(&request)? {
+            Reply::Value(value) => Ok(value),
+            other => Err(senseless(&other)),
+        }
+    }
+
+    fn at_exit(&mut self, function: HostAddr) -> Result<(), HostError> {
+        self.line.ask_done(&Request::AtExit {
+            function: function.get(),
+        })
+    }
+}
+
+impl Unwind for WorkerHost {
+    fn register(&mut self, eh_frame: Range<HostAddr>) -> Result<(), HostError> {
+        self.line.ask_done(&Request::RegisterFrames {
+            start: eh_frame.start.get(),
+        })
+    }
+
+    fn deregister(&mut self, eh_frame: Range<HostAddr>) -> Result<(), HostError> {
+        self.line.ask_done(&Request::DeregisterFrames {
+            start: eh_frame.start.get(),
+        })
+    }
+}
+
+impl Resolver for WorkerResolver {
+    fn resolve(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Outside>>, HostError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = wanted
+            .iter()
+            .map(|w| (w.name.to_owned(), w.version.map(str::to_owned)))
+            .collect();
+        match self.line.ask_host(&Request::Resolve { names })? {
+            Reply::Found(found) if found.len() == wanted.len() => Ok(found),
+            other => Err(senseless(&other)),
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! What controller and worker say to each other, as bytes.
+//!
+//! A message is a frame: its length (`u32`), then a tag and the fields in
+//! order, numbers as little-endian `u64`, texts and byte strings with their
+//! length in front. Both ends are the same executable, so there are no
+//! versions. The worker's end may have been scribbled over by the program that
+//! lives there, so decoding trusts no length.
+//!
+//! This file does no I/O: `channel` moves the frames.
+
+use crate::host::Outside;
+use crate::{HostAddr, Near, Protection, Reserve};
+
+/// The longest message either side takes: a bound on what a broken peer can
+/// make the other allocate.
+pub const LONGEST_FRAME: usize = 64 << 20;
+
+/// What the controller asks of the worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Reserve addresses. Answered by `Value`, the first one, or `NoRoom`. A
+    /// shared protection brings its memory file along with the frame.
+    Reserve(Reserve),
+    /// Unmap a reservation.
+    Release { start: u64, length: u64 },
+    /// Make private pages usable.
+    Commit { start: u64, length: u64 },
+    /// Make private pages unusable, and forget what they hold.
+    Decommit { start: u64, length: u64 },
+    /// Read memory, for where `process_vm_readv` is not allowed.
+    Read { start: u64, length: u64 },
+    /// Write memory, for where `process_vm_writev` is not allowed.
+    Write { start: u64, bytes: Vec<u8> },
+    /// Call a function with six integer arguments. Answered by `Value`.
+    Call { function: u64, arguments: [u64; 6] },
+    /// Have a function called at exit.
+    AtExit { function: u64 },
+    /// Tell the unwinder of an `.eh_frame` section.
+    RegisterFrames { start: u64 },
+    /// Take that back.
+    DeregisterFrames { start: u64 },
+    /// Look names up, each with a version or none. Answered by `Found`.
+    Resolve {
+        names: Vec<(String, Option<String>)>,
+    },
+    /// Open a shared library for all to see.
+    Open { library: String },
+    /// Call `main`. Answered by `Done` just before.
+    Start {
+        main: u64,
+        arguments: Vec<Vec<u8>>,
+        serve: bool,
+    },
+}
+
+/// What the worker answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// It is done, with this result.
+    Value(u64),
+    /// The bytes that were asked for.
+    Bytes(Vec<u8>),
+    /// What the names stand for, in order.
+    Found(Vec<Option<Outside>>),
+    /// There is no room for the reservation.
+    NoRoom,
+    /// It could not be done, and nothing changed.
+    Failed(String),
+}
+
+/// The peer sent what makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garbled;
+
+impl Request {
+    /// The message as a frame's content.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::default();
+        match self {
+            Request::Reserve(want) => {
+                out.record(0, &[want.length, want.alignment]);
+                out.tag(match want.protection {
+                    Protection::Code => 0,
+                    Protection::ReadOnly => 1,
+                    Protection::Data => 2,
+                });
+                match &want.near {
+                    Near::Anywhere => out.tag(0),
+                    Near::Low => out.tag(1),
+                    Near::Range(range) => out.record(2, &[range.start.get(), range.end.get()]),
+                    Near::At(at) => out.record(3, &[at.get()]),
+                }
+            }
+            Request::Release { start, length } => out.record(1, &[*start, *length]),
+            Request::Commit { start, length } => out.record(2, &[*start, *length]),
+            Request::Decommit { start, length } => out.record(3, &[*start, *length]),
+            Request::Read { start, length } => out.record(4, &[*start, *length]),
+            Request::Write { start, bytes } => {
+                out.record(5, &[*start]);
+                out.bytes(bytes);
+            }
+            Request::Call {
+                function,
+                arguments,
+            } => {
+                out.record(6, &[*function]);
+                out.numbers(arguments);
+            }
+            Request::AtExit { function } => out.record(7, &[*function]),
+            Request::RegisterFrames { start } => out.record(8, &[*start]),
+            Request::DeregisterFrames { start } => out.record(9, &[*start]),
+            Request::Resolve { names } => {
+                out.record(10, &[names.len() as u64]);
+                for (name, version) in names {
+                    out.bytes(name.as_bytes());
+                    out.tag(u8::from(version.is_some()));
+                    if let Some(version) = version {
+                        out.bytes(version.as_bytes());
+                    }
+                }
+            }
+            Request::Open { library } => {
+                out.tag(11);
+                out.bytes(library.as_bytes());
+            }
+            Request::Start {
+                main,
+                arguments,
+                serve,
+            } => {
+                out.record(12, &[*main, arguments.len() as u64]);
+                for argument in arguments {
+                    out.bytes(argument);
+                }
+                out.tag(u8::from(*serve));
+            }
+        }
+        out.0
+    }
+
+    /// The inverse of [`encode`](Request::encode).
+    pub fn decode(frame: &[u8]) -> Result<Request, Garbled> {
+        let mut from = Decoder(frame);
+        let request = match from.tag()? {
+            0 => Request::Reserve(Reserve {
+                length: from.number()?,
+                alignment: from.number()?,
+                protection: match from.tag()? {
+                    0 => Protection::Code,
+                    1 => Protection::ReadOnly,
+                    2 => Protection::Data,
+                    _ => return Err(Garbled),
+                },
+                near: match from.tag()? {
+                    0 => Near::Anywhere,
+                    1 => Near::Low,
+                    2 => Near::Range(HostAddr(from.number()?)..HostAddr(from.number()?)),
+                    3 => Near::At(HostAddr(from.number()?)),
+                    _ => return Err(Garbled),
+                },
+            }),
+            1 => Request::Release {
+                start: from.number()?,
+                length: from.number()?,
+            },
+            2 => Request::Commit {
+                start: from.number()?,
+                length: from.number()?,
+            },
+            3 => Request::Decommit {
+                start: from.number()?,
+                length: from.number()?,
+            },
+            4 => Request::Read {
+                start: from.number()?,
+                length: from.number()?,
+            },
+            5 => Request::Write {
+                start: from.number()?,
+                bytes: from.bytes()?.to_vec(),
+            },
+            6 => Request::Call {
+                function: from.number()?,
+                arguments: {
+                    let mut arguments = [0; 6];
+                    for argument in &mut arguments {
+                        *argument = from.number()?;
+                    }
+                    arguments
+                },
+            },
+            7 => Request::AtExit {
+                function: from.number()?,
+            },
+            8 => Request::RegisterFrames {
+                start: from.number()?,
+            },
+            9 => Request::DeregisterFrames {
+                start: from.number()?,
+            },
+            10 => Request::Resolve {
+                names: from.list(|from| {
+                    let name = from.text()?;
+                    let version = match from.flag()? {
+                        true => Some(from.text()?),
+                        false => None,
+                    };
+                    Ok((name, version))
+                })?,
+            },
+            11 => Request::Open {
+                library: from.text()?,
+            },
+            12 => Request::Start {
+                main: from.number()?,
+                arguments: from.list(|from| Ok(from.bytes()?.to_vec()))?,
+                serve: from.flag()?,
+            },
+            _ => return Err(Garbled),
+        };
+        from.end(request)
+    }
+}
+
+impl Reply {
+    /// The message as a frame's content.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::default();
+        match self {
+            Reply::Done => out.tag(0),
+            Reply::Value(value) => out.record(1, &[*value]),
+            Reply::Bytes(bytes) => {
+                out.tag(2);
+                out.bytes(bytes);
+            }
+            Reply::Found(found) => {
+                out.record(3, &[found.len() as u64]);
+                for outside in found {
+                    match outside {
+                        None => out.tag(0),
+                        Some(Outside::Address(at)) => out.record(1, &[at.get()]),
+                        Some(Outside::Ifunc(at)) => out.record(2, &[at.get()]),
+                        Some(Outside::ThreadOffset(offset)) => {
+                            out.record(3, &[offset.cast_unsigned()]);
+                        }
+                    }
+                }
+            }
+            Reply::NoRoom => out.tag(4),
+            Reply::Failed(why) => {
+                out.tag(5);
+                out.bytes(why.as_bytes());
+            }
+        }
+        out.0
+    }
+
+    /// The inverse of [`encode`](Reply::encode).
+    pub fn decode(frame: &[u8]) -> Result<Reply, Garbled> {
+        let mut from = Decoder(frame);
+        let reply = match from.tag()? {
+            0 => Reply::Done,
+            1 => Reply::Value(from.number()?),
+            2 => Reply::Bytes(from.bytes()?.to_vec()),
+            3 => Reply::Found(from.list(|from| {
+                Ok(match from.tag()? {
+                    0 => None,
+                    1 => Some(Outside::Address(HostAddr(from.number()?))),
+                    2 => Some(Outside::Ifunc(HostAddr(from.number()?))),
+                    3 => Some(Outside::ThreadOffset(from.number()?.cast_signed())),
+                    _ => return Err(Garbled),
+                })
+            })?),
+            4 => Reply::NoRoom,
+            5 => Reply::Failed(from.text()?),
+            _ => return Err(Garbled),
+        };
+        from.end(reply)
+    }
+}
+
+#[derive(Default)]
+struct Encoder(Vec<u8>);
+
+impl Encoder {
+    fn tag(&mut self, tag: u8) {
+        self.0.push(tag);
+    }
+
+    fn numbers(&mut self, numbers: &[u64]) {
+        for number in numbers {
+            self.0.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    fn record(&mut self, tag: u8, numbers: &[u64]) {
+        self.tag(tag);
+        self.numbers(numbers);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.numbers(&[bytes.len() as u64]);
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+struct Decoder<'a>(&'a [u8]);
+
+impl<'a> Decoder<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Garbled> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Garbled)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn tag(&mut self) -> Result<u8, Garbled> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn flag(&mut self) -> Result<bool, Garbled> {
+        match self.tag()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Garbled),
+        }
+    }
+
+    fn number(&mut self) -> Result<u64, Garbled> {
+        let (number, rest) = self.0.split_first_chunk().ok_or(Garbled)?;
+        self.0 = rest;
+        Ok(u64::from_le_bytes(*number))
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], Garbled> {
+        let length = usize::try_from(self.number()?).map_err(|_| Garbled)?;
+        self.take(length)
+    }
+
+    fn text(&mut self) -> Result<String, Garbled> {
+        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| Garbled)
+    }
+
+    /// A counted list. Each item takes at least one byte, so a count beyond
+    /// what is left is a lie, found out before anything is allocated.
+    fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, Garbled>,
+    ) -> Result<Vec<T>, Garbled> {
+        let count = self.number()?;
+        if count > self.0.len() as u64 {
+            return Err(Garbled);
+        }
+        (0..count).map(|_| item(self)).collect()
+    }
+
+    fn end<T>(&self, message: T) -> Result<T, Garbled> {
+        if self.0.is_empty() {
+            Ok(message)
+        } else {
+            Err(Garbled)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests() -> Vec<Request> {
+        let reserve = |protection, near| {
+            Request::Reserve(Reserve {
+                length: 1 << 30,
+                alignment: 4096,
+                protection,
+                near,
+            })
+        };
+        vec![
+            reserve(Protection::ReadOnly, Near::Low),
+            reserve(Protection::Code, Near::Anywhere),
+            reserve(Protection::Data, Near::At(HostAddr(5))),
+            reserve(Protection::Data, Near::Range(HostAddr(5)..HostAddr(7))),
+            Request::Release {
+                start: 1,
+                length: 2,
+            },
+            Request::Commit {
+                start: 3,
+                length: 4,
+            },
+            Request::Decommit {
+                start: 5,
+                length: 6,
+            },
+            Request::Read {
+                start: 7,
+                length: 8,
+            },
+            Request::Write {
+                start: 9,
+                bytes: vec![1, 2, 3],
+            },
+            Request::Call {
+                function: 10,
+                arguments: [1, 2, 3, 4, 5, u64::MAX],
+            },
+            Request::AtExit { function: 11 },
+            Request::RegisterFrames { start: 12 },
+            Request::DeregisterFrames { start: 13 },
+            Request::Resolve {
+                names: vec![
+                    ("memcpy".into(), Some("GLIBC_2.14".into())),
+                    ("puts".into(), None),
+                ],
+            },
+            Request::Open {
+                library: "libm.so.6".into(),
+            },
+            Request::Start {
+                main: 14,
+                arguments: vec![b"prog".to_vec(), vec![0xff]],
+                serve: true,
+            },
+        ]
+    }
+
+    fn replies() -> Vec<Reply> {
+        vec![
+            Reply::Done,
+            Reply::Value(7),
+            Reply::Bytes(vec![1, 2]),
+            Reply::Found(vec![
+                None,
+                Some(Outside::Address(HostAddr(1))),
+                Some(Outside::Ifunc(HostAddr(2))),
+                Some(Outside::ThreadOffset(-8)),
+            ]),
+            Reply::NoRoom,
+            Reply::Failed("no such library".into()),
+        ]
+    }
+
+    #[test]
+    fn what_is_encoded_decodes_to_itself() {
+        for request in requests() {
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
+        for reply in replies() {
+            assert_eq!(Reply::decode(&reply.encode()), Ok(reply));
+        }
+    }
+
+    #[test]
+    fn no_cut_and_no_flipped_bit_panics_or_passes_for_the_same_message() {
+        for request in requests() {
+            let frame = request.encode();
+            for cut in 0..frame.len() {
+                assert_eq!(Request::decode(&frame[..cut]), Err(Garbled));
+            }
+            for bit in 0..frame.len() * 8 {
+                let mut bent = frame.clone();
+                bent[bit / 8] ^= 1 << (bit % 8);
+                assert_ne!(Request::decode(&bent), Ok(request.clone()));
+            }
+        }
+        for reply in replies() {
+            let frame = reply.encode();
+            for cut in 0..frame.len() {
+                assert_eq!(Reply::decode(&frame[..cut]), Err(Garbled));
+            }
+        }
+    }
+}
