@@ -283,7 +283,9 @@ impl Inner {
             };
             region.push(record.block.clone());
             match record.block.end {
-                crate::ir::End::Jump(to) => wanted.push_back(to),
+                crate::ir::End::Jump(to) | crate::ir::End::Synchronise(to, false) => {
+                    wanted.push_back(to)
+                }
                 crate::ir::End::Branch { taken, next, .. } => {
                     wanted.push_back(next);
                     wanted.push_back(taken);

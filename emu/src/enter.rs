@@ -47,15 +47,26 @@ pub mod reason {
 pub struct Exits {
     /// Takes a reason in rdi and its payload in rsi, and leaves.
     pub leave: u64,
+    /// A C function that gives the RISC-V flags raised in the host's control
+    /// word so far.
+    pub flags: u64,
+    /// A C function that clears them.
+    pub clear_flags: u64,
 }
 
 /// Offset of [`Exits::leave`].
 pub const LEAVE: i32 = std::mem::offset_of!(Exits, leave) as i32;
+/// Offset of [`Exits::flags`].
+pub const FLAGS: i32 = std::mem::offset_of!(Exits, flags) as i32;
+/// Offset of [`Exits::clear_flags`].
+pub const CLEAR_FLAGS: i32 = std::mem::offset_of!(Exits, clear_flags) as i32;
 
 /// The one table of exits.
 pub fn exits() -> &'static Exits {
     static TABLE: std::sync::LazyLock<Exits> = std::sync::LazyLock::new(|| Exits {
         leave: sapwood_leave as *const () as u64,
+        flags: sapwood_flags as *const () as u64,
+        clear_flags: sapwood_clear_flags as *const () as u64,
     });
     &TABLE
 }
@@ -109,6 +120,20 @@ global_asm!(
     "pop rbx",
     "pop rbp",
     "ret",
+    ".p2align 4",
+    "sapwood_flags:",
+    "stmxcsr [rsp - 8]",
+    "mov eax, [rsp - 8]",
+    "and eax, 0x3f",
+    "lea rcx, [rip + sapwood_flag_table]",
+    "movzx eax, byte ptr [rcx + rax]",
+    "ret",
+    ".p2align 4",
+    "sapwood_clear_flags:",
+    "stmxcsr [rsp - 8]",
+    "and dword ptr [rsp - 8], 0xffffffc0",
+    "ldmxcsr [rsp - 8]",
+    "ret",
     ".popsection",
     host_stack = const offset::HOST_STACK - offset::BIAS,
     guest_mxcsr = const offset::MXCSR - offset::BIAS,
@@ -123,6 +148,8 @@ unsafe extern "C" {
     fn sapwood_leave();
     fn sapwood_unlinked();
     fn sapwood_landing();
+    fn sapwood_flags();
+    fn sapwood_clear_flags();
 }
 
 /// MXCSR with every exception masked, no flag set, and the rounding mode of
@@ -136,10 +163,26 @@ pub fn control_word(fcsr: u32) -> Option<u32> {
 
 /// RISC-V's flags for MXCSR's: its bits 0 to 5 are invalid, denormal, zero
 /// divide, overflow, underflow, inexact.
-pub fn flags(mxcsr: u32) -> u32 {
-    let bit = |from: u32, to: u32| (mxcsr >> from & 1) << to;
-    bit(0, 4) | bit(2, 3) | bit(3, 2) | bit(4, 1) | bit(5, 0)
+pub const fn flags(mxcsr: u32) -> u32 {
+    (mxcsr & 1) << 4
+        | (mxcsr >> 2 & 1) << 3
+        | (mxcsr >> 3 & 1) << 2
+        | (mxcsr >> 4 & 1) << 1
+        | mxcsr >> 5 & 1
 }
+
+/// [`flags`] of each value of MXCSR's six flags.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals)]
+static sapwood_flag_table: [u8; 64] = {
+    let mut table = [0; 64];
+    let mut i = 0;
+    while i < table.len() {
+        table[i] = flags(i as u32) as u8;
+        i += 1;
+    }
+    table
+};
 
 /// Runs translated code until it leaves, and takes the floating-point flags
 /// into `fcsr`.

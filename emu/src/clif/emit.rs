@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::addr::GuestAddr;
 use crate::blocks::{ENTRY_CODE, ENTRY_PC, LOOKUP_ENTRIES};
-use crate::enter::{LEAVE, reason};
+use crate::enter::{CLEAR_FLAGS, FLAGS, LEAVE, reason};
 use crate::ir::{Block, Cond, End, Op, Place, Value, Width};
 use crate::state::offset;
 
@@ -210,6 +210,11 @@ impl<'a> Emit<'a> {
                 self.set(place, v, &block.ops[v.index()]);
                 None
             }
+            Op::GetFcsr => Some(self.fcsr()),
+            Op::SetFcsr(v) => {
+                self.set_fcsr(v);
+                None
+            }
             ref op if is_float(op) => {
                 let value = self.float_op(op);
                 if self.uses[self.values.len()] == 0 {
@@ -220,6 +225,48 @@ impl<'a> Emit<'a> {
             }
             ref op => self.int_op(op),
         }
+    }
+
+    /// Calls a function of the table of exits; `result` says whether it gives one.
+    fn call(&mut self, at: i32, result: bool) -> Option<clif::Value> {
+        let mut signature = Signature::new(CallConv::SystemV);
+        if result {
+            signature.returns.push(AbiParam::new(I64));
+        }
+        let signature = self.b.import_signature(signature);
+        let exits = self.load_state(I64, offset::EXITS);
+        let function = self.b.ins().load(I64, STATE, exits, at);
+        let call = self.b.ins().call_indirect(signature, function, &[]);
+        self.b.inst_results(call).first().copied()
+    }
+
+    /// `fcsr`, flags still in the host's control word included.
+    fn fcsr(&mut self) -> clif::Value {
+        let raised = self.call(FLAGS, true).expect("it gives the flags");
+        let kept = self.load_state(I32, offset::FCSR);
+        let kept = self.b.ins().uextend(I64, kept);
+        self.b.ins().bor(kept, raised)
+    }
+
+    /// Writes `fcsr`. Nothing needs doing when it is what it was, as after a
+    /// comparison between a read and a write of the flags. A new rounding mode
+    /// is for the interpreter, which does the whole instruction.
+    fn set_fcsr(&mut self, v: Value) {
+        let new = self.get(v);
+        let new = self.b.ins().band_imm_s(new, 0xff);
+        let now = self.fcsr();
+        let same = self.b.ins().icmp(IntCC::Equal, new, now);
+        let (change, done) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(same, done, &[], change, &[]);
+        self.b.switch_to_block(change);
+        let differs = self.b.ins().bxor(new, now);
+        let mode = self.b.ins().band_imm_s(differs, 0xe0);
+        self.interpret_if(mode, false);
+        let new = self.b.ins().ireduce(I32, new);
+        self.store_state(new, offset::FCSR);
+        self.call(CLEAR_FLAGS, false);
+        self.b.ins().jump(done, &[]);
+        self.b.switch_to_block(done);
     }
 
     fn set(&mut self, place: Place, v: Value, from: &Op) {
@@ -380,7 +427,8 @@ impl<'a> Emit<'a> {
             End::Breakpoint(at) => self.leave(at, reason::BREAKPOINT),
             End::Illegal(at) => self.leave(at, reason::ILLEGAL),
             End::Fault(at, _) => self.leave(at, reason::INTERPRET),
-            End::Synchronise(..) => self.leave(self.pc, reason::INTERPRET),
+            End::Synchronise(to, false) => self.go(to),
+            End::Synchronise(_, true) => self.leave(self.pc, reason::INTERPRET),
         }
     }
 
@@ -491,9 +539,7 @@ fn home(place: Place) -> i32 {
 fn is_left_to_interpreter(op: &Op) -> bool {
     matches!(
         op,
-        Op::GetFcsr
-            | Op::SetFcsr(_)
-            | Op::Counter(_)
+        Op::Counter(_)
             | Op::FloatClass(..)
             | Op::Flags(_)
             | Op::Vector(_)

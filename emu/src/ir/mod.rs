@@ -415,8 +415,8 @@ pub enum Op {
     Unbox(Value),
     /// `fcsr`, flags raised so far included.
     GetFcsr,
-    /// No value: `fcsr` is now the low 8 bits. Only as the last operation of a
-    /// block that ends in [`End::Synchronise`].
+    /// No value: `fcsr` is now the low 8 bits. Only in the last
+    /// instruction of a block that ends in [`End::Synchronise`].
     SetFcsr(Value),
     /// See [`Counter`].
     Counter(Counter),

@@ -32,6 +32,12 @@ pub struct Insn {
     pub imm: i64,
 }
 
+/// Every row of the listing: what it is, its pattern, and its length in bits.
+pub fn listing() -> impl Iterator<Item = (Op, &'static str, u8)> {
+    let full = FULL.iter().map(|row| (row.op, row.pattern, 32));
+    full.chain(COMPRESSED.iter().map(|row| (row.op, row.pattern, 16)))
+}
+
 /// The length in bytes of the instruction whose first 16 bits these are.
 /// Encodings longer than 4 bytes are not in this guest and count as 4.
 pub fn length(low: u16) -> u8 {

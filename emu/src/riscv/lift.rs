@@ -551,8 +551,8 @@ impl Lifter {
         let rest = self.binary(Binary::Xor, W64, field, ones);
         let kept = self.binary(Binary::And, W64, whole, rest);
         let all = self.binary(Binary::Or, W64, kept, new);
-        self.set_x(i.rd, old);
         self.op(Op::SetFcsr(all));
+        self.set_x(i.rd, old);
         Some(End::Synchronise(self.next, false))
     }
 
