@@ -1,15 +1,154 @@
-//! `sapwood dbg`: the debugger at a terminal, and in scripts.
+//! `sapwood dbg`: the debugger's command line.
+//!
+//! What the command line asks for becomes commands of the debugger, which are
+//! executed in the order in which they were given; the prompt follows, unless
+//! `--batch` says otherwise. All logic is in `sapwood-dbg`.
 
+mod complete;
+mod line;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use sapwood_dbg::command::{Command, Setting};
+use sapwood_dbg::target::ProcessId;
 
 use crate::failure::Failure;
 use crate::help::{self, Topic};
+use line::{Face, Lines, OnError};
+
+/// What the command line asks for.
+#[derive(Debug, Default)]
+struct Asked {
+    batch: bool,
+    echo: bool,
+    scripts: Vec<Script>,
+    pid: Option<i32>,
+    core: Option<PathBuf>,
+    program: Vec<PathBuf>,
+    arguments: Vec<OsString>,
+}
+
+/// Commands to be executed before the prompt.
+#[derive(Debug)]
+enum Script {
+    /// `-x FILE`.
+    File(PathBuf),
+    /// `-e COMMAND`.
+    Command(String),
+}
 
 /// `sapwood dbg …`.
-pub fn main(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
-    use lexopt::Arg::{Long, Short};
-    if let Some(Short('h') | Long("help")) = arguments.next()? {
-        return help::print(Topic::Dbg);
+pub fn main(parser: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
+    match read_command_line(parser)? {
+        None => help::print(Topic::Dbg),
+        Some(asked) => debug(&asked),
     }
-    Err(Failure::new("the debugger is not built in yet"))
+}
+
+/// `None` when help was asked for.
+fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failure> {
+    use lexopt::Arg::{Long, Short, Value};
+    let usage = |error: lexopt::Error| Failure::usage(Topic::Dbg, error);
+    let text = |value: OsString| {
+        value
+            .into_string()
+            .map_err(|value| Failure::usage(Topic::Dbg, format!("{value:?} is not text")))
+    };
+
+    let mut asked = Asked::default();
+    loop {
+        // The parser would take what follows `--` for more files.
+        if let Some(raw) = parser.try_raw_args()
+            && raw.peek() == Some("--".as_ref())
+        {
+            asked.arguments.extend(raw.skip(1));
+            break;
+        }
+        let Some(argument) = parser.next().map_err(usage)? else {
+            break;
+        };
+        match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("batch") => asked.batch = true,
+            Long("echo") => asked.echo = true,
+            Short('x') => {
+                let file = parser.value().map_err(usage)?;
+                asked.scripts.push(Script::File(file.into()));
+            }
+            Short('e') => {
+                let command = text(parser.value().map_err(usage)?)?;
+                asked.scripts.push(Script::Command(command));
+            }
+            Long("pid") => {
+                let pid = text(parser.value().map_err(usage)?)?;
+                let number = pid.parse().ok().filter(|number| *number > 0);
+                asked.pid = Some(number.ok_or_else(|| {
+                    Failure::usage(Topic::Dbg, format!("{pid:?} is not a process number"))
+                })?);
+            }
+            Long("core") => asked.core = Some(parser.value().map_err(usage)?.into()),
+            Value(file) => asked.program.push(file.into()),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    Ok(Some(asked))
+}
+
+/// The commands that the rest of the command line stands for.
+fn opening(asked: &Asked) -> Vec<Command> {
+    let mut commands = Vec::new();
+    if !asked.program.is_empty() {
+        commands.push(match &asked.program[..] {
+            [one] => Command::File(one.clone()),
+            many => Command::Load(many.to_vec()),
+        });
+    }
+    if !asked.arguments.is_empty() {
+        let quoted: Vec<String> = asked.arguments.iter().map(quoted).collect();
+        commands.push(Command::Set(Setting::Arguments(quoted.join(" "))));
+    }
+    if let Some(core) = &asked.core {
+        commands.push(Command::Core(core.clone()));
+    }
+    if let Some(pid) = asked.pid {
+        commands.push(Command::Attach(ProcessId(pid)));
+    }
+    commands
+}
+
+/// An argument as a shell reads it back.
+fn quoted(argument: &OsString) -> String {
+    format!("'{}'", argument.to_string_lossy().replace('\'', r"'\''"))
+}
+
+fn debug(asked: &Asked) -> Result<ExitCode, Failure> {
+    let mut face = Face::new(asked.echo)?;
+    for command in opening(asked) {
+        face.execute(command).map_err(Failure::new)?;
+    }
+    let on_error = match asked.batch {
+        true => OnError::Stop,
+        false => OnError::GoOn,
+    };
+    for script in &asked.scripts {
+        let lines = match script {
+            Script::Command(command) => Lines::of_text(command),
+            Script::File(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Failure::new(format!("cannot read {}: {error}", path.display()))
+                })?;
+                Lines::of_text(&text)
+            }
+        };
+        if let Some(status) = face.follow(lines, on_error)? {
+            return Ok(status);
+        }
+    }
+    if asked.batch {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = face.follow(Lines::of_the_user()?, OnError::GoOn)?;
+    Ok(status.unwrap_or(ExitCode::SUCCESS))
 }

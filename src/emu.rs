@@ -1,15 +1,137 @@
 //! `sapwood emu`: run a foreign-architecture Linux program.
+//!
+//! Reads the command line and lets the emulator turn this process into the
+//! guest's; what is left to say here is why that could not begin.
 
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use sapwood_emu::engine::Tier;
+use sapwood_emu::linux::{self, Options};
 
 use crate::failure::Failure;
 use crate::help::{self, Topic};
 
+/// What the command line asks for.
+enum Asked {
+    Help,
+    SystemCalls,
+    Run(Box<Options>),
+}
+
 /// `sapwood emu …`.
-pub fn main(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
-    use lexopt::Arg::{Long, Short};
-    if let Some(Short('h') | Long("help")) = arguments.next()? {
-        return help::print(Topic::Emu);
+pub fn main(parser: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
+    match read_command_line(parser)? {
+        Asked::Help => help::print(Topic::Emu),
+        Asked::SystemCalls => list_system_calls(),
+        Asked::Run(options) => match linux::run(*options) {
+            Ok(never) => match never {},
+            Err(error) => Err(Failure::new(&error).with_status(error.status())),
+        },
     }
-    Err(Failure::new("the emulator is not built in yet"))
+}
+
+fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
+    use lexopt::Arg::{Long, Short, Value};
+    let usage = |error: lexopt::Error| Failure::usage(Topic::Emu, error);
+
+    let mut options = Options::default();
+    // What a guest's `execve` of a guest program runs us again with.
+    options.command = vec!["sapwood".into(), "emu".into()];
+    let mut environment: Vec<OsString> = Vec::new();
+    let mut argument_zero = None;
+    let program = loop {
+        let Some(argument) = parser.next().map_err(usage)? else {
+            return Err(Failure::usage(Topic::Emu, "no program given"));
+        };
+        match argument {
+            Short('h') | Long("help") => return Ok(Asked::Help),
+            Long("syscalls") => return Ok(Asked::SystemCalls),
+            Short('L') => {
+                let sysroot = PathBuf::from(parser.value().map_err(usage)?);
+                let sysroot = std::path::absolute(&sysroot).unwrap_or(sysroot);
+                options
+                    .command
+                    .extend(["-L".into(), sysroot.clone().into()]);
+                options.sysroot = Some(sysroot);
+            }
+            Short('E') => environment.push(parser.value().map_err(usage)?),
+            Long("engine") => {
+                let name = parser.value().map_err(usage)?;
+                options.tier = engine(&name)?;
+                options.command.extend(["--engine".into(), name]);
+            }
+            Long("strace") => {
+                options.trace_calls = true;
+                options.command.push("--strace".into());
+            }
+            Long("stats") => options.statistics = true,
+            Long("argv0") => argument_zero = Some(parser.value().map_err(usage)?),
+            Long("ignore-sigpipe") => options.ignore_sigpipe = true,
+            Value(program) => break program,
+            other => return Err(Failure::usage(Topic::Emu, other.unexpected())),
+        }
+    };
+    options.program = PathBuf::from(&program);
+    options.arguments = vec![argument_zero.unwrap_or(program)];
+    options.arguments.extend(parser.raw_args().map_err(usage)?);
+    options.environment = with_variables(environment)?;
+    Ok(Asked::Run(Box::new(options)))
+}
+
+fn engine(name: &OsStr) -> Result<Tier, Failure> {
+    match name.to_str() {
+        Some("jit") => Ok(Tier::Translate),
+        Some("interpreter" | "interp") => Ok(Tier::Interpret),
+        Some("unicorn") => Err(Failure::new(
+            "this build has no unicorn engine; the engines are jit and interpreter",
+        )),
+        _ => Err(Failure::usage(
+            Topic::Emu,
+            format!("no engine is named {:?}", name.to_string_lossy()),
+        )),
+    }
+}
+
+/// Our own environment with these variables set.
+fn with_variables(set: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+    let name_of = |variable: &OsStr| {
+        let bytes = variable.as_bytes();
+        let end = bytes.iter().position(|&byte| byte == b'=');
+        end.map(|end| OsStr::from_bytes(&bytes[..end]).to_owned())
+    };
+    let mut environment: Vec<OsString> = std::env::vars_os()
+        .map(|(name, value)| [name, value].join(OsStr::new("=")))
+        .collect();
+    for variable in set {
+        let Some(name) = name_of(&variable) else {
+            let problem = format!(
+                "-E wants VARIABLE=VALUE, not {:?}",
+                variable.to_string_lossy()
+            );
+            return Err(Failure::usage(Topic::Emu, problem));
+        };
+        let same = |old: &OsString| name_of(old).as_ref() == Some(&name);
+        match environment.iter().position(same) {
+            Some(index) => environment[index] = variable,
+            None => environment.push(variable),
+        }
+    }
+    Ok(environment)
+}
+
+/// `sapwood emu --syscalls`: number, name, and whether it is done.
+fn list_system_calls() -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout().lock();
+    for (number, name, is_done) in linux::system_calls() {
+        let state = if is_done { "" } else { "  ENOSYS" };
+        // Whoever reads may stop reading.
+        if writeln!(out, "{number:>4} {name}{state}").is_err() {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -33,6 +33,11 @@ impl Failure {
         }
     }
 
+    /// The same with another exit status.
+    pub fn with_status(self, status: u8) -> Failure {
+        Failure { status, ..self }
+    }
+
     /// Prints the message and gives the exit status.
     pub fn report(&self) -> ExitCode {
         eprintln!("error: {}", self.message);

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sapwood_link::source::{self, Compiled, Flags, Language, Library, Source, Tools};
+use sapwood_link::source::{self, Cache, Compiled, Flags, Language, Library, Source, Tools};
 use sapwood_link::worker::signals;
 
 use crate::failure::Failure;
@@ -43,6 +43,8 @@ pub struct Request {
     pub folders: Vec<PathBuf>,
     /// How to compile.
     pub flags: Flags,
+    /// Whether objects that were compiled before may be used again.
+    pub cached: bool,
 }
 
 impl Request {
@@ -93,10 +95,12 @@ impl Request {
             fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
         }
         let flags = self.flags.clone().for_a_live_image();
+        let cache = self.cached.then(cache).flatten();
         // Ctrl-C ends the compilers; what they leave has to be removed first.
-        let (result, interrupted) =
-            signals::hold_off(|| source::compile(&sources, &flags, &Tools::default()))
-                .map_err(Failure::new)?;
+        let (result, interrupted) = signals::hold_off(|| {
+            source::compile(&sources, &flags, &Tools::default(), cache.as_ref())
+        })
+        .map_err(Failure::new)?;
         if let Some(signal) = interrupted {
             signals::die_of(signal);
         }
@@ -106,6 +110,15 @@ impl Request {
         }
         Ok(compiled)
     }
+}
+
+/// `$XDG_CACHE_HOME/sapwood/objects`; none where there is no home.
+fn cache() -> Option<Cache> {
+    let folder = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    Some(Cache::at(folder.join("sapwood/objects")))
 }
 
 fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {

@@ -16,28 +16,29 @@ use crate::help::{self, Topic};
 use crate::inputs::{Input, Request};
 
 /// What the command line asks for.
-enum Asked {
-    Help,
-    Run {
-        request: Request,
-        /// What follows `--`.
-        arguments: Vec<OsString>,
-    },
+struct Asked {
+    request: Request,
+    /// What follows `--`.
+    arguments: Vec<OsString>,
 }
 
 /// `sapwood run …`.
 pub fn main(parser: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
     match read_command_line(parser)? {
-        Asked::Help => help::print(Topic::Run),
-        Asked::Run { request, arguments } => run(&request, arguments),
+        None => help::print(Topic::Run),
+        Some(Asked { request, arguments }) => run(&request, arguments),
     }
 }
 
-fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
+/// `None` when help was asked for.
+fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failure> {
     use lexopt::Arg::{Long, Short, Value};
     let usage = |error: lexopt::Error| Failure::usage(Topic::Run, error);
 
-    let mut request = Request::default();
+    let mut request = Request {
+        cached: true,
+        ..Request::default()
+    };
     let mut arguments = Vec::new();
     let text = |value: OsString| {
         value
@@ -57,7 +58,8 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
             break;
         };
         match argument {
-            Short('h') | Long("help") => return Ok(Asked::Help),
+            Short('h') | Long("help") => return Ok(None),
+            Long("no-cache") => request.cached = false,
             Short('g') => request.flags.debug = true,
             Short('O') => {
                 let level = parser.optional_value().unwrap_or_else(|| "1".into());
@@ -85,7 +87,7 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
     if request.files.is_empty() {
         return Err(Failure::usage(Topic::Run, "no file to run"));
     }
-    Ok(Asked::Run { request, arguments })
+    Ok(Some(Asked { request, arguments }))
 }
 
 /// The program's name: the first file's, without its extension.

@@ -1,1 +1,61 @@
-//! placeholder
+//! Debug information for a debugger: modules, lines, symbols, types,
+//! locations, unwinding.
+//!
+//! # What it owns
+//! A [`Module`] is one file of a program: the executable, a shared library, or
+//! an object that was published into it while it ran. [`Modules`] finds the
+//! module at an address. An [`Unwinder`] walks stacks over both.
+//!
+//! # Invariants
+//! * It does no I/O: bytes come in through [`Input`], the program's memory
+//!   through [`Memory`].
+//! * Opening a module reads its headers. Everything else is decoded when first
+//!   asked for, and adding a module never touches another.
+//! * An address that crosses the boundary is one of the running program
+//!   ([`Address`]); the load bias is applied here and nowhere else.
+//! * A corrupt file is an [`Error`] or has "no debug information". It never
+//!   panics, and never makes us allocate more than a multiple of its size.
+//!
+//! It knows nothing of processes, breakpoints or terminals.
+#![forbid(unsafe_code)]
+
+mod address;
+mod elf;
+mod error;
+mod files;
+mod frames;
+mod functions;
+mod info;
+mod input;
+mod lines;
+mod locations;
+mod memory;
+mod module;
+mod modules;
+mod names;
+mod operations;
+mod parallel;
+mod registers;
+mod scopes;
+mod symbols;
+mod types;
+mod units;
+mod unwind;
+
+pub use address::{Address, FrameAddress};
+pub use error::{Error, Result};
+pub use functions::{Function, Language, SourceFrame};
+pub use input::{Bytes, DebugFiles, Input, ModuleKind, Wanted};
+pub use lines::{LineRow, Place};
+pub use locations::{FrameContext, Location, LocationError, Piece, Storage};
+pub use memory::{Memory, MemoryError, NoMemory};
+pub use module::{EntryId, Module};
+pub use modules::{ModuleId, Modules};
+pub use registers::{Arch, OtherRegisters, Register, Registers};
+pub use scopes::{Variable, VariableKind};
+pub use symbols::{Binding, Symbol, SymbolKind};
+pub use types::{
+    Composite, Encoding, Enumerator, Keyword, Member, MemberOffset, Qualifier, StaticMember,
+    TemplateArgument, Type, TypeId, TypeKind, Variant, Variants,
+};
+pub use unwind::{UnwindError, Unwinder, Unwound};

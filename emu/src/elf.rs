@@ -417,7 +417,8 @@ impl Program {
 
 impl Segment {
     /// Maps the file's part, zeroes the rest of its last page, and maps zeroed
-    /// pages for what lies past it.
+    /// pages for what lies past it. The last page is zeroed to its end, past
+    /// the segment's: dynamic loaders allocate from there.
     fn map(
         &self,
         file: &File,
@@ -439,8 +440,8 @@ impl Segment {
             };
             self.map_part(memory, start, file_end - start, source)?;
             zero_from = page_up(file_end).ok_or(Errno::ENOMEM)?;
-            let zeros = zero_from.min(memory_end) - file_end;
-            if zeros > 0 && self.protection.write() {
+            let zeros = zero_from - file_end;
+            if zeros > 0 && self.protection.write() && memory_end > file_end {
                 memory.write_bytes(
                     GuestAddr(file_end),
                     &[0; PAGE_SIZE as usize][..zeros as usize],

@@ -62,7 +62,7 @@ pub struct Options {
     pub statistics: bool,
     /// Whether the guest begins with `SIGPIPE` ignored.
     pub ignore_sigpipe: bool,
-    /// The command line by which this executable, `/proc/self/exe`, runs
+    /// The command line by which this executable, `/proc/thread-self/exe`, runs
     /// another guest program in the same way, up to where the program is
     /// named. It understands `-E VARIABLE=VALUE`, `--argv0 NAME`,
     /// `--ignore-sigpipe` and `--`.

@@ -8,8 +8,8 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::process::{Command, ExitCode, Stdio};
 
-use sapwood_link::host::{Call, Unwind};
-use sapwood_link::worker::{Afterwards, Fate, Program, Worker, agent};
+use sapwood_link::host::{Call, ThreadLocals, Unwind};
+use sapwood_link::worker::{ARENA_SIZE, Afterwards, Fate, Program, Worker, agent};
 use sapwood_link::{
     AddressSpace, HostAddr, HostError, Near, Outside, Protection, Region, Reserve, Resolver,
     SpaceError, Wanted, Write,
@@ -45,6 +45,10 @@ const CASES: &[Case] = &[
     (
         "a_debuggee_stops_and_becomes_the_program",
         a_debuggee_stops_and_becomes_the_program,
+    ),
+    (
+        "thread_locals_reach_every_thread",
+        thread_locals_reach_every_thread,
     ),
     ("unwind_tables_are_taken", unwind_tables_are_taken),
     (
@@ -439,6 +443,49 @@ fn in_child(pid: i32, ours: u64) -> u64 {
         u64::from_str_radix(line.split('-').next().unwrap(), 16).unwrap()
     };
     ours - libc_start("self") + libc_start(&pid.to_string())
+}
+
+fn thread_locals_reach_every_thread() {
+    let mut worker = worker();
+    let host = &mut worker.host;
+    let first = host.reserve(8, 8).unwrap();
+    let second = host.reserve(4, 64).unwrap();
+    assert!(
+        first < second && second < 0 && second % 64 == 0,
+        "{first} {second}"
+    );
+    host.release(second).unwrap();
+    assert_eq!(host.reserve(64, 64).unwrap(), second);
+    host.initialise(first, &7_u64.to_le_bytes()).unwrap();
+    assert!(host.initialise(second + 60, &[0; 8]).is_err());
+    assert!(host.reserve(ARENA_SIZE as u64, 1).is_err());
+    assert!(host.reserve(8, 4096).is_err());
+
+    // `mov rax, fs:[offset]; ret`
+    let read = |offset: i64| {
+        let mut code = vec![0x64, 0x48, 0x8b, 0x04, 0x25];
+        code.extend(i32::try_from(offset).unwrap().to_le_bytes());
+        code.push(0xc3);
+        code
+    };
+    let first = function(&mut worker, &read(first));
+    let second = function(&mut worker, &read(second));
+    assert_eq!(worker.host.call(first, &[]).unwrap(), 7);
+    assert_eq!(worker.host.call(second, &[]).unwrap(), 0);
+    let data = reserve(&mut worker, Protection::Data).start;
+    let create = resolve(&mut worker, "pthread_create");
+    let join = resolve(&mut worker, "pthread_join");
+    for (code, value) in [(first, 7), (second, 0)] {
+        let thread = [data.get(), 0, code.get(), 0];
+        assert_eq!(worker.host.call(create, &thread).unwrap(), 0);
+        let mut id = [0; 8];
+        worker.space.read(data, &mut id).unwrap();
+        let join_to = [u64::from_le_bytes(id), data.add(8).get()];
+        assert_eq!(worker.host.call(join, &join_to).unwrap(), 0);
+        let mut result = [0; 8];
+        worker.space.read(data.add(8), &mut result).unwrap();
+        assert_eq!(u64::from_le_bytes(result), value);
+    }
 }
 
 fn unwind_tables_are_taken() {

@@ -72,6 +72,11 @@ impl Case {
         for step in &mut case.steps {
             trim_blank_end(&mut step.expected);
         }
+        // The blank line before the next file separates, too.
+        for (_, content) in &mut case.files {
+            let kept = content.trim_end_matches('\n').len();
+            content.truncate(kept + 1);
+        }
         match case.steps.is_empty() {
             true => Err("no line begins with `$ `".to_owned()),
             false => Ok(case),

@@ -198,7 +198,7 @@ impl Thread {
 
     fn trace(&self, info: &SigInfo) {
         if self.process.options.trace_calls {
-            super::strace::signal(info);
+            super::strace::signal(self, info);
         }
     }
 }

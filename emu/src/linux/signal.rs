@@ -103,6 +103,16 @@ impl SigInfo {
         info
     }
 
+    /// Where the fault was, for a fault.
+    pub fn address(&self) -> GuestAddr {
+        GuestAddr(self.fields[0])
+    }
+
+    /// The process that sent it, for one that was sent.
+    pub fn sender(&self) -> i32 {
+        self.fields[0] as i32
+    }
+
     /// Whether a process sent it, rather than the kernel.
     pub fn was_sent(&self) -> bool {
         self.code <= 0

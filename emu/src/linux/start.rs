@@ -96,8 +96,9 @@ impl StartError {
 /// Loads the program that the options name, and gives its first thread.
 pub(super) fn prepare(options: Options, abi: &'static dyn Abi) -> Result<Thread, StartError> {
     let memory = GuestMemory::new(GUEST_SIZE).map_err(StartError::Memory)?;
-    let images = load(&options, abi, &memory)?;
+    // First of all, so that nothing that may lie anywhere lies at its place.
     let stack = Stack::map(&memory).map_err(StartError::Memory)?;
+    let images = load(&options, abi, &memory)?;
     let trampoline = map_trampoline(abi, &memory).map_err(StartError::Memory)?;
     let (stack_pointer, vector) = stack.fill(&memory, abi, &options, &images)?;
     let mut state = GuestState::new(memory.base(), memory.limit());

@@ -86,12 +86,17 @@ pub fn outcome(asked: &str, outcome: &Outcome) {
     }
 }
 
-/// Prints a signal as it is delivered.
-pub fn signal(info: &SigInfo) {
+/// Prints a signal as it is delivered: who sent it, or where the fault was.
+pub fn signal(thread: &Thread, info: &SigInfo) {
+    let name = signal::name(info.signal);
+    let from = match info.was_sent() {
+        true => format!("si_pid={}", info.sender()),
+        false => format!("si_addr={}", info.address()),
+    };
     eprintln!(
-        "{} --- {} {{si_code={}}} ---",
+        "{} --- {name} {{si_code={}, {from}}} at pc {} ---",
         host::thread_id(),
-        signal::name(info.signal),
-        info.code
+        info.code,
+        thread.state.pc
     );
 }

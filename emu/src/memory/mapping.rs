@@ -500,7 +500,7 @@ impl GuestMemory {
                     iov_base: source.add(done),
                     iov_len: length - done,
                 };
-                match libc::process_vm_readv(own_pid(), &local, 1, &remote, 1, 0) {
+                match libc::process_vm_readv(this_thread(), &local, 1, &remote, 1, 0) {
                     count if count > 0 => done += count as usize,
                     _ => return Err(Errno::last()),
                 }
@@ -598,8 +598,11 @@ fn check(result: i32) -> Result<(), Errno> {
     }
 }
 
-fn own_pid() -> libc::pid_t {
-    std::process::id() as libc::pid_t
+/// This thread, to name this process's memory by: the process's own number
+/// names its first thread, which may have ended before the others.
+fn this_thread() -> libc::pid_t {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::gettid() }
 }
 
 /// Lays inaccessible pages that cost nothing at an address.
@@ -658,7 +661,7 @@ pub(super) fn copy_in(from: *mut u8, into: &mut [u8]) -> Result<usize, Errno> {
     };
     // SAFETY: the kernel writes at most `into.len()` bytes to `into`, and
     // checks the other side itself.
-    transferred(unsafe { libc::process_vm_readv(own_pid(), &local, 1, &remote, 1, 0) })
+    transferred(unsafe { libc::process_vm_readv(this_thread(), &local, 1, &remote, 1, 0) })
 }
 
 /// Copies bytes to guest pages, up to the first that cannot be written.
@@ -673,7 +676,7 @@ pub(super) fn copy_out(bytes: &[u8], to: *mut u8) -> Result<usize, Errno> {
     };
     // SAFETY: the kernel reads at most `bytes.len()` bytes of `bytes`; `to`
     // lies in the reservation, where only guest pages are writable.
-    transferred(unsafe { libc::process_vm_writev(own_pid(), &local, 1, &remote, 1, 0) })
+    transferred(unsafe { libc::process_vm_writev(this_thread(), &local, 1, &remote, 1, 0) })
 }
 
 fn transferred(count: isize) -> Result<usize, Errno> {

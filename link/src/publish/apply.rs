@@ -168,22 +168,35 @@ fn copy_atoms(staged: &Staged<'_>, txn: &Txn, segment: usize, run: &Range<u64>, 
 /// After a failure: what was written or committed past the cursors is zero and
 /// uncommitted again.
 fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Result<(), Error> {
+    let lost = |error: SpaceError| Error::Lost(format!("could not undo a batch: {error}"));
     for run in runs(slab, txn) {
         let segment = &slab.segments[run.segment];
-        let committed = segment.committed.max(run.range.start);
         let at = segment.region.start.add(run.range.start);
-        let len = run.range.end.min(committed) - run.range.start;
-        if len > 0
-            && let Some(bytes) = space.window(at, len)
-        {
+        // What was not committed before goes with the decommit below.
+        let len = run
+            .range
+            .end
+            .min(segment.committed)
+            .saturating_sub(run.range.start);
+        if len == 0 {
+            continue;
+        }
+        if let Some(bytes) = space.window(at, len) {
             bytes.fill(0);
+            continue;
+        }
+        let mut bytes = vec![0; len as usize];
+        space.read(at, &mut bytes).map_err(lost)?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            bytes.fill(0);
+            space.apply(&[Write { at, bytes: &bytes }]).map_err(lost)?;
         }
     }
     for (segment, &used) in slab.segments.iter().zip(&txn.used) {
         if used > segment.committed {
             space
                 .decommit(&segment.region, segment.committed)
-                .map_err(|error| Error::Lost(error.to_string()))?;
+                .map_err(lost)?;
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::cache::{Cache, Kept, Making, headers_of_rule};
 use super::scratch::Scratch;
 
 /// A language that there is a compiler for.
@@ -225,22 +226,31 @@ impl std::error::Error for CompileError {}
 /// Compiles every source, at most one for each core at a time, and gives the
 /// objects in the sources' order. When some do not compile, the error has the
 /// messages of all that were tried; no new one is begun after the first.
+///
+/// With a cache, a source whose object is there is not compiled.
 pub fn compile(
     sources: &[Source],
     flags: &Flags,
     tools: &Tools,
+    cache: Option<&Cache>,
 ) -> Result<Vec<Compiled>, CompileError> {
     if sources.is_empty() {
         return Ok(Vec::new());
     }
     let scratch = Scratch::new().map_err(|error| CompileError::Failed(error.to_string()))?;
+    let job = Job {
+        options: flags.arguments(),
+        tools,
+        cache,
+        scratch: scratch.path(),
+    };
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<(usize, Result<Compiled, CompileError>)>> = Mutex::default();
     let work = || {
         while let index = next.fetch_add(1, Ordering::Relaxed)
             && let Some(source) = sources.get(index)
         {
-            let result = compile_one(index, source, flags, tools, scratch.path());
+            let result = job.compile(index, source);
             if result.is_err() {
                 next.store(sources.len(), Ordering::Relaxed);
             }
@@ -279,69 +289,129 @@ fn gather(
     }
 }
 
-fn compile_one(
-    index: usize,
-    source: &Source,
-    flags: &Flags,
-    tools: &Tools,
-    scratch: &Path,
-) -> Result<Compiled, CompileError> {
-    let name = source.name();
-    let failed = |error: io::Error| CompileError::Failed(format!("{name}: {error}"));
-    let folder = scratch.join(index.to_string());
-    std::fs::create_dir(&folder).map_err(failed)?;
-    let object = folder.join("object.o");
-    let tool = tools.for_language(source.language());
+/// What the compilations of one call have in common.
+struct Job<'a> {
+    options: Vec<OsString>,
+    tools: &'a Tools,
+    cache: Option<&'a Cache>,
+    scratch: &'a Path,
+}
 
-    let mut command = Command::new(tool);
-    command
-        .arg("-c")
-        .args(flags.arguments())
-        .arg("-o")
-        .arg(&object)
-        .args(["-x", source.language().option()])
-        .env("TMPDIR", scratch)
-        .stdin(Stdio::null());
-    match source {
-        Source::File { path, .. } => command.arg(path),
-        Source::Text { name, text, .. } => {
-            let path = folder.join(name);
-            std::fs::write(&path, text).map_err(failed)?;
-            let mut map = OsString::from("-ffile-prefix-map=");
-            map.push(&folder);
-            map.push("/=");
-            command.args(["-iquote", "."]).arg(map).arg(path)
-        }
-    };
-    let output = match command.output() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(CompileError::NoCompiler {
-                name: tool.to_string_lossy().into_owned(),
-                packages: source.language().packages(),
+impl Job<'_> {
+    /// Takes a source's object from the cache, or makes it and keeps it there.
+    fn compile(&self, index: usize, source: &Source) -> Result<Compiled, CompileError> {
+        let name = source.name();
+        let Some(cache) = self.cache else {
+            return self.run(index, source).map(|(compiled, _)| compiled);
+        };
+        let text = match source {
+            Source::Text { text, .. } => text.clone().into_bytes(),
+            Source::File { path, .. } => std::fs::read(path)
+                .map_err(|error| CompileError::Failed(format!("{name}: {error}")))?,
+        };
+        let key = cache.key(&Making {
+            compiler: self.tools.for_language(source.language()),
+            options: &self.options,
+            name: &name,
+            text: &text,
+        });
+        if let Some(Kept { object, warnings }) = key.and_then(|key| cache.find(key)) {
+            return Ok(Compiled {
+                name,
+                object,
+                warnings,
             });
         }
-        other => other.map_err(failed)?,
-    };
-    let messages = messages(&output, &folder);
-    if output.status.success() {
-        return Ok(Compiled {
+        let (compiled, headers) = self.run(index, source)?;
+        if let Some(key) = key {
+            let kept = Kept {
+                object: compiled.object.clone(),
+                warnings: compiled.warnings.clone(),
+            };
+            cache.keep(key, &text, &headers, &kept);
+        }
+        Ok(compiled)
+    }
+
+    /// Runs the compiler. Gives the object, and the headers that it read when
+    /// there is a cache that wants to know.
+    fn run(&self, index: usize, source: &Source) -> Result<(Compiled, Vec<PathBuf>), CompileError> {
+        let name = source.name();
+        let failed = |error: io::Error| CompileError::Failed(format!("{name}: {error}"));
+        let folder = self.scratch.join(index.to_string());
+        std::fs::create_dir(&folder).map_err(failed)?;
+        let (object, rule) = (folder.join("object.o"), folder.join("rule.d"));
+        let tool = self.tools.for_language(source.language());
+
+        let mut command = Command::new(tool);
+        command
+            .arg("-c")
+            .args(&self.options)
+            .arg("-o")
+            .arg(&object)
+            .args(["-x", source.language().option()])
+            .env("TMPDIR", self.scratch)
+            .stdin(Stdio::null());
+        if self.cache.is_some() {
+            command.args(["-MD", "-MF"]).arg(&rule);
+        }
+        let path = match source {
+            Source::File { path, .. } => path.clone(),
+            Source::Text { name, text, .. } => {
+                let path = folder.join(name);
+                std::fs::write(&path, text).map_err(failed)?;
+                let mut map = OsString::from("-ffile-prefix-map=");
+                map.push(&folder);
+                map.push("/=");
+                command.args(["-iquote", "."]).arg(map);
+                path
+            }
+        };
+        let output = match command.arg(&path).output() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(CompileError::NoCompiler {
+                    name: tool.to_string_lossy().into_owned(),
+                    packages: source.language().packages(),
+                });
+            }
+            other => other.map_err(failed)?,
+        };
+        let messages = messages(&output, &folder);
+        if !output.status.success() {
+            return Err(rejection(&name, &output, messages));
+        }
+        let headers = std::fs::read_to_string(&rule)
+            .map(|rule| headers_of_rule(&rule))
+            .unwrap_or_default();
+        let compiled = Compiled {
             name: name.clone(),
             object: std::fs::read(&object).map_err(failed)?,
             warnings: messages,
-        });
+        };
+        // The source's text is in the key already.
+        Ok((
+            compiled,
+            headers
+                .into_iter()
+                .filter(|header| *header != path)
+                .collect(),
+        ))
     }
-    Err(match output.status.signal() {
+}
+
+/// Why a compiler did not succeed.
+fn rejection(name: &str, output: &Output, messages: String) -> CompileError {
+    match output.status.signal() {
         Some(signal) => CompileError::Failed(format!(
-            "{}: the compiler was killed by {}",
-            name,
+            "{name}: the compiler was killed by {}",
             crate::worker::signals::describe(signal)
         )),
         None if messages.is_empty() => CompileError::Failed(format!(
-            "{}: the compiler failed without a word ({})",
-            name, output.status
+            "{name}: the compiler failed without a word ({})",
+            output.status
         )),
         None => CompileError::Rejected(messages),
-    })
+    }
 }
 
 /// What the compiler wrote, with text that is in no file called by its name
@@ -388,7 +458,7 @@ mod tests {
         let many: Vec<Source> = (0..5)
             .map(|n| text(&format!("f{n}.c"), "int f(void) { return ANSWER; }"))
             .collect();
-        let compiled = compile(&many, &flags, &tools).unwrap();
+        let compiled = compile(&many, &flags, &tools, None).unwrap();
         let names: Vec<&str> = compiled.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, ["f0.c", "f1.c", "f2.c", "f3.c", "f4.c"]);
         for one in &compiled {
@@ -403,7 +473,7 @@ mod tests {
             text("good.c", "int good;"),
             text("bad.c", "int x;\nint f() { return y; }\n"),
         ];
-        let error = compile(&bad, &flags, &tools).unwrap_err().to_string();
+        let error = compile(&bad, &flags, &tools, None).unwrap_err().to_string();
         assert!(
             error.contains("bad.c:2:") && error.contains("undeclared"),
             "{error}"
@@ -411,14 +481,18 @@ mod tests {
         assert!(!error.contains("/bad.c"), "{error}");
 
         let missing = Source::file("no/such/file.c").unwrap();
-        let error = compile(&[missing], &flags, &tools).unwrap_err().to_string();
+        let error = compile(&[missing], &flags, &tools, None)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no/such/file.c"), "{error}");
 
         let nothing = Tools {
             cc: "no-such-compiler".into(),
             ..Tools::default()
         };
-        let error = compile(&many, &flags, &nothing).unwrap_err().to_string();
+        let error = compile(&many, &flags, &nothing, None)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("apt-get install gcc libc6-dev"), "{error}");
         assert_eq!(leftovers(), 0);
     }

@@ -2,7 +2,8 @@
 //!
 //! The same loop runs twice at most: on the main thread until the program is
 //! started, and on a thread of its own afterwards, when the controller wants to
-//! go on publishing. It holds no state between requests but the socket.
+//! go on publishing. Between requests it holds the socket, and how much of the
+//! thread-local arena is taken.
 
 use std::ffi::{CStr, CString, OsString, c_int, c_void};
 use std::fs::File;
@@ -10,6 +11,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
+use super::arena::{self, Arena};
 use super::channel::Channel;
 use super::mapping::PAGE;
 use super::wire::{Reply, Request};
@@ -55,14 +57,16 @@ fn serve_until_started(channel: Channel) -> ! {
     if start::prepare().is_err() {
         std::process::exit(127);
     }
-    match serve(&channel) {
+    let mut arena = Arena::default();
+    match serve(&channel, &mut arena) {
         Next::Start {
             main,
             arguments,
             serve,
         } => {
             if serve {
-                leave_an_agent(channel);
+                arena.more_threads_may_come();
+                leave_an_agent(channel, arena);
             } else {
                 drop(channel);
             }
@@ -73,10 +77,10 @@ fn serve_until_started(channel: Channel) -> ! {
 }
 
 /// Starts the thread that goes on serving while the program runs.
-fn leave_an_agent(channel: Channel) {
+fn leave_an_agent(channel: Channel, mut arena: Arena) {
     let agent = move || {
         let _ = signals::block_all();
-        serve(&channel);
+        serve(&channel, &mut arena);
         // The controller is gone, and the program must not outlive it.
         // SAFETY: a signal to this process.
         unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
@@ -99,7 +103,7 @@ enum Next {
     ControllerGone,
 }
 
-fn serve(channel: &Channel) -> Next {
+fn serve(channel: &Channel, arena: &mut Arena) -> Next {
     loop {
         let Ok((frame, file)) = channel.receive() else {
             return Next::ControllerGone;
@@ -122,7 +126,9 @@ fn serve(channel: &Channel) -> Next {
                 }
                 Err(_) => return Next::ControllerGone,
             },
-            other => answer(other, file).unwrap_or_else(|error| Reply::Failed(error.to_string())),
+            other => {
+                answer(other, file, arena).unwrap_or_else(|error| Reply::Failed(error.to_string()))
+            }
         };
         if channel.send(&reply.encode(), None).is_err() {
             return Next::ControllerGone;
@@ -131,7 +137,7 @@ fn serve(channel: &Channel) -> Next {
 }
 
 /// Does one request. What fails changed nothing.
-fn answer(request: Request, file: Option<File>) -> io::Result<Reply> {
+fn answer(request: Request, file: Option<File>, arena: &mut Arena) -> io::Result<Reply> {
     match request {
         Request::Reserve(want) => reserve(&want, file),
         Request::Release { start, length } => {
@@ -182,6 +188,16 @@ fn answer(request: Request, file: Option<File>) -> io::Result<Reply> {
         Request::DeregisterFrames { start } => {
             // SAFETY: it was registered.
             unsafe { __deregister_frame(start as *const u8) };
+            Ok(Reply::Done)
+        }
+        Request::ReserveThreadLocal { size, alignment } => Ok(arena
+            .reserve(size, alignment)
+            .map_or(Reply::NoRoom, |offset| Reply::Value(offset.cast_unsigned()))),
+        Request::InitialiseThreadLocal { offset, bytes } => {
+            arena.initialise(offset, &bytes).map(|()| Reply::Done)
+        }
+        Request::ReleaseThreadLocal { offset } => {
+            arena.release(offset);
             Ok(Reply::Done)
         }
         Request::Resolve { names } => Ok(Reply::Found(
@@ -330,7 +346,7 @@ fn resolve(name: &str, version: Option<&str>) -> Option<Outside> {
     Some(match is_in_a_library(found) {
         true => Outside::Address(HostAddr(found as u64)),
         // The loader gave the calling thread's copy of a thread-local.
-        false => Outside::ThreadOffset((found as i64).wrapping_sub(thread_pointer())),
+        false => Outside::ThreadOffset((found as i64).wrapping_sub(arena::thread_pointer())),
     })
 }
 
@@ -356,16 +372,6 @@ fn is_in_a_library(address: *const c_void) -> bool {
         let mut info = std::mem::zeroed::<libc::Dl_info>();
         libc::dladdr(address, &raw mut info) != 0
     }
-}
-
-/// The calling thread's thread pointer, from which thread-locals are counted.
-fn thread_pointer() -> i64 {
-    let pointer: i64;
-    // SAFETY: on x86-64 the thread pointer's first word is its own address.
-    unsafe {
-        std::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, readonly, preserves_flags));
-    }
-    pointer
 }
 
 #[cfg(test)]
@@ -396,6 +402,6 @@ mod tests {
         };
         // SAFETY: errno's address, which is valid for reads on this thread.
         let errno = unsafe { libc::__errno_location() } as i64;
-        assert_eq!(thread_pointer().wrapping_add(offset), errno);
+        assert_eq!(arena::thread_pointer().wrapping_add(offset), errno);
     }
 }

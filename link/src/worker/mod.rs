@@ -18,6 +18,7 @@
 //! | `services` | [`WorkerHost`] and [`WorkerResolver`]: calls, unwinder, names |
 //! | `agent` | the worker's side: serves the requests |
 //! | `start` | the worker's side: becomes the program |
+//! | `arena` | the worker's side: thread-local storage for the image |
 //! | `mapping` | owned `mmap`s |
 //! | `signals` | dispositions, passing signals on, dying of the same one |
 //!
@@ -35,6 +36,10 @@
 //! is a copy, with no system call, and no page is writable and executable in the
 //! process that runs it. Data is private to the worker, so that `fork` means
 //! what it should, and is written with one `process_vm_writev` for each publish.
+//!
+//! Thread-locals come from an arena that the worker's executable has in every
+//! thread, at one offset from the thread pointer, so that code in the image may
+//! use the fast models (local-exec, initial-exec).
 //!
 //! # Death
 //! The worker is killed when the thread that started it ends
@@ -72,6 +77,7 @@
 //! `main` still zero it exits with status 127.
 
 pub mod agent;
+mod arena;
 mod channel;
 mod mapping;
 mod process;
@@ -81,6 +87,7 @@ mod space;
 pub mod start;
 mod wire;
 
+pub use arena::ARENA_SIZE;
 pub use process::{Afterwards, Fate, Program, Worker, WorkerError};
 pub use services::{WorkerHost, WorkerResolver};
 pub use space::WorkerSpace;

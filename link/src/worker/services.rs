@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::process::Line;
 use super::wire::{Reply, Request};
 use crate::HostAddr;
-use crate::host::{Call, Host, HostError, Outside, Resolver, Unwind, Wanted};
+use crate::host::{Call, Host, HostError, Outside, Resolver, ThreadLocals, Unwind, Wanted};
 
 /// A worker's abilities: calls, and its unwinder.
 #[derive(Debug)]
@@ -60,6 +60,10 @@ impl Host for WorkerHost {
         Some(self)
     }
 
+    fn thread_locals(&mut self) -> Option<&mut dyn ThreadLocals> {
+        Some(self)
+    }
+
     fn unwind(&mut self) -> Option<&mut dyn Unwind> {
         Some(self)
     }
@@ -89,6 +93,34 @@ impl Call for WorkerHost {
         self.line.ask_done(&Request::AtExit {
             function: function.get(),
         })
+    }
+}
+
+/// From an arena of [`ARENA_SIZE`](super::ARENA_SIZE) bytes that the worker's
+/// executable has in every thread.
+impl ThreadLocals for WorkerHost {
+    fn reserve(&mut self, size: u64, alignment: u64) -> Result<i64, HostError> {
+        let request = Request::ReserveThreadLocal { size, alignment };
+        match self.line.ask_host(&request)? {
+            Reply::Value(offset) => Ok(offset.cast_signed()),
+            Reply::NoRoom => Err(HostError::Failed(format!(
+                "no room for {size:#x} bytes of thread-local storage: all programs of a worker \
+                 have {:#x}",
+                super::ARENA_SIZE
+            ))),
+            other => Err(senseless(&other)),
+        }
+    }
+
+    fn initialise(&mut self, offset: i64, bytes: &[u8]) -> Result<(), HostError> {
+        self.line.ask_done(&Request::InitialiseThreadLocal {
+            offset,
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    fn release(&mut self, offset: i64) -> Result<(), HostError> {
+        self.line.ask_done(&Request::ReleaseThreadLocal { offset })
     }
 }
 

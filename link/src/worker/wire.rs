@@ -39,6 +39,13 @@ pub enum Request {
     RegisterFrames { start: u64 },
     /// Take that back.
     DeregisterFrames { start: u64 },
+    /// Take thread-local storage from the arena. Answered by `Value`, the offset
+    /// from the thread pointer, or `NoRoom`.
+    ReserveThreadLocal { size: u64, alignment: u64 },
+    /// Set what thread-local storage holds in every thread.
+    InitialiseThreadLocal { offset: i64, bytes: Vec<u8> },
+    /// Give thread-local storage back, down to this offset.
+    ReleaseThreadLocal { offset: i64 },
     /// Look names up, each with a version or none. Answered by `Found`.
     Resolve {
         names: Vec<(String, Option<String>)>,
@@ -111,6 +118,16 @@ impl Request {
             Request::AtExit { function } => out.record(7, &[*function]),
             Request::RegisterFrames { start } => out.record(8, &[*start]),
             Request::DeregisterFrames { start } => out.record(9, &[*start]),
+            Request::ReserveThreadLocal { size, alignment } => {
+                out.record(13, &[*size, *alignment]);
+            }
+            Request::InitialiseThreadLocal { offset, bytes } => {
+                out.record(14, &[offset.cast_unsigned()]);
+                out.bytes(bytes);
+            }
+            Request::ReleaseThreadLocal { offset } => {
+                out.record(15, &[offset.cast_unsigned()]);
+            }
             Request::Resolve { names } => {
                 out.record(10, &[names.len() as u64]);
                 for (name, version) in names {
@@ -217,6 +234,17 @@ impl Request {
                 main: from.number()?,
                 arguments: from.list(|from| Ok(from.bytes()?.to_vec()))?,
                 serve: from.flag()?,
+            },
+            13 => Request::ReserveThreadLocal {
+                size: from.number()?,
+                alignment: from.number()?,
+            },
+            14 => Request::InitialiseThreadLocal {
+                offset: from.number()?.cast_signed(),
+                bytes: from.bytes()?.to_vec(),
+            },
+            15 => Request::ReleaseThreadLocal {
+                offset: from.number()?.cast_signed(),
             },
             _ => return Err(Garbled),
         };
@@ -409,6 +437,15 @@ mod tests {
             Request::AtExit { function: 11 },
             Request::RegisterFrames { start: 12 },
             Request::DeregisterFrames { start: 13 },
+            Request::ReserveThreadLocal {
+                size: 14,
+                alignment: 15,
+            },
+            Request::InitialiseThreadLocal {
+                offset: -16,
+                bytes: vec![17],
+            },
+            Request::ReleaseThreadLocal { offset: -18 },
             Request::Resolve {
                 names: vec![
                     ("memcpy".into(), Some("GLIBC_2.14".into())),

@@ -46,7 +46,7 @@ pub fn execveat(call: &mut Call<'_>) -> Result<u64, Errno> {
     } else {
         // The descriptor may be closed by the exec, so its file is named.
         let base =
-            std::fs::read_link(format!("/proc/self/fd/{directory}")).map_err(|_| Errno::EBADF)?;
+            std::fs::read_link(format!("/proc/thread-self/fd/{directory}")).map_err(|_| Errno::EBADF)?;
         let whole = if path.is_empty() {
             base
         } else {
@@ -235,7 +235,7 @@ fn emulated(
     command.push(b"--".to_vec());
     command.push(program);
     command.extend(arguments);
-    (b"/proc/self/exe".to_vec(), command, environment)
+    (b"/proc/thread-self/exe".to_vec(), command, environment)
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn file_source(call: &Call<'_>, fd: RawFd, offset: u64) -> Result<Source, Errno>
     let mut stat = HostStat::ZERO;
     let out = Argument::Out(bytes_of_mut(&mut stat));
     call.host(libc::SYS_fstat, [Argument::Value(fd as u64), out])?;
-    let path = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();
+    let path = std::fs::read_link(format!("/proc/thread-self/fd/{fd}")).unwrap_or_default();
     let path = std::ffi::OsString::from_vec(path.into_os_string().into_vec()).into();
     let backing = Arc::new(BackingFile {
         path,

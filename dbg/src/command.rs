@@ -1,0 +1,399 @@
+//! [`Command`]: everything a face may ask of a [`Debugger`](crate::Debugger).
+//!
+//! Plain data. Expressions and C text stay text here: what they mean depends on
+//! the frame in which they are looked at. [`crate::parse`] makes commands from
+//! what a user types; a TUI or editor builds them itself.
+
+use std::path::PathBuf;
+
+use crate::signal::{Disposition, Signal};
+use crate::target::ProcessId;
+
+/// Where in the program: what follows `break`, `until`, `list`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Spec {
+    /// A function by name.
+    Function(String),
+    /// A function of one file.
+    FunctionIn {
+        /// A path suffix.
+        file: String,
+        /// The function.
+        function: String,
+    },
+    /// A line of a file.
+    Line {
+        /// A path suffix; the current file when `None`.
+        file: Option<String>,
+        /// From 1.
+        line: u32,
+    },
+    /// So many lines after (or before) the current one.
+    Offset(i32),
+    /// The value of an expression.
+    Address(String),
+    /// Where the selected frame is.
+    Here,
+}
+
+impl std::fmt::Display for Spec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Spec::Function(name) => f.write_str(name),
+            Spec::FunctionIn { file, function } => write!(f, "{file}:{function}"),
+            Spec::Line {
+                file: Some(file),
+                line,
+            } => write!(f, "{file}:{line}"),
+            Spec::Line { file: None, line } => write!(f, "{line}"),
+            Spec::Offset(n) => write!(f, "{n:+}"),
+            Spec::Address(expression) => write!(f, "*{expression}"),
+            Spec::Here => f.write_str("here"),
+        }
+    }
+}
+
+/// How `print`, `x` and `display` show a value: gdb's letters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Format {
+    /// How many units; 1 where none is given.
+    pub count: Option<i64>,
+    /// `x d u o t z a c f s i`, or `None` for the type's own.
+    pub letter: Option<char>,
+    /// Bytes in a unit (`b h w g`), or `None` for the type's own.
+    pub size: Option<u8>,
+}
+
+/// What `info` is asked about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Info {
+    /// Breakpoints, watchpoints, catchpoints.
+    Breakpoints,
+    /// Registers: these, or all general ones; `true` for every register there is.
+    Registers(Vec<String>, bool),
+    /// Local variables of the frame.
+    Locals,
+    /// Arguments of the frame.
+    Args,
+    /// The frame itself.
+    Frame,
+    /// Threads.
+    Threads,
+    /// Shared libraries.
+    SharedLibraries,
+    /// The addresses of a line.
+    Line(Option<Spec>),
+    /// The symbol at an address.
+    Symbol(String),
+    /// The current source file.
+    Source,
+    /// The signal table, or one signal of it.
+    Signals(Option<Signal>),
+    /// Published generations with their symbols and sizes.
+    Generations,
+    /// The image: segments and how full they are.
+    Image,
+    /// Expressions to be displayed at each stop.
+    Display,
+    /// The process.
+    Process,
+    /// Its memory map.
+    Mappings,
+    /// The program and its modules.
+    Files,
+    /// Functions whose name contains a text.
+    Functions(Option<String>),
+    /// Global variables whose name contains a text.
+    Variables(Option<String>),
+    /// The program being debugged.
+    Program,
+}
+
+/// Which threads `thread apply` is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WhichThreads {
+    /// All of them.
+    All,
+    /// These, by the debugger's numbers.
+    These(Vec<u32>),
+}
+
+/// What a watchpoint stops at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WatchKind {
+    /// Changes of the value.
+    Write,
+    /// Reads of it.
+    Read,
+    /// Both.
+    Access,
+}
+
+/// What `catch` stops at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Catch {
+    /// System calls: these names or numbers, or all.
+    Syscalls(Vec<String>),
+    /// `fork`.
+    Fork,
+    /// `vfork`.
+    Vfork,
+    /// `exec`.
+    Exec,
+    /// A C++ `throw`.
+    Throw,
+    /// A C++ `catch`.
+    CatchException,
+    /// Signals: these, or all.
+    Signals(Vec<Signal>),
+    /// A Rust panic.
+    Panic,
+}
+
+/// Which lines `list` shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ListWhat {
+    /// Those after the ones shown last, or around the stop.
+    More,
+    /// Those before the ones shown last.
+    Before,
+    /// Those around a place.
+    Around(Spec),
+    /// From one place to another (either may be left out).
+    Range(Option<Spec>, Option<Spec>),
+}
+
+/// What `disassemble` shows.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Disassemble {
+    /// Source lines among the instructions.
+    pub source: bool,
+    /// The instructions' bytes.
+    pub raw: bool,
+    /// An address or function; the selected frame's function when `None`.
+    pub start: Option<String>,
+    /// One past the last address, or `+LENGTH`.
+    pub end: Option<String>,
+}
+
+/// One request.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// `break`, `tbreak`: sets a breakpoint, pending when nothing matches yet.
+    Break {
+        /// Where.
+        at: Spec,
+        /// Goes away when it is hit.
+        temporary: bool,
+        /// Stops only where this expression is not zero.
+        condition: Option<String>,
+        /// Stops only this thread, by the debugger's number.
+        thread: Option<u32>,
+    },
+    /// `watch`, `rwatch`, `awatch`.
+    Watch {
+        /// The expression whose storage is watched.
+        expression: String,
+        /// What it stops at.
+        kind: WatchKind,
+    },
+    /// `catch`, `tcatch`.
+    Catch {
+        /// What it stops at.
+        what: Catch,
+        /// Goes away when it is hit.
+        temporary: bool,
+    },
+    /// `delete`: these breakpoints, or all.
+    Delete(Vec<u32>),
+    /// `clear`: the breakpoints at a place.
+    Clear(Spec),
+    /// `enable`, `disable`: these breakpoints, or all.
+    Enable(Vec<u32>, bool),
+    /// `condition N [EXPR]`.
+    Condition(u32, Option<String>),
+    /// `ignore N COUNT`.
+    Ignore(u32, u64),
+    /// `commands [N]`: what to execute at each hit; the newest when `None`.
+    Commands(Option<u32>, Vec<String>),
+
+    /// `run [ARGS]`: from the start, with new arguments when given.
+    Run(Option<String>),
+    /// `start [ARGS]`: runs to `main`.
+    Start(Option<String>),
+    /// `starti [ARGS]`: to the first instruction.
+    StartInstruction(Option<String>),
+    /// `continue [N]`: ignoring the current breakpoint N - 1 times.
+    Continue(u64),
+    /// `step [N]`.
+    Step(u64),
+    /// `next [N]`.
+    Next(u64),
+    /// `stepi [N]`.
+    StepInstruction(u64),
+    /// `nexti [N]`.
+    NextInstruction(u64),
+    /// `finish`.
+    Finish,
+    /// `until [WHERE]`.
+    Until(Option<Spec>),
+    /// `advance WHERE`.
+    Advance(Spec),
+    /// `jump WHERE`.
+    Jump(Spec),
+    /// `signal SIG`: continue with that signal (0: none).
+    Signal(Option<Signal>),
+    /// `kill`.
+    Kill,
+    /// `detach`.
+    Detach,
+    /// `attach PID`.
+    Attach(ProcessId),
+    /// `core-file FILE`.
+    Core(PathBuf),
+    /// `generate-core-file [FILE]`.
+    GenerateCore(Option<PathBuf>),
+    /// `file PROG`.
+    File(PathBuf),
+
+    /// `backtrace [full] [N]`: the innermost N, or the outermost when negative.
+    Backtrace {
+        /// With local variables.
+        full: bool,
+        /// How many.
+        limit: Option<i64>,
+    },
+    /// `frame [N]`.
+    Frame(Option<u32>),
+    /// `up [N]`.
+    Up(u32),
+    /// `down [N]`.
+    Down(u32),
+    /// `thread [N]`.
+    Thread(Option<u32>),
+    /// `thread apply WHICH COMMAND`.
+    ThreadApply(WhichThreads, Box<Command>),
+
+    /// `print[/F] [EXPR]`.
+    Print(Format, String),
+    /// `call EXPR`: like print, without showing void.
+    Call(String),
+    /// `x/NFU EXPR`; goes on where the last one ended without an expression.
+    Examine(Format, Option<String>),
+    /// `set var EXPR`.
+    SetVariable(String),
+    /// `whatis EXPR`.
+    WhatIs(String),
+    /// `ptype EXPR`.
+    PrintType(String),
+    /// `display[/F] EXPR`, or all displays now.
+    Display(Option<(Format, String)>),
+    /// `undisplay [N…]`.
+    Undisplay(Vec<u32>),
+    /// `list`.
+    List(ListWhat),
+    /// `disassemble`.
+    Disassemble(Disassemble),
+    /// `info`.
+    Info(Info),
+
+    /// `eval [NAME] { C code }`.
+    Eval {
+        /// The file name its lines are known by.
+        name: Option<String>,
+        /// What stands between the braces.
+        text: String,
+    },
+    /// `load FILE…`.
+    Load(Vec<PathBuf>),
+
+    /// `handle SIGNAL… ACTION…`: a change of each named signal's row.
+    Handle(Vec<Signal>, Vec<HandleWord>),
+    /// `set NAME VALUE`.
+    Set(Setting),
+    /// `show NAME`.
+    Show(String),
+    /// `echo TEXT`.
+    Echo(String),
+    /// `help [WORD]`.
+    Help(Option<String>),
+    /// `quit [STATUS]`.
+    Quit(Option<i32>),
+    /// A blank line or a comment.
+    Nothing,
+}
+
+/// One word of `handle`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HandleWord {
+    /// `stop` or `nostop`.
+    Stop(bool),
+    /// `print` or `noprint`.
+    Print(bool),
+    /// `pass` or `nopass` (and `noignore`, `ignore`).
+    Pass(bool),
+}
+
+impl HandleWord {
+    /// Changes a row as the word says; stopping implies printing, and not
+    /// printing implies not stopping.
+    pub fn apply(self, row: &mut Disposition) {
+        match self {
+            HandleWord::Stop(stop) => {
+                row.stop = stop;
+                row.print |= stop;
+            }
+            HandleWord::Print(print) => {
+                row.print = print;
+                row.stop &= print;
+            }
+            HandleWord::Pass(pass) => row.pass = pass,
+        }
+    }
+}
+
+/// What `set` may change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Setting {
+    /// `args`: the program's arguments, as a shell would split them.
+    Arguments(String),
+    /// `environment NAME[=VALUE]`.
+    Environment(String, Option<String>),
+    /// `unset environment NAME`.
+    NoEnvironment(String),
+    /// `cwd`.
+    Directory(Option<PathBuf>),
+    /// `disable-randomization`.
+    DisableRandomization(bool),
+    /// `follow-fork-mode child`.
+    FollowChild(bool),
+    /// `scheduler-locking`.
+    SchedulerLocking(SchedulerLocking),
+    /// `print elements`; 0 is no limit.
+    PrintElements(usize),
+    /// `print pretty`.
+    PrintPretty(bool),
+    /// `listsize`.
+    ListSize(u32),
+    /// `step-mode`: whether `step` stops in functions without lines.
+    StepMode(bool),
+    /// `backtrace limit`.
+    BacktraceLimit(Option<usize>),
+    /// `call-timeout`, in milliseconds; 0 is none.
+    CallTimeout(u64),
+    /// `confirm`, `pagination`, `width`, `height` and others that only a face
+    /// knows: taken in silence.
+    Face(String, String),
+}
+
+/// Whether other threads run while one is stepped or continued.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SchedulerLocking {
+    /// They run.
+    #[default]
+    Off,
+    /// They never run.
+    On,
+    /// They stay stopped while one is stepped.
+    Step,
+}

@@ -1,0 +1,273 @@
+//! Commands about breakpoints.
+
+use super::{Debugger, Events};
+use crate::breakpoint::{Breakpoint, BreakpointId, Place, Reason, Wish};
+use crate::command::Spec;
+use crate::error::{Error, Result};
+use crate::event::{BreakpointView, Event, PlaceView};
+
+fn view_of_place(place: &Place) -> PlaceView {
+    PlaceView {
+        address: place.address,
+        function: place.function.clone(),
+        file: place.file.clone(),
+        line: place.line,
+    }
+}
+
+impl Debugger {
+    /// `break` and `tbreak`.
+    pub(super) fn set_breakpoint(
+        &mut self,
+        at: Spec,
+        temporary: bool,
+        condition: Option<String>,
+        thread: Option<u32>,
+        events: Events<'_>,
+    ) -> Result<()> {
+        let spec = self.absolute(&at)?;
+        let places = self.places(&spec)?;
+        let breakpoint = self.breakpoints.add(Wish::Place(spec.clone()), temporary);
+        breakpoint.condition = condition;
+        breakpoint.thread = thread;
+        let id = breakpoint.id;
+        if places.is_empty() {
+            let why = self.nothing_matches(&spec).to_string();
+            let view = self.breakpoint_view(id)?;
+            events(Event::BreakpointPending(view, why));
+            return Ok(());
+        }
+        let asked = match &spec {
+            Spec::Line { line, .. } => *line,
+            _ => 0,
+        };
+        let moved = places
+            .iter()
+            .map(|p| p.line)
+            .find(|l| asked != 0 && *l != asked);
+        if let Err(error) = self.insert_places(id, places) {
+            self.breakpoints.remove(id);
+            return Err(error);
+        }
+        events(Event::BreakpointSet(self.breakpoint_view(id)?));
+        if let Some(line) = moved {
+            events(Event::Warning(format!(
+                "line {asked} has no code; the breakpoint is at line {line}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn insert_places(&mut self, id: BreakpointId, places: Vec<Place>) -> Result<()> {
+        let addresses: Vec<_> = places.iter().map(|p| p.address).collect();
+        self.add_places(id, places);
+        let Some(target) = self.target.as_deref_mut() else {
+            return Ok(());
+        };
+        for at in addresses {
+            let mut byte = [0];
+            if target.read(at, &mut byte).is_err() {
+                self.remove_sites(id);
+                return Err(Error::new(format!(
+                    "Cannot insert breakpoint {id}.\nCannot access memory at address {:#x}",
+                    at.0
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a breakpoint more places. Says whether any was new.
+    pub(super) fn add_places(&mut self, id: BreakpointId, places: Vec<Place>) -> bool {
+        let mut new = false;
+        for place in places {
+            let Some(breakpoint) = self.breakpoints.get_mut(id) else {
+                return new;
+            };
+            if breakpoint.places.iter().any(|p| p.address == place.address) {
+                continue;
+            }
+            let (at, enabled) = (place.address, breakpoint.enabled);
+            breakpoint.places.push(place);
+            new = true;
+            if enabled && self.target.is_some() {
+                let change = self.sites.add(at, Reason::User(id));
+                let _ = self.apply(change);
+            }
+        }
+        new
+    }
+
+    /// Puts every enabled breakpoint's places into a new process.
+    pub(super) fn place_user_sites(&mut self, events: Events<'_>) {
+        let all: Vec<(BreakpointId, Vec<Place>)> = self
+            .breakpoints
+            .iter()
+            .filter(|b| b.enabled)
+            .map(|b| (b.id, b.places.clone()))
+            .collect();
+        for (id, places) in all {
+            for place in places {
+                let change = self.sites.add(place.address, Reason::User(id));
+                if let Err(error) = self.apply(change) {
+                    events(Event::Warning(format!("breakpoint {id}: {error}")));
+                }
+            }
+        }
+    }
+
+    /// Takes a breakpoint's reasons to stop back.
+    pub(super) fn remove_sites(&mut self, id: BreakpointId) {
+        let mine = |reason| matches!(reason, Reason::User(of) | Reason::Scope(of) if of == id);
+        for change in self.sites.remove_all(mine) {
+            let _ = self.apply(Some(change));
+        }
+    }
+
+    fn existing(&mut self, id: u32) -> Result<&mut Breakpoint> {
+        self.breakpoints
+            .get_mut(BreakpointId(id))
+            .ok_or_else(|| Error::new(format!("No breakpoint number {id}.")))
+    }
+
+    /// Takes a breakpoint out, wherever it stands.
+    pub(super) fn remove_breakpoint(&mut self, id: BreakpointId) {
+        self.remove_sites(id);
+        self.breakpoints.remove(id);
+    }
+
+    /// `delete`.
+    pub(super) fn delete(&mut self, ids: &[u32], events: Events<'_>) -> Result<()> {
+        let ids: Vec<u32> = match ids {
+            [] => self.breakpoints.iter().map(|b| b.id.0).collect(),
+            ids => ids.to_vec(),
+        };
+        for id in ids {
+            self.existing(id)?;
+            self.remove_breakpoint(BreakpointId(id));
+            events(Event::BreakpointGone(BreakpointId(id)));
+        }
+        Ok(())
+    }
+
+    /// `clear`.
+    pub(super) fn clear(&mut self, at: &Spec, events: Events<'_>) -> Result<()> {
+        let places = self.places(at)?;
+        let there = |b: &&Breakpoint| {
+            b.places
+                .iter()
+                .any(|mine| places.iter().any(|place| place.address == mine.address))
+        };
+        let ids: Vec<u32> = self
+            .breakpoints
+            .iter()
+            .filter(there)
+            .map(|b| b.id.0)
+            .collect();
+        if ids.is_empty() {
+            return Err(Error::new(format!("No breakpoint at {at}.")));
+        }
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        events(Event::Text(format!(
+            "Deleted breakpoint {}\n",
+            names.join(" ")
+        )));
+        self.delete(&ids, events)
+    }
+
+    /// `enable` and `disable`.
+    pub(super) fn enable(&mut self, ids: &[u32], on: bool) -> Result<()> {
+        let ids: Vec<u32> = match ids {
+            [] => self.breakpoints.iter().map(|b| b.id.0).collect(),
+            ids => ids.to_vec(),
+        };
+        for id in ids {
+            let breakpoint = self.existing(id)?;
+            if std::mem::replace(&mut breakpoint.enabled, on) == on {
+                continue;
+            }
+            let places = breakpoint.places.clone();
+            let id = BreakpointId(id);
+            if on && self.target.is_some() {
+                for place in places {
+                    let change = self.sites.add(place.address, Reason::User(id));
+                    self.apply(change)?;
+                }
+            } else {
+                self.remove_sites(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// `condition`.
+    pub(super) fn condition(
+        &mut self,
+        id: u32,
+        condition: Option<String>,
+        events: Events<'_>,
+    ) -> Result<()> {
+        let breakpoint = self.existing(id)?;
+        let gone = condition.is_none();
+        breakpoint.condition = condition;
+        if gone {
+            let view = self.breakpoint_view(BreakpointId(id))?;
+            let text = format!("Breakpoint {id} now unconditional.");
+            events(Event::BreakpointChanged(view, text));
+        }
+        Ok(())
+    }
+
+    /// `ignore`.
+    pub(super) fn ignore(&mut self, id: u32, count: u64, events: Events<'_>) -> Result<()> {
+        self.existing(id)?.ignore = count;
+        let view = self.breakpoint_view(BreakpointId(id))?;
+        let text = match count {
+            0 => format!("Will stop next time breakpoint {id} is reached."),
+            1 => format!("Will ignore next crossing of breakpoint {id}."),
+            n => format!("Will ignore next {n} crossings of breakpoint {id}."),
+        };
+        events(Event::BreakpointChanged(view, text));
+        Ok(())
+    }
+
+    /// `commands`.
+    pub(super) fn set_commands(&mut self, id: Option<u32>, commands: Vec<String>) -> Result<()> {
+        let id = match id.or(self.breakpoints.newest().map(|id| id.0)) {
+            Some(id) => id,
+            None => return Err(Error::new("No breakpoints specified.")),
+        };
+        self.existing(id)?.commands = commands;
+        Ok(())
+    }
+
+    /// A breakpoint as the user sees it.
+    pub(super) fn breakpoint_view(&self, id: BreakpointId) -> Result<BreakpointView> {
+        let breakpoint = self
+            .breakpoints
+            .get(id)
+            .ok_or_else(|| Error::new(format!("No breakpoint number {id}.")))?;
+        let (kind, spec) = match &breakpoint.wish {
+            Wish::Place(spec) => ("breakpoint", spec.to_string()),
+            Wish::Watch(watch) if watch.slots.is_empty() => {
+                ("watchpoint", watch.expression.clone())
+            }
+            Wish::Watch(watch) if watch.reads => ("acc watchpoint", watch.expression.clone()),
+            Wish::Watch(watch) => ("hw watchpoint", watch.expression.clone()),
+            Wish::Catch(what) => ("catchpoint", super::info::catch_text(what)),
+        };
+        Ok(BreakpointView {
+            id,
+            kind,
+            temporary: breakpoint.temporary,
+            enabled: breakpoint.enabled,
+            places: breakpoint.places.iter().map(view_of_place).collect(),
+            spec,
+            condition: breakpoint.condition.clone(),
+            hits: breakpoint.hits,
+            ignore: breakpoint.ignore,
+            commands: breakpoint.commands.clone(),
+            thread: breakpoint.thread,
+        })
+    }
+}

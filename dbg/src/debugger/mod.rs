@@ -1,0 +1,260 @@
+//! [`Debugger`]: the owner of everything, and the one door to it.
+//!
+//! One file for each part of the job: [`process`] has a program begin and end,
+//! [`modules`] keeps modules and breakpoints in step with what is loaded,
+//! [`run`] moves the program, [`frames`] walks stacks, [`show`] answers
+//! questions, [`places`] finds where a spec is.
+
+mod breakpoints;
+mod calls;
+mod disassembly;
+mod eval;
+mod frames;
+mod info;
+mod modules;
+mod places;
+mod process;
+mod run;
+mod scene;
+mod settings;
+mod show;
+mod threads;
+mod values;
+mod watch;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sapwood_dwarf::{Address, ModuleId, Modules, Unwinder};
+
+use crate::breakpoint::{Breakpoints, Sites};
+use crate::call::Alarm;
+use crate::command::{Command, Format};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::interrupt::Interrupter;
+use crate::libraries::{Ground, Library};
+use crate::signal::Dispositions;
+use crate::source::Sources;
+use crate::target::{Target, ThreadId};
+
+use crate::value::Memo;
+use calls::PendingCall;
+use eval::{Compilers, Image};
+use frames::Stack;
+pub use settings::Settings;
+use show::Listing;
+use threads::Threads;
+use values::Displays;
+
+/// Who is told what happens.
+pub(crate) type Events<'a> = &'a mut dyn FnMut(Event);
+
+/// A debugger. See the [crate page](crate).
+#[derive(Default)]
+pub struct Debugger {
+    settings: Settings,
+    interrupter: Interrupter,
+    signals: Dispositions,
+    /// The program that `run` starts.
+    program: Option<PathBuf>,
+    target: Option<Box<dyn Target>>,
+    /// Shared with an evaluation in progress, whose calls may add to them.
+    modules: Arc<Modules>,
+    unwinder: Unwinder,
+    /// The program's own module.
+    executable: Option<ModuleId>,
+    /// What the kernel put where in this process.
+    ground: Ground,
+    /// The libraries the dynamic linker listed when it was last asked.
+    libraries: Vec<(Library, Option<ModuleId>)>,
+    breakpoints: Breakpoints,
+    sites: Sites,
+    /// How many modules breakpoints have been resolved against.
+    resolved: usize,
+    threads: Threads,
+    /// The thread that commands are about.
+    selected: Option<ThreadId>,
+    /// The frame that commands are about, 0 the innermost.
+    level: usize,
+    /// The selected thread's stack, as far as it was walked since the last stop.
+    stack: Option<Stack>,
+    /// Threads that stand on a site whose hit was reported already.
+    standing: BTreeMap<ThreadId, Address>,
+    sources: Sources,
+    listing: Listing,
+    /// Calls into the program that have not returned, the innermost last.
+    calls: Vec<PendingCall>,
+    /// A call of the debugger's own is running: the user's breakpoints rest.
+    quiet: bool,
+    alarm: Alarm,
+    /// The code that was appended to this process.
+    image: Option<Image>,
+    compiler: Compilers,
+    memo: Memo,
+    displays: Displays,
+    /// Commands of a breakpoint that are still to be executed.
+    queue: VecDeque<String>,
+    /// Where `x` goes on.
+    examined: Option<(Address, Format)>,
+}
+
+impl Debugger {
+    /// A debugger without a program.
+    pub fn new() -> Debugger {
+        Debugger::default()
+    }
+
+    /// What another thread or a signal handler uses to stop the program.
+    pub fn interrupter(&self) -> Interrupter {
+        self.interrupter.clone()
+    }
+
+    /// Whether there is a process.
+    pub fn is_alive(&self) -> bool {
+        self.target.is_some()
+    }
+
+    /// The process, or an error for commands that need one.
+    fn live(&mut self) -> Result<&mut (dyn Target + 'static)> {
+        self.target.as_deref_mut().ok_or(Error::NotRunning)
+    }
+
+    fn thread(&self) -> Result<ThreadId> {
+        self.selected.ok_or(Error::NotRunning)
+    }
+
+    /// Executes one command, telling `events` what happens as it happens.
+    /// Returns when the program has stopped again, or when there is none.
+    pub fn execute(&mut self, command: Command, events: &mut dyn FnMut(Event)) -> Result<()> {
+        self.execute_one(command, events)?;
+        // What breakpoints have in store for their hits. A command that moves
+        // the program ends at a new stop, whose commands replace the rest.
+        while let Some(line) = self.queue.pop_front() {
+            let command = crate::parse::parse(&line).map_err(|e| Error::new(e.to_string()));
+            let done = command.and_then(|command| self.execute_one(command, events));
+            if let Err(error) = done {
+                self.queue.clear();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Commands to execute once the present one is done.
+    fn queue_commands(&mut self, commands: Vec<String>) {
+        self.queue = commands.into();
+        if self.queue.front().is_some_and(|first| first == "silent") {
+            self.queue.pop_front();
+        }
+    }
+
+    fn execute_one(&mut self, command: Command, events: Events<'_>) -> Result<()> {
+        match command {
+            Command::Break {
+                at,
+                temporary,
+                condition,
+                thread,
+            } => self.set_breakpoint(at, temporary, condition, thread, events),
+            Command::Delete(ids) => self.delete(&ids, events),
+            Command::Clear(at) => self.clear(&at, events),
+            Command::Enable(ids, on) => self.enable(&ids, on),
+            Command::Condition(id, condition) => self.condition(id, condition, events),
+            Command::Ignore(id, count) => self.ignore(id, count, events),
+            Command::Commands(id, commands) => self.set_commands(id, commands),
+
+            Command::File(path) => self.choose_program(&path),
+            Command::Run(arguments) => self.run(arguments, events),
+            Command::Start(arguments) => self.start(arguments, events),
+            Command::StartInstruction(arguments) => self.start_instruction(arguments, events),
+            Command::Attach(process) => self.attach(process, events),
+            Command::Kill => self.kill(events),
+            Command::Detach => self.detach(events),
+            Command::Quit(status) => {
+                self.end_session()?;
+                events(Event::Quit(status));
+                Ok(())
+            }
+
+            Command::Continue(count) => self.proceed(count, events),
+            Command::Step(count) => self.step(crate::step::Kind::Into, count, events),
+            Command::Next(count) => self.step(crate::step::Kind::Over, count, events),
+            Command::StepInstruction(count) => {
+                self.step(crate::step::Kind::Instruction, count, events)
+            }
+            Command::NextInstruction(count) => {
+                self.step(crate::step::Kind::OverInstruction, count, events)
+            }
+            Command::Until(None) => self.step(crate::step::Kind::Until, 1, events),
+            Command::Until(Some(at)) => self.run_to(&at, true, events),
+            Command::Advance(at) => self.run_to(&at, false, events),
+            Command::Finish => self.finish(events),
+            Command::Jump(at) => self.jump(&at, events),
+            Command::Signal(signal) => self.proceed_with(signal, events),
+
+            Command::Watch { expression, kind } => self.watch(&expression, kind, events),
+            Command::Catch { what, temporary } => self.catch(what, temporary, events),
+
+            Command::Print(format, text) => self.print(format, &text, events),
+            Command::Call(text) => self.call_expression(&text, events),
+            Command::Examine(format, text) => self.examine(format, text.as_deref(), events),
+            Command::SetVariable(text) => self.set_variable(&text, events),
+            Command::WhatIs(text) => self.whatis(&text, events),
+            Command::PrintType(text) => self.print_type(&text, events),
+            Command::Display(None) => {
+                self.show_displays(events);
+                Ok(())
+            }
+            Command::Display(Some((format, text))) => self.display(format, text, events),
+            Command::Undisplay(numbers) => self.undisplay(&numbers),
+            Command::Eval { name, text } => self.eval(name, &text, events),
+            Command::Load(files) => self.load(&files, events),
+
+            Command::Backtrace { full, limit } => self.backtrace(full, limit, events),
+            Command::Frame(level) => self.select_frame(level, events),
+            Command::Up(count) => self.move_frame(i64::from(count), events),
+            Command::Down(count) => self.move_frame(-i64::from(count), events),
+            Command::Thread(number) => self.select_thread(number, events),
+            Command::ThreadApply(which, command) => self.thread_apply(&which, &command, events),
+
+            Command::List(what) => self.list(&what, events),
+            Command::Disassemble(wanted) => self.disassemble(&wanted, events),
+            Command::Info(what) => self.info(&what, events),
+
+            Command::Handle(signals, words) => {
+                for signal in &signals {
+                    let mut row = self.signals.get(*signal);
+                    words.iter().for_each(|word| word.apply(&mut row));
+                    self.signals.set(*signal, row);
+                }
+                events(Event::Text(info::signal_table(&self.signals, &signals)));
+                Ok(())
+            }
+            Command::Set(setting) => self.change_setting(setting),
+            Command::Show(name) => {
+                events(Event::Text(self.show_setting(&name)?));
+                Ok(())
+            }
+            Command::Echo(text) => {
+                events(Event::Text(text));
+                Ok(())
+            }
+            Command::Help(word) => {
+                events(Event::Text(show::help(word.as_deref())?));
+                Ok(())
+            }
+            Command::Nothing => Ok(()),
+            Command::Core(_) | Command::GenerateCore(_) => {
+                Err(Error::new("core files are not supported yet."))
+            }
+        }
+    }
+}
+
+impl Drop for Debugger {
+    fn drop(&mut self) {
+        let _ = self.end_session();
+    }
+}

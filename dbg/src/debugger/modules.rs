@@ -1,0 +1,276 @@
+//! Keeping modules and breakpoints in step with what is loaded.
+//!
+//! Adding a module never looks at another: breakpoints are resolved against
+//! the modules that came since they were last resolved, and against no others.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sapwood_dwarf::{Module, ModuleId, ModuleKind};
+
+use super::{Debugger, Events};
+use crate::breakpoint::{BreakpointId, Change, Reason, Wish};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::libraries::{self, Library};
+use crate::loader;
+use crate::target::{Address, TargetError};
+
+/// Where Linux puts a position-independent executable when it places nothing
+/// at random. A guess, made so that what is looked up before the program runs
+/// need not be looked up again.
+const USUAL_BIAS: u64 = 0x5555_5555_4000;
+
+/// What the dynamic linker calls whenever its list changes.
+const RENDEZVOUS: [&str; 2] = ["_dl_debug_state", "dl_debug_state"];
+
+/// The largest vdso there is, in pages.
+const VDSO_PAGES: u64 = 16;
+
+impl Debugger {
+    /// `file`: chooses the program that `run` starts.
+    pub fn choose_program(&mut self, path: &Path) -> Result<()> {
+        if self.target.is_some() {
+            return Err(Error::new(
+                "A program is being debugged already; kill it first.",
+            ));
+        }
+        let path = crate::native::find_program(path)?;
+        let path = std::fs::canonicalize(&path)
+            .map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
+        self.load_program(&path, None)?;
+        self.program = Some(path);
+        self.resolve_new(&mut |_| {});
+        Ok(())
+    }
+
+    /// Makes a file the program's module. Without a bias it is put where Linux
+    /// is likely to put it.
+    fn load_program(&mut self, path: &Path, bias: Option<u64>) -> Result<()> {
+        let mut module = loader::open(path, ModuleKind::Executable, bias.unwrap_or(0))?;
+        if bias.is_none() && module.is_position_independent() {
+            module = loader::open(path, ModuleKind::Executable, USUAL_BIAS)?;
+        }
+        if let Some(old) = self.executable.take() {
+            self.remove_module(old);
+        }
+        self.executable = Some(Arc::make_mut(&mut self.modules).add(module));
+        if let Some(folder) = path.parent() {
+            self.sources.add_folder(folder);
+        }
+        self.sources.refresh();
+        Ok(())
+    }
+
+    /// Takes in a process that has just been started, attached to, or has
+    /// executed another program: where its modules are, and what stands in it.
+    pub(super) fn take_in_process(&mut self, path: &Path, events: Events<'_>) -> Result<()> {
+        self.forget_process_modules();
+        let target = self.target.as_deref_mut().ok_or(Error::NotRunning)?;
+        self.ground = libraries::ground(target);
+        self.place_program(path)?;
+        self.take_in_vdso();
+        self.place_user_sites(events);
+        self.take_in_interpreter();
+        self.refresh_libraries(events)?;
+        Ok(())
+    }
+
+    /// Makes sure that the program's module is where the process has it.
+    fn place_program(&mut self, path: &Path) -> Result<()> {
+        let known = self.executable.and_then(|id| self.modules.get(id));
+        let same = known.filter(|module| module.name() == path);
+        let bias = match (same, self.ground.entry) {
+            (Some(module), Some(entry)) => match module.entry() {
+                Some(here) if here == entry => return Ok(()),
+                Some(here) => module.bias().wrapping_add(entry.0.wrapping_sub(here.0)),
+                None => module.bias(),
+            },
+            (None, Some(entry)) => {
+                let module = loader::open(path, ModuleKind::Executable, 0)?;
+                module
+                    .entry()
+                    .map_or(0, |here| entry.0.wrapping_sub(here.0))
+            }
+            (_, None) => 0,
+        };
+        self.load_program(path, Some(bias))
+    }
+
+    fn take_in_vdso(&mut self) {
+        let (Some(at), Some(target)) = (self.ground.vdso, self.target.as_deref_mut()) else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        for page in 0..VDSO_PAGES {
+            let mut piece = vec![0; 4096];
+            if target.read(at.add(page * 4096), &mut piece).is_err() {
+                break;
+            }
+            bytes.extend(piece);
+        }
+        // A vdso is linked at 0, or at an address that its own entry tells; the
+        // kernels of today do the former.
+        let name = Path::new("linux-vdso.so.1");
+        if let Ok(module) = loader::open_bytes(name, ModuleKind::Vdso, bytes, at.0) {
+            Arc::make_mut(&mut self.modules).add(module);
+        }
+    }
+
+    /// The dynamic linker is there before any list of libraries is, and says
+    /// where it will announce the list.
+    fn take_in_interpreter(&mut self) {
+        let Some(base) = self.ground.interpreter else {
+            return;
+        };
+        let program = self.executable.and_then(|id| self.modules.get(id));
+        let Some(path) = program.and_then(|p| p.interpreter().map(Path::to_owned)) else {
+            return;
+        };
+        let Ok(module) = loader::open(&path, ModuleKind::Library, base.0) else {
+            return;
+        };
+        let announces = RENDEZVOUS
+            .iter()
+            .find_map(|name| module.symbol_named(name).map(|s| s.address));
+        let id = Arc::make_mut(&mut self.modules).add(module);
+        let library = Library {
+            bias: base.0,
+            name: path,
+            dynamic: Address(0),
+        };
+        self.libraries.push((library, Some(id)));
+        if let Some(at) = announces {
+            let change = self.sites.add(at, Reason::Libraries);
+            let _ = self.apply(change);
+        }
+    }
+
+    /// Reads the dynamic linker's list, opens what is new, closes what is gone,
+    /// and arms breakpoints in what is new.
+    pub(super) fn refresh_libraries(&mut self, events: Events<'_>) -> Result<()> {
+        let target = self.live()?;
+        if let Some(at) = libraries::rendezvous(target)
+            && let Ok(Some(listed)) = libraries::list(target, at)
+        {
+            self.take_in_list(listed, events);
+        }
+        self.resolve_new(events);
+        Ok(())
+    }
+
+    fn take_in_list(&mut self, listed: Vec<Library>, events: Events<'_>) {
+        let vdso = self.ground.vdso.map(|at| at.0);
+        let interpreter = self.ground.interpreter.map(|at| at.0);
+        let is_same = |known: &Library, library: &Library| {
+            known == library || (known.bias == library.bias && Some(known.bias) == interpreter)
+        };
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.libraries)
+            .into_iter()
+            .partition(|(known, _)| listed.iter().any(|library| is_same(known, library)));
+        self.libraries = kept;
+        for (_, id) in gone {
+            if let Some(id) = id {
+                self.remove_module(id);
+            }
+        }
+        let new: Vec<Library> = listed
+            .into_iter()
+            .filter(|library| Some(library.bias) != vdso)
+            .filter(|library| {
+                !self
+                    .libraries
+                    .iter()
+                    .any(|(known, _)| is_same(known, library))
+            })
+            .collect();
+        for library in new {
+            let id = match loader::open(&library.name, ModuleKind::Library, library.bias) {
+                Ok(module) => Some(Arc::make_mut(&mut self.modules).add(module)),
+                Err(error) => {
+                    events(Event::Warning(error.to_string()));
+                    None
+                }
+            };
+            self.libraries.push((library, id));
+        }
+    }
+
+    /// Takes a module out, and the places of breakpoints in it.
+    fn remove_module(&mut self, id: ModuleId) {
+        let Some(module) = Arc::make_mut(&mut self.modules).remove(id) else {
+            return;
+        };
+        let inside = |at: Address| module.ranges().iter().any(|range| range.contains(&at));
+        let ids: Vec<BreakpointId> = self.breakpoints.iter().map(|b| b.id).collect();
+        for id in ids {
+            let breakpoint = self.breakpoints.get_mut(id).expect("just listed");
+            let lost: Vec<Address> = breakpoint
+                .places
+                .extract_if(.., |place| inside(place.address))
+                .map(|place| place.address)
+                .collect();
+            for at in lost {
+                let change = self.sites.remove(at, Reason::User(id));
+                let _ = self.apply(change);
+            }
+        }
+        self.stack = None;
+    }
+
+    /// Forgets every module but the program's: they were the process's.
+    pub(super) fn forget_process_modules(&mut self) {
+        let others: Vec<ModuleId> = self
+            .modules
+            .iter()
+            .map(|(id, _)| id)
+            .filter(|id| Some(*id) != self.executable)
+            .collect();
+        for id in others {
+            self.remove_module(id);
+        }
+        self.libraries.clear();
+        self.unwinder = Default::default();
+    }
+
+    /// Adds a module of code that was published. Breakpoints do not know it yet.
+    pub(super) fn add_module(&mut self, module: Module) -> ModuleId {
+        Arc::make_mut(&mut self.modules).add(module)
+    }
+
+    /// Resolves breakpoints against the modules that came since last time.
+    pub(super) fn resolve_new(&mut self, events: Events<'_>) {
+        let from = std::mem::replace(&mut self.resolved, self.modules.added());
+        if from == self.modules.added() {
+            return;
+        }
+        let ids: Vec<BreakpointId> = self
+            .breakpoints
+            .iter()
+            .filter(|b| matches!(b.wish, Wish::Place(_)))
+            .map(|b| b.id)
+            .collect();
+        for id in ids {
+            let was_pending = self.breakpoints.get(id).is_some_and(|b| b.is_pending());
+            let found = self.places_since(id, from);
+            if !found.is_empty() && self.add_places(id, found) && was_pending {
+                let view = self.breakpoint_view(id).expect("it is there");
+                if self.target.is_some() {
+                    events(Event::BreakpointArmed(view));
+                }
+            }
+        }
+    }
+
+    /// Does in the target what a change of the sites asks for.
+    pub(super) fn apply(&mut self, change: Option<Change>) -> Result<(), TargetError> {
+        let Some(target) = self.target.as_deref_mut() else {
+            return Ok(());
+        };
+        match change {
+            Some(Change::Insert(at)) => target.insert_breakpoint(at),
+            Some(Change::Remove(at)) => target.remove_breakpoint(at),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! From a [`Spec`] to addresses.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sapwood_dwarf::{Function, Module, SymbolKind};
+
+use super::Debugger;
+use crate::breakpoint::{BreakpointId, Place, Wish};
+use crate::command::Spec;
+use crate::error::{Error, Result};
+use crate::target::Address;
+
+/// `endbr64`.
+const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// `push %rbp; mov %rsp,%rbp`, in both encodings of the second.
+const FRAMES: [[u8; 4]; 2] = [[0x55, 0x48, 0x89, 0xe5], [0x55, 0x48, 0x8b, 0xec]];
+
+/// Behind what a function without lines does first, so that the caller's frame
+/// can be found by its frame pointer: the instructions that set it up.
+fn behind_frame_setup(module: &Module, entry: Address) -> Address {
+    let Some(bytes) = module.file_bytes(entry.range(8)) else {
+        return entry;
+    };
+    let skip = if bytes.starts_with(&ENDBR64) { 4 } else { 0 };
+    match bytes.get(skip..skip + 4) {
+        Some(first) if FRAMES.iter().any(|frame| frame == first) => entry.add(skip as u64 + 4),
+        _ => entry,
+    }
+}
+
+/// Where the line of an address is, as a place.
+pub(super) fn describe(module: Option<&Module>, address: Address) -> Place {
+    let row = module
+        .and_then(|m| m.line_at(address))
+        .filter(|r| r.line != 0);
+    let function = module.and_then(|m| {
+        let source = m.inlined_at(address).into_iter().next();
+        source.map(|s| s.function.name.clone()).or_else(|| {
+            let (symbol, offset) = m.symbol_at(address)?;
+            Some(match offset {
+                0 => symbol.name.to_owned(),
+                offset => format!("{}+{offset}", symbol.name),
+            })
+        })
+    });
+    Place {
+        address,
+        function,
+        file: row.as_ref().map(|row| row.file.clone()),
+        line: row.map_or(0, |row| row.line),
+    }
+}
+
+fn of_function(module: &Module, function: &Function) -> Vec<Place> {
+    let mut places = Vec::new();
+    if function.entry.is_some() {
+        places.push(describe(Some(module), module.prologue_end(function)));
+    }
+    for copy in module.inlined_copies(function) {
+        places.push(Place {
+            function: Some(function.name.clone()),
+            ..describe(Some(module), copy)
+        });
+    }
+    places
+}
+
+/// The places of a function by name: by debug information, or by symbol.
+fn function_places(module: &Module, name: &str, file: Option<&str>) -> Vec<Place> {
+    let described: Vec<Place> = module
+        .functions(name)
+        .iter()
+        .filter(|function| file.is_none_or(|file| is_in_file(function, file)))
+        .flat_map(|function| of_function(module, function))
+        .collect();
+    if !described.is_empty() || file.is_some() {
+        return described;
+    }
+    let symbols = module.symbols_named(name);
+    let mut entries: Vec<Address> = symbols
+        .iter()
+        .filter(|s| !matches!(s.kind, SymbolKind::Data | SymbolKind::ThreadLocal))
+        .map(|s| s.address)
+        .collect();
+    entries.sort();
+    entries.dedup();
+    entries
+        .into_iter()
+        .map(|entry| Place {
+            function: Some(name.to_owned()),
+            ..describe(Some(module), behind_frame_setup(module, entry))
+        })
+        .collect()
+}
+
+fn is_in_file(function: &Function, suffix: &str) -> bool {
+    let Some(file) = &function.file else {
+        return false;
+    };
+    file.ends_with(suffix)
+}
+
+/// The places of a line in a module.
+fn line_places(module: &Module, file: &str, line: u32) -> Vec<Place> {
+    module
+        .places(file, line)
+        .into_iter()
+        .map(|place| Place {
+            address: place.address,
+            function: place.function.map(|f| f.name.clone()),
+            file: Some(place.file),
+            line: place.line,
+        })
+        .collect()
+}
+
+/// The places that a spec has in one module. `file` is what a line without a
+/// file is a line of.
+fn places_in(module: &Module, spec: &Spec, file: Option<&Path>) -> Vec<Place> {
+    match spec {
+        Spec::Function(name) => function_places(module, name, None),
+        Spec::FunctionIn { file, function } => function_places(module, function, Some(file)),
+        Spec::Line { file: named, line } => {
+            let own = file.map(|file| file.to_string_lossy());
+            match named.as_deref().or(own.as_deref()) {
+                Some(file) => line_places(module, file, *line),
+                None => Vec::new(),
+            }
+        }
+        Spec::Offset(_) | Spec::Address(_) | Spec::Here => Vec::new(),
+    }
+}
+
+impl Debugger {
+    /// The places a breakpoint has in the modules that came after the first
+    /// `from`.
+    pub(super) fn places_since(&self, id: BreakpointId, from: usize) -> Vec<Place> {
+        let Some(breakpoint) = self.breakpoints.get(id) else {
+            return Vec::new();
+        };
+        let Wish::Place(spec) = &breakpoint.wish else {
+            return Vec::new();
+        };
+        let file = breakpoint.file.as_deref();
+        let new = self.modules.since(from);
+        new.flat_map(|(_, module)| places_in(module, spec, file))
+            .collect()
+    }
+
+    /// The places of a spec in everything that is loaded.
+    pub(super) fn places(&mut self, spec: &Spec) -> Result<Vec<Place>> {
+        let spec = self.absolute(spec)?;
+        if let Spec::Address(expression) = &spec {
+            let address = self.evaluate_address(expression)?;
+            let module = self.modules.at(address).map(|(_, module)| &**module);
+            return Ok(vec![describe(module, address)]);
+        }
+        Ok(self
+            .modules
+            .iter()
+            .flat_map(|(_, module)| places_in(module, &spec, None))
+            .collect())
+    }
+
+    /// A spec that means the same wherever the program is.
+    pub(super) fn absolute(&mut self, spec: &Spec) -> Result<Spec> {
+        match spec {
+            Spec::Here => {
+                let frame = self.current_frame();
+                let frame = frame.map_err(|_| Error::new("No default breakpoint location now."))?;
+                Ok(Spec::Address(format!("{:#x}", frame.pc().0)))
+            }
+            Spec::Offset(by) => {
+                let (file, line) = self.current_line()?;
+                let line = line.saturating_add_signed(*by);
+                Ok(in_file(&file, line))
+            }
+            Spec::Line { file: None, line } => {
+                let (file, _) = self.current_line()?;
+                Ok(in_file(&file, *line))
+            }
+            other => Ok(other.clone()),
+        }
+    }
+
+    /// The one address that a spec stands for.
+    pub(super) fn one_place(&mut self, spec: &Spec) -> Result<Place> {
+        let mut places = self.places(spec)?;
+        if places.is_empty() {
+            return Err(self.nothing_matches(spec));
+        }
+        Ok(places.swap_remove(0))
+    }
+
+    /// Why a spec has no place.
+    pub(super) fn nothing_matches(&self, spec: &Spec) -> Error {
+        Error::new(match spec {
+            Spec::Function(name) => format!("Function \"{name}\" not defined."),
+            Spec::FunctionIn { file, function } => {
+                format!("Function \"{function}\" not defined in \"{file}\".")
+            }
+            Spec::Line {
+                file: Some(file),
+                line,
+            } => {
+                let known = self.modules.iter().any(|(_, m)| !m.files(file).is_empty());
+                match known {
+                    true => format!("No line {line} in file \"{file}\"."),
+                    false => format!("No source file named {file}."),
+                }
+            }
+            other => format!("Nothing is at {other}."),
+        })
+    }
+}
+
+fn in_file(file: &Arc<Path>, line: u32) -> Spec {
+    Spec::Line {
+        file: Some(file.to_string_lossy().into_owned()),
+        line,
+    }
+}

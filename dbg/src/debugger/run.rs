@@ -1,0 +1,780 @@
+//! Moving the program: from a resume to a stop that the user is told of.
+//!
+//! One loop, [`drive`](Debugger::drive). Each turn lets the target go, waits,
+//! and [judges](Debugger::judge) what happened: it is passed over in silence,
+//! it completes the move that a step is made of, or it is a stop.
+
+use super::{Debugger, Events};
+use crate::breakpoint::{BreakpointId, Reason};
+use crate::command::{SchedulerLocking, Spec};
+use crate::error::{Error, Result};
+use crate::event::{Began, Event, FrameKind, StopReason, Stopped};
+use crate::signal::Signal;
+use crate::step::{Goal, Kind, Move, Stepper};
+use crate::target::{
+    Address, Happening, Motion, Resume, SignalInfo, TargetError, TargetEvent, ThreadId,
+};
+
+use super::scene::ThreadScene;
+
+/// While one thread is stepped instruction by instruction the others stay
+/// stopped, which makes steps cheap; every so many instructions they may run,
+/// so that a loop that waits for one of them ends.
+const OTHERS_RUN_EVERY: u32 = 128;
+
+/// What the program is being moved for.
+pub(super) enum Plan {
+    /// Until something stops it.
+    Free,
+    /// A step, and its current move.
+    Step(Stepper, Move),
+    /// To one of these places.
+    To(Vec<Goal>),
+    /// Until a function that we called returns; no other thread runs.
+    Call,
+}
+
+/// Why a drive ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The program stopped, in this thread.
+    Stop(ThreadId, StopReason),
+    /// The plan is fulfilled.
+    Arrived,
+    /// A function that we called has returned: the number of the call.
+    Returned(usize),
+    /// There is no process any more.
+    Gone,
+}
+
+/// What an event means for the plan.
+pub(super) enum Verdict {
+    /// Nothing.
+    GoOn,
+    /// The current move is complete.
+    Moved,
+    /// The program stops.
+    Stop(Outcome),
+}
+
+impl Plan {
+    fn goals(&self) -> &[Goal] {
+        match self {
+            Plan::Step(_, Move::RunTo(goals)) | Plan::To(goals) => goals,
+            _ => &[],
+        }
+    }
+
+    fn motion(&self) -> Motion {
+        match self {
+            Plan::Step(_, Move::Step) => Motion::Step,
+            _ => Motion::Continue,
+        }
+    }
+}
+
+impl Debugger {
+    fn scene(&mut self, thread: ThreadId) -> Result<ThreadScene<'_>> {
+        let target = self.target.as_deref_mut().ok_or(Error::NotRunning)?;
+        let registers = target.registers(thread)?;
+        Ok(ThreadScene {
+            target,
+            modules: &self.modules,
+            unwinder: &mut self.unwinder,
+            registers,
+        })
+    }
+
+    /// Moves the program as planned until it stops or ends. Patches, goals and
+    /// the terminal are in order afterwards, whatever happens.
+    pub(super) fn drive(
+        &mut self,
+        thread: ThreadId,
+        plan: Plan,
+        events: Events<'_>,
+    ) -> Result<Outcome> {
+        self.stack = None;
+        let target = self.live()?;
+        // The user has seen where the thread is: a breakpoint there is no news.
+        let pc = target.registers(thread)?.pc();
+        target.set_running(true);
+        if !matches!(plan, Plan::Call) {
+            self.standing.insert(thread, pc);
+        }
+        let mut plan = plan;
+        let result = self
+            .arm(&plan)
+            .and_then(|()| self.turns(thread, &mut plan, events));
+        self.disarm();
+        self.stack = None;
+        if let Some(target) = &mut self.target {
+            target.set_running(false);
+        }
+        match result {
+            // Killed between two of our requests: its end is what happened.
+            Err(Error::Target(TargetError::Gone(why))) => {
+                self.lost(&why, events);
+                Ok(Outcome::Gone)
+            }
+            other => other,
+        }
+    }
+
+    /// The process is gone without having told us how.
+    fn lost(&mut self, why: &str, events: Events<'_>) {
+        if self.target.is_some() {
+            events(Event::Text(format!("{why}\n")));
+            self.process_ended();
+        }
+    }
+
+    fn turns(&mut self, thread: ThreadId, plan: &mut Plan, events: Events<'_>) -> Result<Outcome> {
+        let mut steps = 0u32;
+        let mut detour: Option<Goal> = None;
+        loop {
+            let motion = match detour {
+                Some(_) => Motion::Continue,
+                None => plan.motion(),
+            };
+            steps = steps.wrapping_add(1);
+            let alone = matches!(plan, Plan::Call);
+            let others_run = !alone && self.others_run(motion, steps);
+            let event = self.advance(thread, motion, others_run)?;
+            let goals = match &detour {
+                Some(goal) => std::slice::from_ref(goal),
+                None => plan.goals(),
+            };
+            match self.judge(thread, &event, goals, events)? {
+                Verdict::Stop(outcome) => return Ok(outcome),
+                Verdict::GoOn => {
+                    if detour.is_none() && event.thread == thread {
+                        detour = self.detour_for_signal(thread, motion, &event)?;
+                    }
+                    if matches!(event.what, Happening::Executed(_)) {
+                        *plan = Plan::Free;
+                    }
+                }
+                Verdict::Moved if detour.take().is_some() => {
+                    self.disarm();
+                    self.arm(plan)?;
+                }
+                Verdict::Moved => {
+                    if self.next_move(thread, plan)? {
+                        return Ok(Outcome::Arrived);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the stepper for its next move; says whether the plan is fulfilled.
+    fn next_move(&mut self, thread: ThreadId, plan: &mut Plan) -> Result<bool> {
+        let Plan::Step(stepper, next) = plan else {
+            return Ok(true);
+        };
+        let had_goals = matches!(next, Move::RunTo(_));
+        *next = stepper.next(&mut self.scene(thread)?);
+        let done = *next == Move::Done;
+        if had_goals {
+            self.disarm();
+        }
+        self.arm(plan)?;
+        Ok(done)
+    }
+
+    fn others_run(&self, motion: Motion, steps: u32) -> bool {
+        match (self.settings.scheduler_locking, motion) {
+            (SchedulerLocking::On, _) => false,
+            (SchedulerLocking::Step, Motion::Step) => false,
+            (_, Motion::Continue) => true,
+            (SchedulerLocking::Off, Motion::Step) => steps.is_multiple_of(OTHERS_RUN_EVERY),
+        }
+    }
+
+    /// A signal that goes to a handler while its thread is being stepped: the
+    /// thread runs through the handler, back to where it is.
+    fn detour_for_signal(
+        &mut self,
+        thread: ThreadId,
+        motion: Motion,
+        event: &TargetEvent,
+    ) -> Result<Option<Goal>> {
+        if motion != Motion::Step || !matches!(event.what, Happening::Signal(_)) {
+            return Ok(None);
+        }
+        let target = self.live()?;
+        if target.signal(thread).is_none() {
+            return Ok(None);
+        }
+        let registers = target.registers(thread)?;
+        let goal = Goal {
+            address: registers.pc(),
+            stack_at_least: Some(registers.sp()),
+        };
+        self.standing.remove(&thread);
+        let change = self.sites.add(goal.address, Reason::Step);
+        self.apply(change)?;
+        Ok(Some(goal))
+    }
+
+    /// Puts a site at each goal.
+    fn arm(&mut self, plan: &Plan) -> Result<()> {
+        for goal in plan.goals() {
+            let change = self.sites.add(goal.address, Reason::Step);
+            self.apply(change)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the goals' sites out.
+    fn disarm(&mut self) {
+        for change in self.sites.remove_all(|reason| reason == Reason::Step) {
+            let _ = self.apply(Some(change));
+        }
+    }
+
+    /// Lets the program go and waits for the next event, after threads that
+    /// stand on a site whose hit was judged already have been led past it.
+    fn advance(
+        &mut self,
+        thread: ThreadId,
+        motion: Motion,
+        others_run: bool,
+    ) -> Result<TargetEvent> {
+        let waiting: Vec<(ThreadId, Address)> = self
+            .standing
+            .iter()
+            .filter(|(t, _)| others_run || **t == thread)
+            .map(|(t, at)| (*t, *at))
+            .collect();
+        for (standing, at) in waiting {
+            self.standing.remove(&standing);
+            let Some(event) = self.step_over_site(standing, at)? else {
+                continue;
+            };
+            let stepped = event.what == Happening::Stepped && event.thread == standing;
+            if !stepped || (standing == thread && motion == Motion::Step) {
+                return Ok(event);
+            }
+        }
+        let target = self.live()?;
+        target.resume(Resume {
+            thread,
+            motion,
+            others_run,
+        })?;
+        Ok(target.wait()?)
+    }
+
+    /// Executes the one instruction beneath a site, alone. `None` when the
+    /// thread is not there any more, or must not be stepped.
+    fn step_over_site(&mut self, thread: ThreadId, at: Address) -> Result<Option<TargetEvent>> {
+        if self.sites.at(at).is_empty() {
+            return Ok(None);
+        }
+        let target = self.live()?;
+        match target.registers(thread) {
+            Ok(registers) if registers.pc() == at => {}
+            _ => return Ok(None),
+        }
+        let signal = target.signal(thread);
+        if signal.is_some_and(|s| s.signal.is_fault() && s.code > 0) {
+            // The instruction itself raised it; its handler comes first.
+            return Ok(None);
+        }
+        // Any other signal may as well arrive one instruction later.
+        target.set_signal(thread, None)?;
+        target.remove_breakpoint(at)?;
+        let stepped = target
+            .resume(Resume {
+                thread,
+                motion: Motion::Step,
+                others_run: false,
+            })
+            .and_then(|()| target.wait());
+        if let Ok(event) = &stepped
+            && !matches!(event.what, Happening::Exited(_) | Happening::Killed(_))
+        {
+            let _ = target.insert_breakpoint(at);
+            if let Some(SignalInfo { signal, .. }) = signal
+                && target.signal(thread).is_none()
+            {
+                let _ = target.set_signal(thread, Some(signal));
+            }
+        }
+        Ok(Some(stepped?))
+    }
+
+    /// Says what an event means.
+    fn judge(
+        &mut self,
+        thread: ThreadId,
+        event: &TargetEvent,
+        goals: &[Goal],
+        events: Events<'_>,
+    ) -> Result<Verdict> {
+        let stop = |reason| Ok(Verdict::Stop(Outcome::Stop(event.thread, reason)));
+        match &event.what {
+            Happening::Breakpoint(at) => self.at_site(thread, event.thread, *at, goals, events),
+            Happening::Stepped => self.after_step(thread, event.thread, goals, events),
+            Happening::Signal(info) => self.signalled(event.thread, info, events),
+            Happening::Watchpoint(slot) => self.watch_hit(event.thread, *slot, events),
+            Happening::Interrupted => stop(StopReason::Interrupted),
+            Happening::ThreadEnded(_) => stop(StopReason::ThreadEnded),
+            Happening::Executed(path) => {
+                self.sites.clear();
+                self.standing.clear();
+                self.calls.clear();
+                self.forget_image();
+                self.select(event.thread);
+                events(Event::Started {
+                    process: self.live()?.process(),
+                    program: path.clone(),
+                    how: Began::Executed,
+                });
+                self.take_in_process(path, events)?;
+                match self.catches(|c| matches!(c, crate::command::Catch::Exec)) {
+                    Some(id) => stop(StopReason::Caught(id, "exec'd".to_owned())),
+                    None => Ok(Verdict::GoOn),
+                }
+            }
+            Happening::Forked { child, vfork } => self.forked(event.thread, *child, *vfork, events),
+            Happening::Syscall { number, result } => self.syscall(event.thread, *number, *result),
+            Happening::Exited(status) => {
+                let process = self.live()?.process();
+                let status = *status;
+                self.process_ended();
+                events(Event::Exited { process, status });
+                Ok(Verdict::Stop(Outcome::Gone))
+            }
+            Happening::Killed(signal) => {
+                let process = self.live()?.process();
+                let signal = *signal;
+                self.process_ended();
+                events(Event::Killed { process, signal });
+                Ok(Verdict::Stop(Outcome::Gone))
+            }
+        }
+    }
+
+    /// A thread is at a site.
+    fn at_site(
+        &mut self,
+        thread: ThreadId,
+        here: ThreadId,
+        at: Address,
+        goals: &[Goal],
+        events: Events<'_>,
+    ) -> Result<Verdict> {
+        self.standing.insert(here, at);
+        let reasons = self.sites.at(at).to_vec();
+        if reasons.contains(&Reason::Libraries) {
+            self.refresh_libraries(events)?;
+        }
+        let sp = self.live()?.registers(here)?.sp();
+        if reasons.contains(&Reason::CallReturn)
+            && let Some(call) = self.call_returning(here, at, sp)
+        {
+            return Ok(Verdict::Stop(Outcome::Returned(call)));
+        }
+        if !self.quiet
+            && let Some(reason) = self.user_hits(here, &reasons, events)?
+        {
+            return Ok(Verdict::Stop(Outcome::Stop(here, reason)));
+        }
+        if here == thread && goals.iter().any(|goal| goal.is_reached(at, sp)) {
+            return Ok(Verdict::Moved);
+        }
+        Ok(Verdict::GoOn)
+    }
+
+    /// A thread has executed one instruction. Standing on a breakpoint now is
+    /// as good as hitting it.
+    fn after_step(
+        &mut self,
+        thread: ThreadId,
+        here: ThreadId,
+        goals: &[Goal],
+        events: Events<'_>,
+    ) -> Result<Verdict> {
+        let pc = self.live()?.registers(here)?.pc();
+        if !self.sites.at(pc).is_empty() {
+            return match self.at_site(thread, here, pc, goals, events)? {
+                Verdict::GoOn if here == thread => Ok(Verdict::Moved),
+                verdict => Ok(verdict),
+            };
+        }
+        Ok(match here == thread {
+            true => Verdict::Moved,
+            false => Verdict::GoOn,
+        })
+    }
+
+    /// The user's reasons among those of a site: the first that counts.
+    fn user_hits(
+        &mut self,
+        here: ThreadId,
+        reasons: &[Reason],
+        events: Events<'_>,
+    ) -> Result<Option<StopReason>> {
+        let mut first = None;
+        for reason in reasons {
+            let stop = match reason {
+                Reason::User(id) if self.counts(*id, here, events)? => {
+                    let temporary = self.breakpoints.get(*id).is_some_and(|b| b.temporary);
+                    Some(StopReason::Breakpoint(*id, temporary))
+                }
+                Reason::Scope(id) => self.scope_ended(*id, here)?,
+                _ => None,
+            };
+            first = first.or(stop);
+        }
+        Ok(first)
+    }
+
+    /// Whether a hit of a breakpoint is a stop: thread, condition and ignore
+    /// count say so.
+    fn counts(&mut self, id: BreakpointId, here: ThreadId, events: Events<'_>) -> Result<bool> {
+        let number = self.threads.number(here);
+        let Some(breakpoint) = self.breakpoints.get(id) else {
+            return Ok(false);
+        };
+        if breakpoint.thread.is_some_and(|only| only != number) {
+            return Ok(false);
+        }
+        if let Some(condition) = breakpoint.condition.clone() {
+            match self.condition_holds(here, &condition) {
+                Ok(false) => return Ok(false),
+                Ok(true) => {}
+                Err(error) => events(Event::Warning(format!(
+                    "Error in testing condition for breakpoint {id}:\n{error}"
+                ))),
+            }
+        }
+        let Some(breakpoint) = self.breakpoints.get_mut(id) else {
+            return Ok(false);
+        };
+        breakpoint.hits += 1;
+        if breakpoint.ignore > 0 {
+            breakpoint.ignore -= 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// A signal arrived: the table says what becomes of it.
+    fn signalled(
+        &mut self,
+        thread: ThreadId,
+        info: &SignalInfo,
+        events: Events<'_>,
+    ) -> Result<Verdict> {
+        let row = self.signals.get(info.signal);
+        if !row.pass {
+            self.live()?.set_signal(thread, None)?;
+        }
+        let signal = info.signal;
+        let caught = self.catches(|c| match c {
+            crate::command::Catch::Signals(these) => these.is_empty() || these.contains(&signal),
+            _ => false,
+        });
+        if let Some(id) = caught {
+            let what = format!("signal {signal}");
+            return Ok(Verdict::Stop(Outcome::Stop(
+                thread,
+                StopReason::Caught(id, what),
+            )));
+        }
+        if row.stop {
+            let reason = StopReason::Signal(signal, info.address);
+            return Ok(Verdict::Stop(Outcome::Stop(thread, reason)));
+        }
+        if row.print {
+            let view = self.thread_view(thread);
+            events(Event::SignalPassed {
+                thread: view,
+                signal,
+            });
+        }
+        Ok(Verdict::GoOn)
+    }
+
+    fn forked(
+        &mut self,
+        thread: ThreadId,
+        child: crate::target::ProcessId,
+        vfork: bool,
+        events: Events<'_>,
+    ) -> Result<Verdict> {
+        let followed = self.settings.follow_child;
+        let target = self.live()?;
+        let now = target.process();
+        let parent = if followed {
+            crate::target::ProcessId(thread.0)
+        } else {
+            now
+        };
+        events(Event::Forked {
+            parent,
+            child,
+            followed,
+        });
+        if followed {
+            self.standing.clear();
+            self.threads.clear();
+            let first = self.live()?.threads().first().copied();
+            if let Some(first) = first {
+                self.select(first);
+            }
+        }
+        let caught = self.catches(|c| match c {
+            crate::command::Catch::Fork => !vfork,
+            crate::command::Catch::Vfork => vfork,
+            _ => false,
+        });
+        Ok(match caught {
+            Some(id) => {
+                let what = if vfork { "vforked" } else { "forked" };
+                let what = format!("{what} process {child}");
+                let here = self.thread()?;
+                Verdict::Stop(Outcome::Stop(here, StopReason::Caught(id, what)))
+            }
+            None => Verdict::GoOn,
+        })
+    }
+
+    /// Tells the user of a stop, and shows what is displayed at stops.
+    pub(super) fn report(
+        &mut self,
+        thread: ThreadId,
+        reason: StopReason,
+        show_frame: bool,
+        events: Events<'_>,
+    ) -> Result<()> {
+        let switched = self.selected.is_some_and(|before| before != thread);
+        self.select(thread);
+        self.number_threads();
+        let reason = self.within_call(thread, reason);
+        let frame = self.frame_view(0)?;
+        let source = self.frame_source(&frame);
+        let (deleted, commands) = match &reason {
+            StopReason::Breakpoint(id, temporary) => {
+                let commands = self.breakpoints.get(*id).map(|b| b.commands.clone());
+                (temporary.then_some(*id), commands.unwrap_or_default())
+            }
+            _ => (None, Vec::new()),
+        };
+        let silent = commands.first().is_some_and(|first| first == "silent");
+        if !silent {
+            let thread = self.thread_view(thread);
+            events(Event::Stopped(Stopped {
+                thread,
+                switched,
+                reason,
+                frame,
+                show_frame,
+                source,
+            }));
+        }
+        if let Some(id) = deleted {
+            self.remove_breakpoint(id);
+            events(Event::BreakpointGone(id));
+        }
+        if !silent {
+            self.show_displays(events);
+        }
+        self.queue_commands(commands);
+        Ok(())
+    }
+
+    /// Tells the user of an outcome.
+    fn conclude(&mut self, outcome: Outcome, events: Events<'_>) -> Result<()> {
+        match outcome {
+            Outcome::Stop(thread, reason) => self.report(thread, reason, true, events),
+            Outcome::Arrived => {
+                let thread = self.thread()?;
+                self.report(thread, StopReason::Arrived, true, events)
+            }
+            Outcome::Returned(call) => self.call_done(call, events),
+            Outcome::Gone => Ok(()),
+        }
+    }
+
+    /// Drives, and tells the user how it ended.
+    pub(super) fn drive_and_conclude(&mut self, plan: Plan, events: Events<'_>) -> Result<()> {
+        let thread = self.thread()?;
+        let outcome = self.drive(thread, plan, events)?;
+        self.conclude(outcome, events)
+    }
+
+    /// `continue`.
+    pub(super) fn proceed(&mut self, count: u64, events: Events<'_>) -> Result<()> {
+        if count > 1 {
+            let pc = self.frame_at(0)?.pc();
+            let here: Vec<BreakpointId> = self
+                .sites
+                .at(pc)
+                .iter()
+                .filter_map(|reason| match reason {
+                    Reason::User(id) => Some(*id),
+                    _ => None,
+                })
+                .collect();
+            for id in here {
+                self.ignore(id.0, count - 1, events)?;
+            }
+        }
+        self.drive_and_conclude(Plan::Free, events)
+    }
+
+    /// `signal`.
+    pub(super) fn proceed_with(
+        &mut self,
+        signal: Option<Signal>,
+        events: Events<'_>,
+    ) -> Result<()> {
+        let thread = self.thread()?;
+        self.live()?.set_signal(thread, signal)?;
+        self.drive_and_conclude(Plan::Free, events)
+    }
+
+    /// `step`, `next`, `stepi`, `nexti`, `until` without a place.
+    pub(super) fn step(&mut self, kind: Kind, count: u64, events: Events<'_>) -> Result<()> {
+        let thread = self.thread()?;
+        let before = self.frame_at(0)?;
+        let without_lines = before.line == 0;
+        if without_lines && !matches!(kind, Kind::Instruction | Kind::OverInstruction) {
+            let name = before.function_name().unwrap_or("??");
+            events(Event::Text(format!(
+                "Single stepping until exit from function {name},\nwhich has no line number information.\n"
+            )));
+        }
+        for _ in 0..count {
+            let begun = Stepper::begin(kind, &mut self.scene(thread)?);
+            let Some((stepper, first)) = begun else {
+                return Err(Error::new("Cannot find bounds of current function"));
+            };
+            match self.drive(thread, Plan::Step(stepper, first), events)? {
+                Outcome::Arrived => {}
+                other => return self.conclude(other, events),
+            }
+        }
+        let same = self
+            .frame_at(0)
+            .is_ok_and(|after| after.is_same_activation(&before) && after.line != 0);
+        self.report(thread, StopReason::Stepped, !same, events)
+    }
+
+    /// The goals of leaving a frame: where it returns to, with the stack as
+    /// high as it is then.
+    fn out_of(&mut self, level: usize) -> Result<Goal> {
+        let stack = self.walk(level + 2)?;
+        let frame = stack.frames.get(level).map(|(frame, _)| frame.cfa);
+        // An inlined frame is left where the function that it is part of is.
+        let caller = stack.frames[level.min(stack.frames.len())..]
+            .iter()
+            .skip(1)
+            .map(|(frame, kind)| (frame.pc(), frame.cfa, *kind))
+            .find(|(_, cfa, _)| Some(*cfa) != frame);
+        match (frame, caller) {
+            (Some(stack_at_least), Some((address, ..))) => Ok(Goal {
+                address,
+                stack_at_least,
+            }),
+            _ => Err(Error::new(
+                "\"finish\" not meaningful in the outermost frame.",
+            )),
+        }
+    }
+
+    /// `finish`.
+    pub(super) fn finish(&mut self, events: Events<'_>) -> Result<()> {
+        let thread = self.thread()?;
+        let level = self.level;
+        let frame = self.frame_at(level)?;
+        if self.walk(level + 1)?.frames[level].1 == FrameKind::Inlined {
+            return self.finish_inlined(level, events);
+        }
+        let view = self.frame_view(level)?;
+        let goal = self.out_of(level)?;
+        let text = crate::render::render(&Event::Frame(view, None));
+        events(Event::Text(format!("Run till exit from {text}")));
+        match self.drive(thread, Plan::To(vec![goal]), events)? {
+            Outcome::Arrived => {
+                let value = self.returned_value(thread, &frame);
+                self.report(thread, StopReason::Finished { value }, true, events)
+            }
+            other => self.conclude(other, events),
+        }
+    }
+
+    /// Leaves an inlined call: steps over lines until its frame is gone.
+    fn finish_inlined(&mut self, level: usize, events: Events<'_>) -> Result<()> {
+        let thread = self.thread()?;
+        let frame = self.frame_at(level)?;
+        loop {
+            let begun = Stepper::begin(Kind::Over, &mut self.scene(thread)?);
+            let Some((stepper, first)) = begun else {
+                return Err(Error::new("Cannot find bounds of current function"));
+            };
+            match self.drive(thread, Plan::Step(stepper, first), events)? {
+                Outcome::Arrived => {}
+                other => return self.conclude(other, events),
+            }
+            let within = self.walk(usize::MAX)?.frames.iter();
+            if !within.clone().any(|(f, _)| f.is_same_activation(&frame)) {
+                return self.report(thread, StopReason::Arrived, true, events);
+            }
+        }
+    }
+
+    /// `until WHERE` and `advance WHERE`: to the place, or out of the frame.
+    pub(super) fn run_to(&mut self, at: &Spec, this_frame: bool, events: Events<'_>) -> Result<()> {
+        self.thread()?;
+        let places = self.places(at)?;
+        if places.is_empty() {
+            return Err(self.nothing_matches(at));
+        }
+        let level = self.level;
+        let least = match this_frame {
+            // Not in a deeper call of the same function.
+            true => self.frame_at(level)?.registers.sp(),
+            false => None,
+        };
+        let inside = self.frame_at(level)?;
+        let mut goals: Vec<Goal> = places
+            .iter()
+            .map(|place| {
+                let here = inside
+                    .function
+                    .as_ref()
+                    .is_some_and(|f| f.ranges.iter().any(|r| r.contains(&place.address)));
+                Goal {
+                    address: place.address,
+                    stack_at_least: least.filter(|_| here),
+                }
+            })
+            .collect();
+        goals.extend(self.out_of(level));
+        self.drive_and_conclude(Plan::To(goals), events)
+    }
+
+    /// `jump`.
+    pub(super) fn jump(&mut self, at: &Spec, events: Events<'_>) -> Result<()> {
+        let place = self.one_place(at)?;
+        let thread = self.thread()?;
+        let target = self.live()?;
+        let mut registers = target.registers(thread)?;
+        registers.set_pc(place.address);
+        // A system call that was interrupted is not to be restarted from there.
+        if let Some(index) = registers.index_of("orig_rax") {
+            registers.set(index, u64::MAX);
+        }
+        target.set_registers(thread, &registers)?;
+        events(Event::Text(format!(
+            "Continuing at {:#x}.\n",
+            place.address.0
+        )));
+        self.drive_and_conclude(Plan::Free, events)
+    }
+}

@@ -1,0 +1,182 @@
+//! What a [`Stepper`](crate::step::Stepper) sees of a stopped thread.
+
+use std::ops::Range;
+
+use sapwood_dwarf::{FrameAddress, Modules, Unwinder};
+
+use super::frames::{TargetMemory, dwarf_registers};
+use crate::flow::{self, Flow, LONGEST};
+use crate::libraries::read_word;
+use crate::registers::Registers;
+use crate::step::{Goal, Row, Scene};
+use crate::target::{Address, Target};
+
+/// A stopped thread, its code and its stack.
+pub(super) struct ThreadScene<'a> {
+    pub target: &'a mut dyn Target,
+    pub modules: &'a Modules,
+    pub unwinder: &'a mut Unwinder,
+    pub registers: Registers,
+}
+
+/// The sections that linkage stubs are in.
+const STUBS: [&str; 3] = [".plt", ".plt.sec", ".plt.got"];
+
+/// Longer than any symbol's name.
+const LONGEST_NAME: u64 = 4096;
+
+/// Bytes of a linkage stub that are looked at: `endbr64; bnd jmp *slot(%rip)`.
+const STUB: u64 = 16;
+
+impl ThreadScene<'_> {
+    /// The entry that the stub at `pc` jumps to now, by its slot.
+    ///
+    /// Formula: `ff 25 disp32` jumps to `*(end of instruction + disp32)`.
+    fn slot(&mut self, pc: Address) -> Option<(Address, Address)> {
+        let mut bytes = [0; STUB as usize];
+        self.target.read(pc, &mut bytes).ok()?;
+        let at = bytes.windows(2).position(|w| w == [0xff, 0x25])?;
+        let displacement = i32::from_le_bytes(bytes.get(at + 2..at + 6)?.try_into().ok()?);
+        let slot = pc.add(at as u64 + 6).offset(i64::from(displacement));
+        let value = Address(read_word(self.target, slot).ok()?);
+        Some((slot, value))
+    }
+}
+
+/// The name that the relocation of a jump slot asks for, read from the module's
+/// loaded dynamic sections: Elf64_Rela `{ offset, info, addend }`, whose info's
+/// upper half is the index of an Elf64_Sym, which begins with the name's offset.
+fn slot_symbol(
+    target: &mut dyn Target,
+    bias: u64,
+    sections: &[(&str, Range<Address>)],
+    slot: Address,
+) -> Option<String> {
+    let section = |name: &str| {
+        let found = sections.iter().find(|(n, _)| *n == name);
+        found.map(|(_, range)| range.clone())
+    };
+    let relocations = section(".rela.plt")?;
+    let (symbols, strings) = (section(".dynsym")?, section(".dynstr")?);
+    let mut at = relocations.start;
+    while at < relocations.end {
+        if bias.wrapping_add(read_word(target, at).ok()?) == slot.0 {
+            let index = read_word(target, at.add(8)).ok()? >> 32;
+            let name = read_word(target, symbols.start.add(index * 24)).ok()? as u32;
+            let from = strings.start.add(u64::from(name));
+            let length = strings.end.past(from)?.min(LONGEST_NAME);
+            let mut bytes = vec![0; length as usize];
+            target.read(from, &mut bytes).ok()?;
+            let end = bytes.iter().position(|byte| *byte == 0)?;
+            bytes.truncate(end);
+            return String::from_utf8(bytes).ok();
+        }
+        at = at.add(24);
+    }
+    None
+}
+
+impl Scene for ThreadScene<'_> {
+    fn pc(&self) -> Address {
+        self.registers.pc()
+    }
+
+    fn sp(&self) -> Address {
+        self.registers.sp()
+    }
+
+    fn flow(&mut self) -> Flow {
+        let pc = self.pc();
+        let mut bytes = [0; LONGEST];
+        // The last instruction of a mapping has fewer bytes behind it.
+        for length in [LONGEST, 8, 4, 2, 1] {
+            if self.target.read(pc, &mut bytes[..length]).is_ok() {
+                return flow::flow(&bytes[..length]);
+            }
+        }
+        Flow::Next
+    }
+
+    fn row(&mut self) -> Option<Row> {
+        let pc = self.pc();
+        let (_, module) = self.modules.at(pc)?;
+        let row = module.line_at(pc)?;
+        let inlined = module.inlined_at(pc).len();
+        Some(Row {
+            range: row.range,
+            file: row.file,
+            line: row.line,
+            is_stmt: row.is_stmt,
+            depth: inlined.saturating_sub(1) as u32,
+        })
+    }
+
+    fn function(&mut self) -> Option<Vec<Range<Address>>> {
+        let pc = self.pc();
+        let (_, module) = self.modules.at(pc)?;
+        if let Some(function) = module.function_at(pc) {
+            return Some(function.ranges.clone());
+        }
+        let (symbol, _) = module.symbol_at(pc)?;
+        Some(vec![symbol.address.range(symbol.size.max(1))])
+    }
+
+    fn top_of_stack(&mut self) -> Option<Address> {
+        let sp = self.sp();
+        read_word(self.target, sp).ok().map(Address)
+    }
+
+    fn caller(&mut self) -> Option<Goal> {
+        let registers = dwarf_registers(&self.registers);
+        let at = FrameAddress::InstructionPointer(self.pc());
+        let mut memory = TargetMemory(self.target);
+        let frame = self
+            .unwinder
+            .step(self.modules, at, &registers, &mut memory)
+            .ok()?;
+        let (caller, _) = frame.caller?;
+        Some(Goal {
+            address: caller.pc(),
+            stack_at_least: frame.cfa,
+        })
+    }
+
+    fn body(&mut self, entry: Address) -> Option<Address> {
+        let (_, module) = self.modules.at(entry)?;
+        let function = module.function_at(entry)?;
+        module.line_at(entry).filter(|row| row.line != 0)?;
+        Some(match function.entry == Some(entry) {
+            true => module.prologue_end(&function),
+            // Not the beginning of a function: a cold part, say.
+            false => entry,
+        })
+    }
+
+    fn stub(&mut self) -> Option<Vec<Address>> {
+        let pc = self.pc();
+        let (_, module) = self.modules.at(pc)?;
+        let sections = module.sections();
+        let is_stub = sections
+            .iter()
+            .any(|(name, range)| STUBS.contains(name) && range.contains(&pc));
+        // An image's stubs are in no section that has a name.
+        if !is_stub {
+            return None;
+        }
+        let Some((slot, value)) = self.slot(pc) else {
+            return Some(Vec::new());
+        };
+        let here = sections.iter().any(|(_, range)| range.contains(&value));
+        if !here {
+            return Some(vec![value]);
+        }
+        // Not bound yet: the slot leads back into this module's own stubs. The
+        // relocation of the slot names the function.
+        let name = slot_symbol(self.target, module.bias(), &sections, slot)?;
+        let entries = self.modules.iter().filter_map(|(_, other)| {
+            let symbol = other.symbol_named(&name)?;
+            Some(symbol.address)
+        });
+        Some(entries.collect())
+    }
+}

@@ -1,0 +1,733 @@
+//! Values: `print`, `x`, `display`, arguments and locals, conditions.
+//!
+//! What an expression means is [`crate::expr`]'s business, how a value reads
+//! [`crate::value`]'s. Here they meet the program: its memory, its registers,
+//! and calls into it.
+
+use std::sync::Arc;
+
+use sapwood_dwarf::{Memory, MemoryError, ModuleId, Register, VariableKind};
+
+use super::calls::{Called, Purpose};
+use super::{Debugger, Events};
+use crate::call::{MachineCall, MachineResult};
+use crate::command::Format;
+use crate::error::{Error, Result};
+use crate::event::{Event, MemoryRow, ValueView, VariableView};
+use crate::expr::{self, Evaluator, Expr};
+use crate::registers::x86;
+use crate::stack::Frame;
+use crate::target::{Address, ThreadId};
+use crate::value::abi::{self, Returned};
+use crate::value::format::{self, Format as Shown};
+use crate::value::print::Style;
+use crate::value::{self, Reader, Shape, Source, Type, Value};
+
+/// The first DWARF number of the xmm registers (System V psABI, figure 3.36).
+const XMM0: u16 = 17;
+/// More units than anybody looks at with `x`.
+const MOST_UNITS: i64 = 1 << 20;
+
+/// What is shown at each stop.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Displays {
+    all: Vec<(u32, Format, String)>,
+    last: u32,
+}
+
+impl From<value::Error> for Error {
+    fn from(error: value::Error) -> Error {
+        Error::Message(error.to_string())
+    }
+}
+
+/// The stopped program, as expressions see it.
+struct Program<'a> {
+    debugger: &'a mut Debugger,
+    events: Events<'a>,
+    /// The expression, for a call in it that stops.
+    text: &'a str,
+    /// Its type, where it is a call and nothing more.
+    returns: Option<Type>,
+    /// A call stopped within, and the user has been told.
+    stopped: bool,
+}
+
+impl Memory for Program<'_> {
+    fn read(&mut self, at: Address, into: &mut [u8]) -> Result<(), MemoryError> {
+        let failed = MemoryError {
+            at,
+            len: into.len(),
+        };
+        match self.debugger.target.as_deref_mut() {
+            Some(target) => target.read(at, into).map_err(|_| failed),
+            None => {
+                // Before the program runs there is what its file says.
+                let module = self.debugger.modules.at(at).ok_or(failed)?.1;
+                let bytes = module.file_bytes(at.range(into.len() as u64));
+                into.copy_from_slice(bytes.ok_or(failed)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl From<&MachineResult> for Returned {
+    fn from(result: &MachineResult) -> Returned {
+        Returned {
+            rax: result.integers[0],
+            rdx: result.integers[1],
+            xmm: result.vectors,
+            st0: result.x87,
+        }
+    }
+}
+
+fn wide(low: u64) -> [u8; 16] {
+    let mut whole = [0; 16];
+    whole[..8].copy_from_slice(&low.to_le_bytes());
+    whole
+}
+
+impl Source for Program<'_> {
+    fn write(&mut self, at: Address, bytes: &[u8]) -> Result<(), value::Error> {
+        let target = self.debugger.live().map_err(value::Error::new)?;
+        target.write(at, bytes).map_err(value::Error::new)
+    }
+
+    fn write_register(
+        &mut self,
+        frame: &Frame,
+        register: Register,
+        bytes: &[u8],
+    ) -> Result<(), value::Error> {
+        self.debugger
+            .write_register(frame, register, bytes)
+            .map_err(value::Error::new)
+    }
+
+    fn thread_pointer(&mut self) -> Option<Address> {
+        let thread = self.debugger.selected?;
+        let registers = self.debugger.target.as_deref_mut()?.registers(thread);
+        Some(Address(registers.ok()?.get(x86::FS_BASE)))
+    }
+
+    fn call(&mut self, call: &abi::Call) -> Result<Returned, value::Error> {
+        let machine = MachineCall {
+            function: call.function,
+            integers: call.integers.clone(),
+            vectors: call.vectors.iter().copied().map(wide).collect(),
+            stack: call.stack.clone(),
+            result_room: call.result_in_memory,
+        };
+        let name = match self.debugger.symbol_of(call.function) {
+            Some((name, _)) => name,
+            None => format!("{:#x}", call.function),
+        };
+        let purpose = Purpose::Expression(self.text.to_owned(), self.returns.clone());
+        let called = self
+            .debugger
+            .call(&machine, &name, purpose, false, self.events);
+        match called.map_err(value::Error::new)? {
+            Called::Returned(result) => Ok(Returned::from(&result)),
+            Called::Stopped => {
+                self.stopped = true;
+                Err(value::Error::new(format!(
+                    "the program stopped in {name}, called by the debugger"
+                )))
+            }
+        }
+    }
+
+    fn allocate(&mut self, bytes: &[u8]) -> Result<Address, value::Error> {
+        let malloc = self.debugger.library_function("malloc").ok_or_else(|| {
+            value::Error::new(
+                "evaluation of this expression requires the program to have the function \"malloc\".",
+            )
+        })?;
+        let length = [bytes.len().max(1) as u64];
+        let got = self
+            .debugger
+            .call_quietly(malloc, &length, "malloc", self.events)
+            .map_err(value::Error::new)?;
+        let at = Address(got.integers[0]);
+        self.write(at, bytes)?;
+        Ok(at)
+    }
+}
+
+impl Debugger {
+    /// Evaluates in a frame. `None`: a call stopped within, and the user has
+    /// been told.
+    fn evaluate_in<T>(
+        &mut self,
+        frame: Option<&Frame>,
+        text: &str,
+        events: Events<'_>,
+        then: impl FnOnce(&mut Evaluator<'_>) -> Result<T, value::Error>,
+    ) -> Result<Option<T>> {
+        let modules = Arc::clone(&self.modules);
+        let mut memo = std::mem::take(&mut self.memo);
+        let mut program = Program {
+            debugger: self,
+            events,
+            text,
+            returns: None,
+            stopped: false,
+        };
+        program.returns = call_type(&mut program, &modules, frame, text, &mut memo);
+        let mut evaluator = Evaluator {
+            reader: Reader {
+                modules: &modules,
+                frame,
+                source: &mut program,
+            },
+            memo: &mut memo,
+        };
+        let result = then(&mut evaluator);
+        let stopped = program.stopped;
+        self.memo = memo;
+        match result {
+            Err(_) if stopped => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(value) => Ok(Some(value)),
+        }
+    }
+
+    /// Evaluates in the selected frame, where there is one.
+    fn evaluate<T>(
+        &mut self,
+        text: &str,
+        events: Events<'_>,
+        then: impl FnOnce(&mut Evaluator<'_>) -> Result<T, value::Error>,
+    ) -> Result<Option<T>> {
+        let frame = match self.selected {
+            Some(_) => Some(self.current_frame()?),
+            None => None,
+        };
+        self.evaluate_in(frame.as_ref(), text, events, then)
+    }
+
+    fn style(&self, letter: Option<char>) -> Style {
+        let elements = match self.settings.print_elements {
+            0 => usize::MAX,
+            some => some,
+        };
+        Style {
+            format: letter.and_then(Shown::of),
+            elements,
+            ..Style::default()
+        }
+    }
+
+    fn write_register(&mut self, frame: &Frame, register: Register, bytes: &[u8]) -> Result<()> {
+        let thread = self.thread()?;
+        let innermost = self.frame_at(0)?;
+        if frame.registers != innermost.registers {
+            return Err(Error::new(
+                "a register of an outer frame cannot be changed; select frame 0.",
+            ));
+        }
+        let target = self.live()?;
+        if let Some(number) = register.0.checked_sub(XMM0).filter(|n| *n < 16) {
+            let mut state = target.vector_state(thread)?;
+            let mut value = state.xmm(number.into()).unwrap_or_default();
+            let length = bytes.len().min(value.len());
+            value[..length].copy_from_slice(&bytes[..length]);
+            state.set_xmm(number.into(), value);
+            target.set_vector_state(thread, &state)?;
+        } else {
+            let mut registers = target.registers(thread)?;
+            let known = registers.layout().dwarf.iter();
+            let index = known.clone().find(|(n, _)| *n == register.0);
+            let (_, index) = index.ok_or_else(|| Error::new("that register cannot be changed."))?;
+            let mut value = registers.get(*index).to_le_bytes();
+            let length = bytes.len().min(value.len());
+            value[..length].copy_from_slice(&bytes[..length]);
+            registers.set(*index, u64::from_le_bytes(value));
+            target.set_registers(thread, &registers)?;
+        }
+        self.stack = None;
+        Ok(())
+    }
+
+    /// A value kept in the history and made text.
+    fn view(&mut self, value: &Value, letter: Option<char>) -> Result<ValueView> {
+        let style = self.style(letter);
+        let shown = self.evaluate("", &mut |_| {}, |evaluator| {
+            let value = evaluator.reader.fetched(value)?;
+            let text = evaluator.reader.show(&value, &style)?;
+            let type_name = value.ty.name(evaluator.reader.modules);
+            let is_void = matches!(value.ty.shape(evaluator.reader.modules)?, Shape::Void);
+            let number = (!is_void).then(|| evaluator.memo.record(value) as u32);
+            Ok(ValueView {
+                number,
+                text,
+                type_name,
+            })
+        })?;
+        shown.ok_or_else(|| Error::new("the program stopped."))
+    }
+
+    /// `print`.
+    pub(super) fn print(&mut self, format: Format, text: &str, events: Events<'_>) -> Result<()> {
+        let text = if text.is_empty() { "$" } else { text };
+        let value = self.evaluate(text, events, |evaluator| evaluator.evaluate_text(text))?;
+        if let Some(value) = value {
+            let view = self.view(&value, format.letter)?;
+            events(Event::Value(view));
+        }
+        Ok(())
+    }
+
+    /// `call`.
+    pub(super) fn call_expression(&mut self, text: &str, events: Events<'_>) -> Result<()> {
+        let value = self.evaluate(text, events, |evaluator| {
+            let value = evaluator.evaluate_text(text)?;
+            let is_void = matches!(value.ty.shape(evaluator.reader.modules)?, Shape::Void);
+            Ok((!is_void).then_some(value))
+        })?;
+        if let Some(Some(value)) = value {
+            let view = self.view(&value, None)?;
+            events(Event::Value(view));
+        }
+        Ok(())
+    }
+
+    /// `set var`.
+    pub(super) fn set_variable(&mut self, text: &str, events: Events<'_>) -> Result<()> {
+        self.evaluate(text, events, |evaluator| evaluator.evaluate_text(text))?;
+        self.stack = None;
+        Ok(())
+    }
+
+    /// `whatis`.
+    pub(super) fn whatis(&mut self, text: &str, events: Events<'_>) -> Result<()> {
+        let name = self.evaluate(text, events, |evaluator| {
+            let expression = expr::parse(text, &evaluator.reader)?;
+            let (ty, is_named) = evaluator.type_of_expr(&expression)?;
+            evaluator.reader.whatis(&ty, is_named)
+        })?;
+        events(Event::Text(format!(
+            "type = {}\n",
+            name.unwrap_or_default()
+        )));
+        Ok(())
+    }
+
+    /// `ptype`.
+    pub(super) fn print_type(&mut self, text: &str, events: Events<'_>) -> Result<()> {
+        let name = self.evaluate(text, events, |evaluator| {
+            let expression = expr::parse(text, &evaluator.reader)?;
+            let (ty, _) = evaluator.type_of_expr(&expression)?;
+            evaluator.reader.ptype(&ty)
+        })?;
+        events(Event::Text(format!(
+            "type = {}\n",
+            name.unwrap_or_default()
+        )));
+        Ok(())
+    }
+
+    /// The address that an expression stands for: a pointer's value, a number,
+    /// or where an array or function is.
+    pub(super) fn evaluate_address(&mut self, text: &str) -> Result<Address> {
+        let at = self.evaluate(text, &mut |_| {}, |evaluator| {
+            let value = evaluator.evaluate_text(text)?;
+            address_of(evaluator, &value)
+        })?;
+        at.ok_or_else(|| Error::new("the program stopped."))
+    }
+
+    /// Whether a breakpoint's condition holds in the innermost frame of a
+    /// thread.
+    pub(super) fn condition_holds(&mut self, thread: ThreadId, text: &str) -> Result<bool> {
+        let before = (self.selected, self.level);
+        self.select(thread);
+        let holds = self.evaluate(text, &mut |_| {}, |evaluator| {
+            let value = evaluator.evaluate_text(text)?;
+            evaluator.is_true(&value)
+        });
+        (self.selected, self.level) = before;
+        self.stack = None;
+        // A call in it that stopped is a stop.
+        Ok(holds?.unwrap_or(true))
+    }
+
+    /// The variables of a frame of one kind, each with its text.
+    fn variable_views(
+        &mut self,
+        frame: &Frame,
+        wanted: impl Fn(VariableKind) -> bool,
+        brief: bool,
+    ) -> Vec<VariableView> {
+        let (Some(id), Some(scope)) = (frame.module, frame.scope) else {
+            return Vec::new();
+        };
+        let Some(module) = self.modules.get(id).cloned() else {
+            return Vec::new();
+        };
+        let Ok(variables) = module.variables(scope, frame.address.lookup()) else {
+            return Vec::new();
+        };
+        let style = self.style(None);
+        let mut views = Vec::new();
+        for variable in variables.into_iter().filter(|v| wanted(v.kind)) {
+            let shown = self.evaluate_in(Some(frame), "", &mut |_| {}, |evaluator| {
+                let reader = &mut evaluator.reader;
+                let value = reader.variable(id, &variable)?;
+                let text = match brief {
+                    true => reader.show_brief(&value, &style)?,
+                    false => reader.show(&value, &style)?,
+                };
+                Ok((text, value.ty.name(reader.modules)))
+            });
+            let (value, type_name) = match shown {
+                Ok(Some(shown)) => shown,
+                Ok(None) => continue,
+                Err(error) => (
+                    format!("<error reading variable {} ({error})>", variable.name),
+                    String::new(),
+                ),
+            };
+            views.push(VariableView {
+                name: variable.name,
+                value,
+                type_name,
+            });
+        }
+        views
+    }
+
+    /// A frame's arguments, in brief.
+    pub(super) fn argument_texts(&mut self, frame: &Frame) -> Vec<(String, String)> {
+        let views = self.variable_views(frame, |kind| kind == VariableKind::Parameter, true);
+        views.into_iter().map(|v| (v.name, v.value)).collect()
+    }
+
+    /// A frame's arguments.
+    pub(super) fn argument_views(&mut self, frame: &Frame) -> Vec<VariableView> {
+        self.variable_views(frame, |kind| kind == VariableKind::Parameter, false)
+    }
+
+    /// A frame's local variables.
+    pub(super) fn local_views(&mut self, frame: &Frame) -> Vec<VariableView> {
+        self.variable_views(frame, |kind| kind == VariableKind::Local, false)
+    }
+
+    /// What a function returned that a thread has just come back from.
+    pub(super) fn returned_value(&mut self, thread: ThreadId, frame: &Frame) -> Option<ValueView> {
+        let ty = frame.function.as_ref()?.return_type?;
+        let ty = Type::described(frame.module?, Some(ty));
+        let result = crate::call::result(self.live().ok()?, thread).ok()?;
+        self.select(thread);
+        self.result_view(&result, ty).ok()
+    }
+
+    /// What a call returned, as a value of that type.
+    pub(super) fn result_view(&mut self, result: &MachineResult, ty: Type) -> Result<ValueView> {
+        let value = match abi::result(&Returned::from(result), &ty, &self.modules)? {
+            abi::ResultPlace::Bytes(bytes) => Value::computed(ty, bytes),
+            abi::ResultPlace::Memory(at) => Value::in_memory(ty, at),
+        };
+        self.view(&value, None)
+    }
+
+    /// The value of a static variable of a function whose address is known.
+    pub(super) fn value_of_variable(
+        &mut self,
+        id: ModuleId,
+        function: &str,
+        variable: &str,
+        at: Address,
+    ) -> Result<ValueView> {
+        let module = self.modules.get(id).cloned();
+        let found = module.and_then(|module| {
+            let function = module.functions(function).into_iter().next()?;
+            let all = module.variables(function.id, function.entry?).ok()?;
+            all.into_iter().find(|v| v.name == variable)
+        });
+        let found = found.ok_or_else(|| Error::new("the snippet's value has no type."))?;
+        let ty = Type::described(id, found.type_id);
+        self.view(&Value::in_memory(ty, at), None)
+    }
+
+    /// `display EXPR`.
+    pub(super) fn display(
+        &mut self,
+        format: Format,
+        text: String,
+        events: Events<'_>,
+    ) -> Result<()> {
+        self.displays.last += 1;
+        let display = (self.displays.last, format, text);
+        if self.selected.is_some() {
+            let shown = self.displayed(&display, events)?;
+            events(shown);
+        }
+        self.displays.all.push(display);
+        Ok(())
+    }
+
+    fn displayed(
+        &mut self,
+        (number, format, text): &(u32, Format, String),
+        events: Events<'_>,
+    ) -> Result<Event> {
+        if let Some(letter @ ('i' | 's')) = format.letter {
+            let mut shown = String::new();
+            self.examine(*format, Some(text), &mut |event| {
+                shown += &crate::render::render(&event);
+            })?;
+            let count = format.count.map_or(String::new(), |n| n.to_string());
+            let text = format!("{number}: x/{count}{letter} {text}\n{shown}");
+            return Ok(Event::Text(text));
+        }
+        let style = self.style(format.letter);
+        let value = self.evaluate(text, events, |evaluator| {
+            let value = evaluator.evaluate_text(text)?;
+            evaluator.reader.show(&value, &style)
+        })?;
+        let what = match format.letter {
+            Some(letter) => format!("/{letter} {text}"),
+            None => text.clone(),
+        };
+        Ok(Event::Displayed {
+            number: *number,
+            what,
+            text: value.unwrap_or_default(),
+        })
+    }
+
+    /// `undisplay`.
+    pub(super) fn undisplay(&mut self, numbers: &[u32]) -> Result<()> {
+        for number in numbers {
+            if !self.displays.all.iter().any(|(n, ..)| n == number) {
+                return Err(Error::new(format!(
+                    "Could not find display number {number}."
+                )));
+            }
+        }
+        self.displays
+            .all
+            .retain(|(n, ..)| !numbers.is_empty() && !numbers.contains(n));
+        Ok(())
+    }
+
+    /// Shows what is displayed at stops; what has no value here stays silent.
+    pub(super) fn show_displays(&mut self, events: Events<'_>) {
+        for display in self.displays.all.clone() {
+            if let Ok(shown) = self.displayed(&display, events) {
+                events(shown);
+            }
+        }
+    }
+
+    /// `info display`.
+    pub(super) fn displays_text(&self) -> String {
+        if self.displays.all.is_empty() {
+            return "There are no auto-display expressions now.\n".to_owned();
+        }
+        let mut text = "Auto-display expressions now in effect:\nNum Enb Expression\n".to_owned();
+        for (number, format, expression) in &self.displays.all {
+            let letter = format.letter.map_or(String::new(), |l| format!("/{l} "));
+            text += &format!("{number}:   y  {letter}{expression}\n");
+        }
+        text
+    }
+
+    /// `x`.
+    pub(super) fn examine(
+        &mut self,
+        wanted: Format,
+        text: Option<&str>,
+        events: Events<'_>,
+    ) -> Result<()> {
+        let before = self.examined.map(|(_, format)| format).unwrap_or_default();
+        let at = match (text, self.examined) {
+            (Some(text), _) => self.evaluate_address(text)?,
+            (None, Some((at, _))) => at,
+            (None, None) => {
+                return Err(Error::new("Argument required (starting display address)."));
+            }
+        };
+        let format = Format {
+            count: Some(wanted.count.unwrap_or(1).clamp(0, MOST_UNITS)),
+            letter: wanted.letter.or(before.letter).or(Some('x')),
+            size: wanted
+                .size
+                .or(before.size.filter(|_| wanted.letter.is_none())),
+        };
+        let next = match format.letter {
+            Some('i') => self.examine_code(at, format, events)?,
+            Some('s') => self.examine_text(at, format, events)?,
+            _ => self.examine_units(at, format, events)?,
+        };
+        self.examined = Some((next, format));
+        Ok(())
+    }
+
+    fn examine_code(&mut self, at: Address, format: Format, events: Events<'_>) -> Result<Address> {
+        let count = format.count.unwrap_or(1) as usize;
+        let range = at.range((count * crate::flow::LONGEST) as u64);
+        let mut next = at;
+        let mut text = String::new();
+        for i in self.instructions(range, count, false)? {
+            let mark = if i.current { "=>" } else { "  " };
+            let symbol = symbol_text(i.symbol.as_ref());
+            text += &format!("{mark} {:#x}{symbol}:\t{}", i.address, i.text);
+            if let Some(target) = &i.target {
+                text += &format!(" {target}");
+            }
+            text.push('\n');
+            next = i.address.add(i.bytes.len() as u64);
+        }
+        events(Event::Text(text));
+        Ok(next)
+    }
+
+    fn examine_text(&mut self, at: Address, format: Format, events: Events<'_>) -> Result<Address> {
+        let mut rows = Vec::new();
+        let mut at = at;
+        for _ in 0..format.count.unwrap_or(1) {
+            let most = self.style(None).elements.min(MOST_UNITS as usize);
+            let mut bytes = Vec::new();
+            let target = self.live()?;
+            while bytes.len() < most {
+                let mut byte = [0];
+                target.read(at.add(bytes.len() as u64), &mut byte)?;
+                if byte[0] == 0 {
+                    break;
+                }
+                bytes.push(byte[0]);
+            }
+            let mut unit = String::from("\"");
+            for byte in &bytes {
+                format::escape(u32::from(*byte), 1, '"', &mut unit);
+            }
+            unit.push('"');
+            rows.push(MemoryRow {
+                address: at,
+                symbol: self.data_symbol(at),
+                units: vec![unit],
+            });
+            at = at.add(bytes.len() as u64 + 1);
+        }
+        events(Event::Memory(rows));
+        Ok(at)
+    }
+
+    fn examine_units(
+        &mut self,
+        at: Address,
+        format: Format,
+        events: Events<'_>,
+    ) -> Result<Address> {
+        let letter = format.letter.unwrap_or('x');
+        let size = match (letter, format.size) {
+            ('a', _) => 8,
+            ('c', None) => 1,
+            ('f', None) => 8,
+            (_, size) => size.unwrap_or(4),
+        };
+        let per_row = match (letter, size) {
+            ('t', 1) => 8,
+            ('t', 2) => 8,
+            ('t', 4) => 2,
+            ('t', _) => 1,
+            (_, 1 | 2) => 8,
+            (_, 4) => 4,
+            _ => 2,
+        };
+        let shown = match letter {
+            'x' => Shown::PaddedHex,
+            letter => Shown::of(letter).unwrap_or(Shown::PaddedHex),
+        };
+        let mut rows: Vec<MemoryRow> = Vec::new();
+        let mut here = at;
+        for index in 0..format.count.unwrap_or(1) {
+            let mut bytes = vec![0; usize::from(size)];
+            let read = match self.target.as_deref_mut() {
+                Some(target) => target.read(here, &mut bytes),
+                None => Err(crate::target::TargetError::Memory(here)),
+            };
+            if let Err(error) = read {
+                if !rows.is_empty() {
+                    events(Event::Memory(rows));
+                }
+                return Err(error.into());
+            }
+            let mut unit = format::show(&bytes, shown, letter != 'u', letter == 'f');
+            if letter == 'a'
+                && let Some((name, offset)) =
+                    self.symbol_of(Address(format::unsigned(&bytes) as u64))
+            {
+                unit += &symbol_text(Some(&(name, offset)));
+            }
+            if index % per_row == 0 {
+                rows.push(MemoryRow {
+                    address: here,
+                    symbol: self.data_symbol(here),
+                    units: Vec::new(),
+                });
+            }
+            rows.last_mut().expect("just pushed").units.push(unit);
+            here = here.add(u64::from(size));
+        }
+        events(Event::Memory(rows));
+        Ok(here)
+    }
+
+    /// The symbol that an address of data or code lies in, if in any.
+    fn data_symbol(&self, at: Address) -> Option<(String, u64)> {
+        let (_, module) = self.modules.at(at)?;
+        let (symbol, offset) = module.symbol_at(at)?;
+        (offset < symbol.size.max(1)).then(|| (symbol.name.to_owned(), offset))
+    }
+}
+
+fn symbol_text(symbol: Option<&(String, u64)>) -> String {
+    match symbol {
+        Some((name, 0)) => format!(" <{name}>"),
+        Some((name, offset)) => format!(" <{name}+{offset}>"),
+        None => String::new(),
+    }
+}
+
+/// The type of a text that is a call and nothing more.
+fn call_type(
+    program: &mut Program<'_>,
+    modules: &sapwood_dwarf::Modules,
+    frame: Option<&Frame>,
+    text: &str,
+    memo: &mut value::Memo,
+) -> Option<Type> {
+    if !text.contains('(') {
+        return None;
+    }
+    let mut evaluator = Evaluator {
+        reader: Reader {
+            modules,
+            frame,
+            source: program,
+        },
+        memo,
+    };
+    match expr::parse(text, &evaluator.reader).ok()? {
+        call @ Expr::Call(..) => Some(evaluator.type_of_expr(&call).ok()?.0),
+        _ => None,
+    }
+}
+
+fn address_of(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<Address, value::Error> {
+    let shape = value.ty.shape(evaluator.reader.modules)?;
+    let by_place = matches!(
+        shape,
+        Shape::Array { .. } | Shape::Function { .. } | Shape::Composite(..)
+    );
+    if by_place && let Some(at) = value.address() {
+        return Ok(at);
+    }
+    let bytes = evaluator.reader.bytes(value)?;
+    Ok(Address(format::unsigned(&bytes) as u64))
+}

@@ -1,0 +1,153 @@
+//! [`Compiler`]: whoever turns C into objects; [`Cc`] asks the system's.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What is to be compiled.
+#[derive(Clone, Copy, Debug)]
+pub enum SourceFile<'a> {
+    /// A text that is in no file. `#line` in it says what its lines are called.
+    Text(&'a str),
+    /// A file.
+    File(&'a Path),
+}
+
+/// A compiled object.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// A relocatable ELF object with debug information.
+    pub bytes: Vec<u8>,
+    /// What the compiler had to say all the same.
+    pub warnings: String,
+}
+
+/// Turns C into relocatable objects with debug information, position
+/// independent, unoptimised.
+pub trait Compiler {
+    /// Compiles, or gives the compiler's own messages.
+    fn compile(&mut self, source: SourceFile<'_>) -> Result<Object, String>;
+}
+
+/// The system's C compiler: `$CC`, or `cc`.
+#[derive(Clone, Debug)]
+pub struct Cc {
+    program: OsString,
+}
+
+impl Default for Cc {
+    fn default() -> Cc {
+        Cc {
+            program: std::env::var_os("CC")
+                .filter(|cc| !cc.is_empty())
+                .unwrap_or_else(|| "cc".into()),
+        }
+    }
+}
+
+/// A file that goes away with its owner.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new() -> Temporary {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("sapwood-{}-{number}.o", std::process::id());
+        Temporary(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What is always asked for. Unused values and the like are no news in a
+/// snippet.
+const FLAGS: &[&str] = &["-g", "-O0", "-fPIC", "-c", "-Wno-unused-value"];
+
+impl Compiler for Cc {
+    fn compile(&mut self, source: SourceFile<'_>) -> Result<Object, String> {
+        let output = Temporary::new();
+        let mut command = Command::new(&self.program);
+        command.args(FLAGS).arg("-o").arg(&output.0);
+        let text = match source {
+            SourceFile::Text(text) => {
+                command.args(["-x", "c", "-"]);
+                text
+            }
+            SourceFile::File(path) => {
+                command.arg(path);
+                ""
+            }
+        };
+        let name = self.program.to_string_lossy();
+        let started = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut compiler = started.map_err(|e| {
+            format!("{name}: {e}. A C compiler is needed (Debian: apt-get install gcc libc6-dev).")
+        })?;
+        if let Some(mut input) = compiler.stdin.take() {
+            // A compiler that ends early says why on its error output.
+            let _ = input.write_all(text.as_bytes());
+        }
+        let done = compiler
+            .wait_with_output()
+            .map_err(|e| format!("{name}: {e}"))?;
+        let messages = without_repetitions(&String::from_utf8_lossy(&done.stderr));
+        if !done.status.success() {
+            return Err(match messages.is_empty() {
+                true => format!("{name}: {}", done.status),
+                false => messages,
+            });
+        }
+        let bytes = std::fs::read(&output.0).map_err(|e| format!("{name}: {e}"))?;
+        Ok(Object {
+            bytes,
+            warnings: messages,
+        })
+    }
+}
+
+/// The compiler's messages, each once: the last expression of a snippet is
+/// compiled more than once. What is said of our own wrapper is left out.
+fn without_repetitions(messages: &str) -> String {
+    let mut blocks: Vec<Vec<&str>> = Vec::new();
+    for line in messages.lines() {
+        if line.contains(": In function '__eval") || line.contains(": In function ‘__eval") {
+            continue;
+        }
+        // A message begins with its place; what follows is its illustration.
+        match blocks.last_mut() {
+            Some(block) if line.starts_with(' ') => block.push(line),
+            _ => blocks.push(vec![line]),
+        }
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    blocks.retain(|block| {
+        let new = !seen.contains(&block[0]);
+        seen.push(block[0]);
+        new
+    });
+    blocks.concat().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_repetitions;
+
+    #[test]
+    fn messages_come_once_without_our_wrapper() {
+        let messages = "snip.c: In function '__eval1':\nsnip.c:1:1: error: 'x' undeclared\n    1 | x\n      | ^\nsnip.c:1:1: error: 'x' undeclared\n    1 | x\n";
+        assert_eq!(
+            without_repetitions(messages),
+            "snip.c:1:1: error: 'x' undeclared\n    1 | x\n      | ^"
+        );
+    }
+}

@@ -1,0 +1,499 @@
+//! [`snippet`]: a C file from the text of an `eval`.
+//!
+//! The text is taken apart at the top level only, by tokens, without knowing
+//! types. Directives, functions, types, prototypes, and variables with `static`
+//! or `extern` stay at file level. Statements go into a function that is called
+//! once. A plain variable is a local of that function, unless a function
+//! defined after it may use it, or nothing is to be run at all. Each piece is
+//! preceded by a `#line`, so that the compiler's messages, breakpoints and
+//! steps speak of the snippet's own lines.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+use crate::clex::{Kind, Token, tokens};
+
+/// The variable, static in the wrapper, that holds the last expression's value.
+pub const RESULT: &str = "__value";
+
+/// A snippet made into a C file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snippet {
+    /// The C file.
+    pub c: String,
+    /// The function that runs its statements, if it has any. It gives the
+    /// address of the value, or null when there is none.
+    pub wrapper: Option<String>,
+    /// The snippet's own lines: what stops and `list` show.
+    pub text: String,
+}
+
+/// What a piece of the text is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Role {
+    /// Stays at file level.
+    File,
+    /// A variable without storage class.
+    Variable,
+    /// Runs.
+    Statement,
+    /// Runs, and has a value.
+    Expression,
+}
+
+/// A piece of the text, from its first token to its last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Piece {
+    at: Range<usize>,
+    role: Role,
+    /// Is a function definition.
+    is_function: bool,
+}
+
+/// Makes a C file of a snippet. `name` is the file its lines belong to,
+/// `number` makes the wrapper's name its own.
+pub fn snippet(text: &str, name: &str, number: u32) -> Snippet {
+    // A text that begins with a line end has its first line after it.
+    let text = match text
+        .trim_start_matches([' ', '\t', '\r'])
+        .strip_prefix('\n')
+    {
+        Some(rest) => rest,
+        None => text,
+    };
+    let mut pieces = pieces(text);
+    assign(&mut pieces);
+    let runs = pieces.iter().any(|p| p.role != Role::File);
+    let mut c = String::new();
+    for piece in pieces.iter().filter(|p| p.role == Role::File) {
+        place(&mut c, text, name, piece);
+    }
+    let wrapper = runs.then(|| format!("__eval{number}"));
+    if let Some(wrapper) = &wrapper {
+        write_wrapper(&mut c, text, name, wrapper, &pieces);
+    }
+    Snippet {
+        c,
+        wrapper,
+        text: text.trim_end().to_owned(),
+    }
+}
+
+/// Decides which variables are locals.
+fn assign(pieces: &mut [Piece]) {
+    let last_function = pieces.iter().rposition(|p| p.is_function);
+    let runs = pieces
+        .iter()
+        .any(|p| matches!(p.role, Role::Statement | Role::Expression));
+    let mut ran = false;
+    for (index, piece) in pieces.iter_mut().enumerate() {
+        ran |= matches!(piece.role, Role::Statement | Role::Expression);
+        let used_by_function = last_function.is_some_and(|last| index < last) && !ran;
+        if piece.role == Role::Variable && (used_by_function || !runs) {
+            piece.role = Role::File;
+        }
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text[..at].bytes().filter(|b| *b == b'\n').count()
+}
+
+/// A piece with its place in the snippet. Spaces stand for what is left of it
+/// in its line, so that columns are right as well.
+fn place(c: &mut String, text: &str, name: &str, piece: &Piece) {
+    let start = piece.at.start;
+    let line = line_of(text, start);
+    let column = start - text[..start].rfind('\n').map_or(0, |n| n + 1);
+    let _ = writeln!(c, "#line {line} \"{name}\"");
+    let _ = writeln!(c, "{:column$}{}", "", &text[piece.at.clone()]);
+}
+
+fn write_wrapper(c: &mut String, text: &str, name: &str, wrapper: &str, pieces: &[Piece]) {
+    let running: Vec<&Piece> = pieces.iter().filter(|p| p.role != Role::File).collect();
+    let (last, before) = running.split_last().expect("there is something to run");
+    let at_first = format!("#line {} \"{name}\"", line_of(text, running[0].at.start));
+    // What we add to the snippet's end belongs to its last line.
+    let at_last = format!("#line {} \"{name}\"", line_of(text, last.at.end - 1));
+    let _ = writeln!(c, "{at_first}\nvoid *{wrapper}(void) {{");
+    for piece in before {
+        place(c, text, name, piece);
+        end_statement(c, text, piece);
+    }
+    if last.role != Role::Expression {
+        place(c, text, name, last);
+        end_statement(c, text, last);
+        let _ = writeln!(c, "{at_last}\nreturn 0; }}");
+        return;
+    }
+    let mut expression = String::new();
+    let bare = text[last.at.clone()].trim_end().trim_end_matches(';');
+    let piece = Piece {
+        at: last.at.start..last.at.start + bare.len(),
+        ..(*last).clone()
+    };
+    place(&mut expression, text, name, &piece);
+    // A void expression has no value to keep; arrays and bit-fields decay
+    // behind the comma.
+    let _ = writeln!(
+        c,
+        "enum {{ __is_void = __builtin_types_compatible_p(__typeof__((void)0, (\n{expression})), void) }};\n\
+         {at_last}\n\
+         __auto_type __now = __builtin_choose_expr(__is_void, ((\n{expression}), 0), ((void)0, (\n{expression})));\n\
+         {at_last}\n\
+         static __typeof__(__now) {RESULT};\n\
+         {at_last}\n\
+         __builtin_memcpy((void *)&{RESULT}, (void *)&__now, sizeof __now); return __is_void ? (void *)0 : (void *)&{RESULT}; }}"
+    );
+}
+
+/// A last statement may lack its semicolon.
+fn end_statement(c: &mut String, text: &str, piece: &Piece) {
+    if !text[piece.at.clone()].trim_end().ends_with([';', '}']) {
+        c.push_str(";\n");
+    }
+}
+
+/// Takes a text apart at its top level.
+fn pieces(text: &str) -> Vec<Piece> {
+    let tokens = tokens(text);
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        let end = piece_end(text, &tokens, at);
+        let piece = &tokens[at..end];
+        let is_empty = piece.iter().all(|t| t.kind == Kind::Mark(b';'));
+        if !is_empty {
+            let (role, is_function) = role(text, piece, end == tokens.len());
+            pieces.push(Piece {
+                at: piece[0].at.start..piece[piece.len() - 1].at.end,
+                role,
+                is_function,
+            });
+        }
+        at = end;
+    }
+    pieces
+}
+
+fn word<'t>(text: &'t str, token: Option<&Token>) -> &'t str {
+    match token {
+        Some(token) if token.kind == Kind::Word => &text[token.at.clone()],
+        _ => "",
+    }
+}
+
+/// One past the last token of the piece that begins at `from`.
+fn piece_end(text: &str, tokens: &[Token], from: usize) -> usize {
+    if tokens[from].kind == Kind::Directive {
+        return from + 1;
+    }
+    let (mut depth, mut at) = (0usize, from);
+    // After an initialiser's `=`, a brace is no body.
+    let mut assigned = false;
+    let first = word(text, tokens.get(from));
+    let type_first = matches!(first, "struct" | "union" | "enum" | "typedef");
+    let mut parens = false;
+    while at < tokens.len() {
+        match tokens[at].kind {
+            Kind::Directive if depth == 0 && at > from => return at,
+            Kind::Mark(b'(' | b'[' | b'{') => {
+                parens |= tokens[at].kind == Kind::Mark(b'(');
+                depth += 1;
+            }
+            Kind::Mark(b')' | b']') => depth = depth.saturating_sub(1),
+            Kind::Mark(b'}') => {
+                depth = depth.saturating_sub(1);
+                let next = word(text, tokens.get(at + 1));
+                let goes_on = match first {
+                    "if" => next == "else",
+                    "do" => next == "while",
+                    _ => false,
+                };
+                // The braces of a type are followed by what is declared of it.
+                let body = !assigned && !(type_first && !parens) && first != "do";
+                if depth == 0 && body && !goes_on {
+                    return at + 1;
+                }
+            }
+            Kind::Mark(b'=') if depth == 0 => assigned = true,
+            Kind::Mark(b';') if depth == 0 => {
+                let after_if = first == "if" && word(text, tokens.get(at + 1)) == "else";
+                if !after_if {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    tokens.len()
+}
+
+/// Words that begin statements that are no expressions.
+const STATEMENTS: &[&str] = &[
+    "if", "else", "for", "while", "do", "switch", "return", "break", "continue", "goto", "case",
+    "default", "asm", "__asm__", "__asm",
+];
+
+/// Words that begin declarations.
+const TYPES: &[&str] = &[
+    "void",
+    "char",
+    "short",
+    "int",
+    "long",
+    "float",
+    "double",
+    "signed",
+    "unsigned",
+    "_Bool",
+    "bool",
+    "struct",
+    "union",
+    "enum",
+    "const",
+    "volatile",
+    "register",
+    "auto",
+    "__auto_type",
+    "__typeof__",
+    "typeof",
+    "_Complex",
+    "__int128",
+    "_Atomic",
+    "__thread",
+    "_Thread_local",
+    "inline",
+    "__inline__",
+    "__attribute__",
+    "__extension__",
+];
+
+/// What a piece is, and whether it defines a function.
+fn role(text: &str, piece: &[Token], is_last: bool) -> (Role, bool) {
+    let first = word(text, piece.first());
+    if piece[0].kind == Kind::Directive {
+        return (Role::File, false);
+    }
+    if first == "_Static_assert" || first == "static_assert" {
+        return (Role::File, false);
+    }
+    if STATEMENTS.contains(&first) || piece[0].kind == Kind::Mark(b'{') {
+        return (Role::Statement, false);
+    }
+    if first.is_empty() || first == "sizeof" || first == "_Alignof" {
+        return (Role::Expression, false);
+    }
+    // A label.
+    if piece.get(1).map(|t| t.kind) == Some(Kind::Mark(b':')) {
+        return (Role::Statement, false);
+    }
+    if is_function_definition(piece) {
+        return (Role::File, true);
+    }
+    if matches!(first, "typedef" | "static" | "extern") {
+        return (Role::File, false);
+    }
+    if TYPES.contains(&first) || looks_declared(piece, is_last) {
+        return (declaration(text, piece), false);
+    }
+    (Role::Expression, false)
+}
+
+/// At the top level `name (…)` followed by a body, with a type before the name.
+fn is_function_definition(piece: &[Token]) -> bool {
+    let ends_with_body = piece.last().is_some_and(|t| t.kind == Kind::Mark(b'}'));
+    let Some(open) = piece.iter().position(|t| t.kind == Kind::Mark(b'(')) else {
+        return false;
+    };
+    let assigned = piece[..open].iter().any(|t| t.kind == Kind::Mark(b'='));
+    let typed = open >= 2 && piece[open - 1].kind == Kind::Word;
+    ends_with_body && typed && !assigned
+}
+
+/// `T x`, `T *x =`, `T **x`: a type's name and what is declared of it.
+fn looks_declared(piece: &[Token], is_last: bool) -> bool {
+    let kind = |index: usize| piece.get(index).map(|t: &Token| t.kind);
+    if kind(1) == Some(Kind::Word) {
+        return true;
+    }
+    let stars = piece[1..]
+        .iter()
+        .take_while(|t| t.kind == Kind::Mark(b'*'))
+        .count();
+    if stars == 0 || kind(1 + stars) != Some(Kind::Word) {
+        return false;
+    }
+    let after = kind(2 + stars);
+    // `a * b` as the last thing is a product.
+    let assigned = after == Some(Kind::Mark(b'=')) && kind(3 + stars) != Some(Kind::Mark(b'='));
+    assigned || stars > 1 || (!is_last && matches!(after, Some(Kind::Mark(b';' | b',' | b'['))))
+}
+
+/// A declaration: a prototype or a type stays, a variable may be a local.
+fn declaration(text: &str, piece: &[Token]) -> Role {
+    let first = word(text, piece.first());
+    let kinds: Vec<Kind> = piece.iter().map(|t| t.kind).collect();
+    if matches!(first, "struct" | "union" | "enum") {
+        // `struct S { … };` and `struct S;` declare no variable.
+        let body = [Kind::Mark(b'}'), Kind::Mark(b';')];
+        if kinds.ends_with(&body) || kinds.len() <= 3 {
+            return Role::File;
+        }
+        if kinds.last() == Some(&Kind::Mark(b'}')) {
+            return Role::File;
+        }
+    }
+    let is_thread_local = matches!(first, "__thread" | "_Thread_local");
+    let assigned = kinds.iter().position(|k| *k == Kind::Mark(b'='));
+    let open = kinds.iter().position(|k| *k == Kind::Mark(b'('));
+    // `int f(int);` but not `int (*f)(int);`
+    let prototype = match (open, assigned) {
+        (Some(open), None) => {
+            kinds[open - 1] == Kind::Word
+                && !text_is_attribute(text, &piece[open - 1])
+                && kinds.get(open + 1) != Some(&Kind::Mark(b'*'))
+        }
+        _ => false,
+    };
+    match prototype || is_thread_local {
+        true => Role::File,
+        false => Role::Variable,
+    }
+}
+
+fn text_is_attribute(text: &str, token: &Token) -> bool {
+    matches!(
+        &text[token.at.clone()],
+        "__attribute__" | "__typeof__" | "typeof" | "_Alignas" | "_Atomic"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each piece as its role's letter and its text.
+    #[track_caller]
+    fn check(text: &str, expected: &[(char, &str)]) {
+        let mut found = pieces(text);
+        assign(&mut found);
+        let found: Vec<(char, &str)> = found
+            .iter()
+            .map(|piece| {
+                let letter = match piece.role {
+                    Role::File => 'f',
+                    Role::Variable => 'v',
+                    Role::Statement => 's',
+                    Role::Expression => 'e',
+                };
+                (letter, &text[piece.at.clone()])
+            })
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn expressions_and_statements() {
+        check("f(3)", &[('e', "f(3)")]);
+        check("x = 1; x + 1;", &[('e', "x = 1;"), ('e', "x + 1;")]);
+        check("a * b", &[('e', "a * b")]);
+        check(
+            "for (int i = 0; i < 3; i++) { f(i); } done",
+            &[
+                ('s', "for (int i = 0; i < 3; i++) { f(i); }"),
+                ('e', "done"),
+            ],
+        );
+        check(
+            "if (a) b(); else { c(); } d",
+            &[('s', "if (a) b(); else { c(); }"), ('e', "d")],
+        );
+        check(
+            "do { a(); } while (b); c",
+            &[('s', "do { a(); } while (b);"), ('e', "c")],
+        );
+        check("\"}\" /* ; */", &[('e', "\"}\"")]);
+        check("(struct p){1, 2}", &[('e', "(struct p){1, 2}")]);
+    }
+
+    #[test]
+    fn definitions_stay() {
+        check(
+            "#include <stdio.h>\nstruct p { int x; };\nint f(int);\nstatic int g(void) { return 1; }\nstruct p h(struct p a) { return a; }\nf(g());",
+            &[
+                ('f', "#include <stdio.h>"),
+                ('f', "struct p { int x; };"),
+                ('f', "int f(int);"),
+                ('f', "static int g(void) { return 1; }"),
+                ('f', "struct p h(struct p a) { return a; }"),
+                ('e', "f(g());"),
+            ],
+        );
+        check("enum e { A, B };", &[('f', "enum e { A, B };")]);
+        check(
+            "typedef struct { int x; } t;",
+            &[('f', "typedef struct { int x; } t;")],
+        );
+    }
+
+    #[test]
+    fn variables_are_locals_unless_a_function_may_use_them() {
+        check("int n = f(); n", &[('v', "int n = f();"), ('e', "n")]);
+        check("int n = 1;", &[('f', "int n = 1;")]);
+        check(
+            "int n; int f(void) { return n; } int m = f(); m",
+            &[
+                ('f', "int n;"),
+                ('f', "int f(void) { return n; }"),
+                ('v', "int m = f();"),
+                ('e', "m"),
+            ],
+        );
+        check(
+            "node *p = head; p->next",
+            &[('v', "node *p = head;"), ('e', "p->next")],
+        );
+        check(
+            "struct p a = {1, 2}; a",
+            &[('v', "struct p a = {1, 2};"), ('e', "a")],
+        );
+        check(
+            "int (*f)(int) = g; f(1)",
+            &[('v', "int (*f)(int) = g;"), ('e', "f(1)")],
+        );
+    }
+
+    #[test]
+    fn lines_are_those_of_the_snippet() {
+        let made = snippet("\nint f(void);\n\n  f()\n", "snip.c", 1);
+        assert!(
+            made.c.contains("#line 1 \"snip.c\"\nint f(void);"),
+            "{}",
+            made.c
+        );
+        assert!(made.c.contains("#line 3 \"snip.c\"\n  f()\n"), "{}", made.c);
+        assert_eq!(made.text, "int f(void);\n\n  f()");
+        assert_eq!(made.wrapper.as_deref(), Some("__eval1"));
+        let same_line = snippet(" 1 + 1 ", "snip.c", 2);
+        assert!(
+            same_line.c.contains("#line 1 \"snip.c\"\n 1 + 1"),
+            "{}",
+            same_line.c
+        );
+    }
+
+    #[test]
+    fn definitions_alone_run_nothing() {
+        let made = snippet("int f(void) { return 1; }", "a.c", 1);
+        assert_eq!(made.wrapper, None);
+    }
+
+    #[test]
+    fn unfinished_text_is_left_to_the_compiler() {
+        for text in ["(", "}", "int f(", "{{", "a = {", "else", ";;;", ""] {
+            let _ = snippet(text, "a.c", 1);
+        }
+    }
+}

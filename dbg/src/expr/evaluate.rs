@@ -1,0 +1,1307 @@
+//! Evaluating a tree against a frame.
+
+use std::sync::Arc;
+
+use sapwood_dwarf::{
+    Address, Arch, Composite, Encoding, Language, Member, ModuleId, Register, SymbolKind, TypeKind,
+};
+
+use super::arithmetic::{self, Operand};
+use super::parse::{Names, parse};
+use super::tree::{Base, Binary, Derive, Expr, TypeExpr, Unary};
+use crate::value::{Bits, Content, Error, Memo, Number, Place, Reader, Shape, Type, Value, abi};
+
+/// Evaluates expressions: reads through its [`Reader`], remembers in its
+/// [`Memo`].
+pub struct Evaluator<'a> {
+    /// The program, as the selected frame sees it.
+    pub reader: Reader<'a>,
+    /// The debugger's own variables.
+    pub memo: &'a mut Memo,
+}
+
+/// How many structs deep a member is looked for.
+const MAX_BASES: u32 = 16;
+
+impl Names for Reader<'_> {
+    fn is_type(&self, name: &str) -> bool {
+        if self.frame.is_some() && self.local(name).is_some() {
+            return false;
+        }
+        let mut modules = self.modules.iter();
+        if modules.any(|(_, module)| !module.types(name).is_empty()) {
+            let mut modules = self.modules.iter();
+            return !modules.any(|(_, module)| {
+                !module.globals(name).is_empty() || module.symbol_named(name).is_some()
+            });
+        }
+        false
+    }
+}
+
+impl Reader<'_> {
+    /// A variable of that name that the frame sees, the innermost one.
+    fn local(&self, name: &str) -> Option<(ModuleId, sapwood_dwarf::Variable)> {
+        let frame = self.frame?;
+        let id = frame.module?;
+        let module = self.modules.get(id)?;
+        let variables = module
+            .variables(frame.scope?, frame.address.lookup())
+            .ok()?;
+        let variable = variables
+            .into_iter()
+            .find(|variable| variable.name == name)?;
+        Some((id, variable))
+    }
+
+    /// The modules, the frame's first.
+    fn nearest_modules(&self) -> Vec<(ModuleId, Arc<sapwood_dwarf::Module>)> {
+        let own = self.frame.and_then(|frame| frame.module);
+        let mut modules: Vec<_> = self
+            .modules
+            .iter()
+            .map(|(id, module)| (id, module.clone()))
+            .collect();
+        // The newest definition wins for new code, so the latest come first.
+        modules.sort_by_key(|(id, _)| (Some(*id) != own, std::cmp::Reverse(*id)));
+        modules
+    }
+
+    fn language(&self) -> Language {
+        let function = self.frame.and_then(|frame| frame.function.as_ref());
+        function.map_or(Language::C, |function| function.language)
+    }
+}
+
+impl Evaluator<'_> {
+    /// Parses and evaluates a text.
+    pub fn evaluate_text(&mut self, text: &str) -> Result<Value, Error> {
+        let expr = parse(text, &self.reader)?;
+        self.evaluate(&expr)
+    }
+
+    /// Evaluates an expression.
+    pub fn evaluate(&mut self, expr: &Expr) -> Result<Value, Error> {
+        match expr {
+            Expr::Integer(value, suffix) => Ok(integer(*value, suffix)),
+            Expr::Float(value, suffix) => {
+                let number = match suffix {
+                    Some('f') => Number::FLOAT,
+                    Some('l') => Number::LONG_DOUBLE,
+                    _ => Number::DOUBLE,
+                };
+                Ok(Operand::Float(*value, number).value())
+            }
+            Expr::Character(unit, prefix) => {
+                let number = if prefix.is_empty() {
+                    Number::CHAR
+                } else {
+                    Number::INT
+                };
+                Ok(Value::integer(
+                    Type::Number(number),
+                    (*unit).into(),
+                    number.size,
+                ))
+            }
+            Expr::Text(units, prefix) => Ok(text(units, prefix)),
+            Expr::Name(name) => self.name(name),
+            Expr::Static(file, name) => self.file_static(file, name),
+            Expr::Dollar(name) => self.dollar(name),
+            Expr::Member(whole, name) | Expr::Arrow(whole, name) => {
+                let whole = self.evaluate(whole)?;
+                self.member(&whole, name, matches!(expr, Expr::Arrow(..)))
+            }
+            Expr::Index(array, index) => {
+                let array = self.evaluate(array)?;
+                let index = self.evaluate(index)?;
+                let index = self.whole_number(&index)?;
+                self.index(&array, index)
+            }
+            Expr::Slice(array, low, high) => self.slice(array, low, high),
+            Expr::Repeat(first, count) => {
+                let first = self.evaluate(first)?;
+                let count = self.evaluate(count)?;
+                let count = self.whole_number(&count)?;
+                self.repeat(first, count)
+            }
+            Expr::Call(function, arguments) => self.call(function, arguments, None),
+            Expr::Unary(operator, operand) => self.unary(*operator, operand),
+            Expr::Binary(operator, one, other) => self.binary(*operator, one, other),
+            Expr::Assign(operator, target, value) => self.assign_expr(*operator, target, value),
+            Expr::Conditional(condition, then, otherwise) => {
+                let condition = self.evaluate(condition)?;
+                let chosen = if self.is_true(&condition)? {
+                    then
+                } else {
+                    otherwise
+                };
+                self.evaluate(chosen)
+            }
+            Expr::Cast(ty, operand) => {
+                let ty = self.type_of(ty)?;
+                // The cast says what a function without debug information
+                // returns.
+                if let Expr::Call(function, arguments) = &**operand {
+                    let value = self.call(function, arguments, Some(&ty))?;
+                    return self.cast(&value, &ty);
+                }
+                let value = match &**operand {
+                    Expr::Name(name) => self.name_as(name, Some(&ty))?,
+                    operand => self.evaluate(operand)?,
+                };
+                self.cast(&value, &ty)
+            }
+            Expr::SizeOf(operand) => {
+                let value = self.evaluate(operand)?;
+                let ty = match value.ty.shape(self.reader.modules)? {
+                    Shape::Reference(to, _) => to,
+                    _ => value.ty,
+                };
+                self.size_of(&ty)
+            }
+            Expr::SizeOfType(ty) => {
+                let ty = self.type_of(ty)?;
+                self.size_of(&ty)
+            }
+            Expr::Type(_) => Err(Error::new("Attempt to use a type name as an expression")),
+        }
+    }
+
+    fn size_of(&mut self, ty: &Type) -> Result<Value, Error> {
+        let size = self.reader.size(ty)?;
+        Ok(Value::integer(
+            Type::Number(Number::UNSIGNED_LONG),
+            size as i128,
+            8,
+        ))
+    }
+
+    /// The type of an expression, or the one that it names; and whether it
+    /// names one. Nothing of the program is changed or called.
+    pub fn type_of_expr(&mut self, expr: &Expr) -> Result<(Type, bool), Error> {
+        match expr {
+            Expr::Type(ty) => Ok((self.type_of(ty)?, true)),
+            Expr::Call(function, _) => {
+                let function = self.evaluate(function)?;
+                let (_, returns, _) = self.callee(&function)?;
+                match returns {
+                    Some(returns) => Ok((returns, false)),
+                    None => Err(Error::new("function has unknown return type")),
+                }
+            }
+            Expr::Assign(_, target, _) => self.type_of_expr(target),
+            _ => Ok((self.evaluate(expr)?.ty, false)),
+        }
+    }
+
+    // Names.
+
+    fn name(&mut self, name: &str) -> Result<Value, Error> {
+        self.name_as(name, None)
+    }
+
+    /// What a name stands for. `as_type` is what a cast says of a symbol that
+    /// no debug information describes.
+    fn name_as(&mut self, name: &str, as_type: Option<&Type>) -> Result<Value, Error> {
+        let plain = name.strip_prefix("::").unwrap_or(name);
+        if plain == name {
+            if let Some((id, variable)) = self.reader.local(name) {
+                return self.reader.variable(id, &variable);
+            }
+            if let Some(value) = self.member_of_this(name)? {
+                return Ok(value);
+            }
+        }
+        match name {
+            "true" | "false" if self.reader.language() != Language::C => {
+                let ty = Type::Number(Number::BOOL);
+                return Ok(Value::integer(ty, i128::from(name == "true"), 1));
+            }
+            _ => {}
+        }
+        if let Some(value) = self.described(plain)? {
+            return Ok(value);
+        }
+        self.undescribed(plain, as_type)
+    }
+
+    /// A member of the object whose method the frame is in.
+    fn member_of_this(&mut self, name: &str) -> Result<Option<Value>, Error> {
+        if self.reader.language() != Language::Cpp {
+            return Ok(None);
+        }
+        let Some((id, this)) = self.reader.local("this") else {
+            return Ok(None);
+        };
+        let this = self.reader.variable(id, &this)?;
+        match self.member(&this, name, true) {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Other(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A global, function or constant that debug information describes.
+    fn described(&mut self, name: &str) -> Result<Option<Value>, Error> {
+        let modules = self.reader.nearest_modules();
+        let own = self.reader.frame.and_then(|frame| frame.physical);
+        for (id, module) in &modules {
+            let mut globals = module.globals(name);
+            // A static of the frame's own file comes before another file's.
+            globals.sort_by_key(|global| !own.is_some_and(|own| own.is_same_unit(global.id)));
+            globals.sort_by_key(|global| global.name != name);
+            if let Some(global) = globals.first() {
+                return self.reader.variable(*id, global).map(Some);
+            }
+            let functions = module.functions(name);
+            let exact = functions.iter().find(|function| function.name == name);
+            let same_unit = functions
+                .iter()
+                .find(|f| f.entry.is_some() && own.is_some_and(|own| own.is_same_unit(f.id)));
+            let function = same_unit.or(exact).or(functions.first());
+            if let Some(function) = function
+                && let Some(entry) = function.entry
+            {
+                let ty = Type::Described(*id, function.type_id());
+                return Ok(Some(Value::in_memory(ty, entry)));
+            }
+            if let Some((ty, value)) = module.enumerator(name) {
+                let ty = Type::Described(*id, ty);
+                let size = self.reader.size(&ty)? as u64;
+                return Ok(Some(Value::integer(ty, value, size)));
+            }
+        }
+        self.function_static(name)
+    }
+
+    /// `function::variable`.
+    fn function_static(&mut self, name: &str) -> Result<Option<Value>, Error> {
+        let Some((function, variable)) = name.rsplit_once("::") else {
+            return Ok(None);
+        };
+        for (id, module) in self.reader.nearest_modules() {
+            for function in module.functions(function) {
+                let Some(entry) = function.entry else {
+                    continue;
+                };
+                let variables = module.variables(function.id, entry)?;
+                if let Some(found) = variables.iter().find(|one| one.name == variable) {
+                    return self.reader.variable(id, found).map(Some);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// A symbol of the ELF tables alone.
+    fn undescribed(&mut self, name: &str, as_type: Option<&Type>) -> Result<Value, Error> {
+        for (_, module) in self.reader.nearest_modules() {
+            let Some(symbol) = module.symbol_named(name) else {
+                continue;
+            };
+            match symbol.kind {
+                SymbolKind::Function | SymbolKind::IndirectFunction | SymbolKind::Label => {
+                    let ty = Type::Function {
+                        returns: Arc::new(Type::Void),
+                        parameters: None,
+                        is_variadic: false,
+                    };
+                    return Ok(Value::in_memory(ty, symbol.address));
+                }
+                SymbolKind::Data => {
+                    if let Some(ty) = as_type {
+                        return Ok(Value::in_memory(ty.clone(), symbol.address));
+                    }
+                    return Err(Error::new(format_args!(
+                        "'{name}' has unknown type; cast it to its declared type"
+                    )));
+                }
+                SymbolKind::ThreadLocal => {}
+            }
+        }
+        if self
+            .reader
+            .modules
+            .iter()
+            .all(|(_, module)| !module.has_debug_info())
+        {
+            return Err(Error::new(
+                "No symbol table is loaded.  Use the \"file\" command.",
+            ));
+        }
+        Err(Error::new(format_args!(
+            "No symbol \"{name}\" in current context."
+        )))
+    }
+
+    fn file_static(&mut self, file: &str, name: &str) -> Result<Value, Error> {
+        let mut has_file = false;
+        for (id, module) in self.reader.nearest_modules() {
+            has_file |= !module.files(file).is_empty();
+            let is_there = |path: &Option<Arc<std::path::Path>>| {
+                path.as_ref().is_some_and(|path| path.ends_with(file))
+            };
+            let globals = module.globals(name);
+            if let Some(global) = globals.iter().find(|global| is_there(&global.file)) {
+                return self.reader.variable(id, global);
+            }
+            let functions = module.functions(name);
+            let function = functions
+                .iter()
+                .find(|f| is_there(&f.file) && f.entry.is_some());
+            if let Some(function) = function {
+                let ty = Type::Described(id, function.type_id());
+                return Ok(Value::in_memory(ty, function.entry.unwrap_or_default()));
+            }
+        }
+        if !has_file {
+            // Not a file: perhaps a function or a scope in quotes.
+            return self.name(&format!("{file}::{name}"));
+        }
+        Err(Error::new(format_args!(
+            "No symbol \"{name}\" in specified context."
+        )))
+    }
+
+    /// A register, a variable of ours, or a value of the history.
+    fn dollar(&mut self, name: &str) -> Result<Value, Error> {
+        if let Some(value) = self.history(name)? {
+            return Ok(value);
+        }
+        if let Some(value) = self.register(name)? {
+            return Ok(value);
+        }
+        match self.memo.convenience.get(name) {
+            Some(value) => Ok(value.clone()),
+            None => {
+                let place = Place::Convenience(name.to_owned());
+                Ok(Value {
+                    place,
+                    ..Value::void()
+                })
+            }
+        }
+    }
+
+    fn history(&mut self, name: &str) -> Result<Option<Value>, Error> {
+        let len = self.memo.history.len();
+        let back = |back: usize| {
+            let value = len
+                .checked_sub(back + 1)
+                .map(|at| self.memo.history[at].clone());
+            Ok(Some(value.unwrap_or_else(Value::void)))
+        };
+        if name.is_empty() {
+            return back(0);
+        }
+        if name == "$" {
+            return back(1);
+        }
+        if let Some(count) = name.strip_prefix('$') {
+            return match count.parse() {
+                Ok(count) => back(count),
+                Err(_) => Ok(None),
+            };
+        }
+        let Ok(number) = name.parse::<usize>() else {
+            return Ok(None);
+        };
+        match number
+            .checked_sub(1)
+            .and_then(|at| self.memo.history.get(at))
+        {
+            Some(value) => Ok(Some(value.clone())),
+            None => Err(Error::new(format_args!(
+                "History has not yet reached ${number}."
+            ))),
+        }
+    }
+
+    fn register(&mut self, name: &str) -> Result<Option<Value>, Error> {
+        let Some(frame) = self.reader.frame else {
+            let is_register = Arch::X86_64.register_named(name).is_some();
+            return match is_register || matches!(name, "pc" | "sp" | "fp") {
+                true => Err(Error::new("No registers.")),
+                false => Ok(None),
+            };
+        };
+        let arch = frame.registers.arch();
+        let data = Type::Void.pointer();
+        let code = Type::Function {
+            returns: Arc::new(Type::Void),
+            parameters: None,
+            is_variadic: false,
+        }
+        .pointer();
+        let whole = match name {
+            "pc" => Some(arch.pc()),
+            "sp" => Some(arch.sp()),
+            "fp" => Some(arch.fp()),
+            name => arch.register_named(name),
+        };
+        let (register, ty, size) = match whole {
+            Some(register) if register == arch.pc() => (register, code, 8),
+            Some(register) if register == arch.sp() || register == arch.fp() => (register, data, 8),
+            Some(register) => (register, Type::Number(Number::LONG), 8),
+            None => match part_of_register(arch, name) {
+                Some((register, number)) => (register, Type::Number(number), number.size),
+                None => return Ok(None),
+            },
+        };
+        let bytes = frame.registers.bytes(register);
+        let bytes = bytes.or_else(|| self.reader.source.other_register(frame, register));
+        let content = match bytes {
+            Some(bytes) => Content::new(bytes).part(0, size as usize),
+            None => Content::lost(size as usize),
+        };
+        let place = Place::Register {
+            frame: Arc::new(frame.clone()),
+            register,
+            offset: 0,
+        };
+        Ok(Some(Value {
+            ty,
+            place,
+            bits: None,
+            content: Some(content),
+        }))
+    }
+
+    // Parts.
+
+    /// What a reference refers to; any other value as it is.
+    fn referred(&mut self, value: &Value) -> Result<Value, Error> {
+        match value.ty.shape(self.reader.modules)? {
+            Shape::Reference(to, _) => {
+                let at = self.pointer_bits(value)?;
+                Ok(Value::in_memory(to, at))
+            }
+            _ => Ok(value.clone()),
+        }
+    }
+
+    fn pointer_bits(&mut self, value: &Value) -> Result<Address, Error> {
+        let bytes = self.reader.bytes(value)?;
+        Ok(Address(crate::value::format::unsigned(&bytes) as u64))
+    }
+
+    /// A member of a struct, or of what a pointer points to.
+    pub fn member(&mut self, whole: &Value, name: &str, is_arrow: bool) -> Result<Value, Error> {
+        let mut whole = self.referred(whole)?;
+        if let Shape::Pointer(to) = whole.ty.shape(self.reader.modules)? {
+            let at = self.pointer_bits(&whole)?;
+            whole = Value::in_memory(to, at);
+        }
+        let Shape::Composite(..) = whole.ty.shape(self.reader.modules)? else {
+            let pointer = if is_arrow { " pointer" } else { "" };
+            return Err(Error::new(format_args!(
+                "Attempt to extract a component of a value that is not a structure{pointer}."
+            )));
+        };
+        match self.find_member(&whole, name, 0)? {
+            Some(value) => Ok(value),
+            None => Err(Error::new(format_args!("There is no member named {name}."))),
+        }
+    }
+
+    /// Looks for a member in a struct, in what is unnamed in it, and in its
+    /// base classes.
+    fn find_member(
+        &mut self,
+        whole: &Value,
+        name: &str,
+        depth: u32,
+    ) -> Result<Option<Value>, Error> {
+        let modules = self.reader.modules;
+        let Shape::Composite(module, description) = whole.ty.shape(modules)? else {
+            return Ok(None);
+        };
+        let TypeKind::Composite(composite) = &description.kind else {
+            return Ok(None);
+        };
+        if composite.is_declaration {
+            let name = whole.ty.name(modules);
+            return Err(Error::new(format_args!("incomplete type \"{name}\"")));
+        }
+        let last = name.rsplit("::").next().unwrap_or(name);
+        if let Some(member) = named_member(composite, last) {
+            return self.reader.member(whole, module, member).map(Some);
+        }
+        if let Some(one) = composite.statics.iter().find(|one| one.name == last) {
+            let ty = Type::Described(module, one.type_id);
+            let value = self
+                .reader
+                .static_value(module, &description, last, &ty, one.value)?;
+            return Ok(Some(value));
+        }
+        if depth >= MAX_BASES {
+            return Ok(None);
+        }
+        for member in &composite.members {
+            if member.is_base || member.name.is_none() {
+                let inner = self.reader.member(whole, module, member)?;
+                if let Some(found) = self.find_member(&inner, name, depth + 1)? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn index(&mut self, array: &Value, index: i128) -> Result<Value, Error> {
+        let array = self.referred(array)?;
+        let modules = self.reader.modules;
+        let (element, start) = match array.ty.shape(modules)? {
+            Shape::Array { element, count } => match array.address() {
+                Some(at) => (element, at),
+                None => return self.element(&array, &element, count, index),
+            },
+            Shape::Pointer(to) => (to, self.pointer_bits(&array)?),
+            _ => {
+                let name = array.ty.name(modules);
+                return Err(Error::new(format_args!(
+                    "cannot subscript something of type `{name}'"
+                )));
+            }
+        };
+        let size = self.reader.size(&element)? as i128;
+        let at = start.offset(index.wrapping_mul(size) as i64);
+        Ok(Value::in_memory(element, at))
+    }
+
+    /// An element of an array that is not in memory.
+    fn element(
+        &mut self,
+        array: &Value,
+        element: &Type,
+        count: Option<u64>,
+        index: i128,
+    ) -> Result<Value, Error> {
+        let size = self.reader.size(element)?;
+        let index = u64::try_from(index)
+            .ok()
+            .filter(|index| count.is_none_or(|c| *index < c));
+        let index = index.ok_or_else(|| Error::new("no such vector element"))?;
+        let content = self
+            .reader
+            .content(array)?
+            .part(index as usize * size, size);
+        let place = match &array.place {
+            Place::Register {
+                frame,
+                register,
+                offset,
+            } => Place::Register {
+                frame: frame.clone(),
+                register: *register,
+                offset: offset + index * size as u64,
+            },
+            _ => Place::Nowhere,
+        };
+        Ok(Value {
+            ty: element.clone(),
+            place,
+            bits: None,
+            content: Some(content),
+        })
+    }
+
+    fn slice(&mut self, array: &Expr, low: &Expr, high: &Expr) -> Result<Value, Error> {
+        let array = self.evaluate(array)?;
+        let low = self.evaluate(low)?;
+        let high = self.evaluate(high)?;
+        let (low, high) = (self.whole_number(&low)?, self.whole_number(&high)?);
+        if high <= low {
+            return Err(Error::new("The end of a range must lie behind its start."));
+        }
+        let first = self.index(&array, low)?;
+        self.repeat(first, high - low)
+    }
+
+    fn repeat(&mut self, first: Value, count: i128) -> Result<Value, Error> {
+        let first = self.referred(&first)?;
+        let Some(at) = first.address().filter(|_| first.bits.is_none()) else {
+            return Err(Error::new(
+                "Only values in memory can be extended with '@'.",
+            ));
+        };
+        let Some(count) = u64::try_from(count).ok().filter(|&count| count > 0) else {
+            return Err(Error::new(format_args!(
+                "Invalid number {count} of repetitions."
+            )));
+        };
+        Ok(Value::in_memory(
+            Type::Array(Arc::new(first.ty), Some(count)),
+            at,
+        ))
+    }
+
+    // Operators.
+
+    /// A value as an operand of C's: a reference followed, an array or function
+    /// as a pointer to it.
+    fn decayed(&mut self, value: &Value) -> Result<Value, Error> {
+        let value = self.referred(value)?;
+        match value.ty.shape(self.reader.modules)? {
+            Shape::Array { element, .. } => match value.address() {
+                Some(at) => Ok(pointer_value(element, at)),
+                None => Ok(value),
+            },
+            Shape::Function { .. } => match value.address() {
+                Some(at) => Ok(pointer_value(value.ty.clone(), at)),
+                None => Ok(value),
+            },
+            _ => Ok(value),
+        }
+    }
+
+    fn operand(&mut self, value: &Value) -> Result<Operand, Error> {
+        let value = self.decayed(value)?;
+        let modules = self.reader.modules;
+        if let Shape::Pointer(_) = value.ty.shape(modules)? {
+            let at = self.pointer_bits(&value)?;
+            return Ok(Operand::Whole(at.0.into(), Number::UNSIGNED_LONG));
+        }
+        if let Shape::Composite(..) | Shape::Void = value.ty.shape(modules)? {
+            return Err(Error::new(
+                "Argument to arithmetic operation not a number or boolean.",
+            ));
+        }
+        let bytes = self.reader.bytes(&value)?;
+        Operand::read(&value.ty, &bytes, modules)?
+            .ok_or_else(|| Error::new("Argument to arithmetic operation not a number or boolean."))
+    }
+
+    /// A value as a whole number.
+    pub fn whole_number(&mut self, value: &Value) -> Result<i128, Error> {
+        match self.operand(value)? {
+            Operand::Whole(number, _) => Ok(number),
+            Operand::Float(number, _) => Ok(number as i128),
+        }
+    }
+
+    /// Whether C takes a value for true.
+    pub fn is_true(&mut self, value: &Value) -> Result<bool, Error> {
+        Ok(self.operand(value)?.is_true())
+    }
+
+    fn unary(&mut self, operator: Unary, operand: &Expr) -> Result<Value, Error> {
+        let value = self.evaluate(operand)?;
+        match operator {
+            Unary::Dereference => self.dereference(&value),
+            Unary::Address => self.address_of(&value),
+            Unary::PreStep(is_up) | Unary::PostStep(is_up) => {
+                let operator_given = operator;
+                let before = self.reader.fetched(&value)?;
+                let operator = if is_up { Binary::Add } else { Binary::Subtract };
+                let after = self.apply(operator, &before, &Value::int(1))?;
+                let assigned = self.assign(&value, &after)?;
+                Ok(match operator_given {
+                    Unary::PostStep(_) => Value {
+                        place: Place::Nowhere,
+                        ..before
+                    },
+                    _ => assigned,
+                })
+            }
+            _ => {
+                let operand = self.operand(&value)?;
+                Ok(arithmetic::unary(operator, operand)?.value())
+            }
+        }
+    }
+
+    fn dereference(&mut self, value: &Value) -> Result<Value, Error> {
+        let value = self.referred(value)?;
+        match value.ty.shape(self.reader.modules)? {
+            Shape::Pointer(Type::Void) => Err(Error::new(
+                "Attempt to take contents of a non-pointer value.",
+            )),
+            Shape::Pointer(to) => {
+                let at = self.pointer_bits(&value)?;
+                Ok(Value::in_memory(to, at))
+            }
+            Shape::Array { .. } => self.index(&value, 0),
+            Shape::Function { .. } => Ok(value),
+            Shape::Number { encoding, .. } if encoding != Encoding::Float => {
+                let at = Address(self.whole_number(&value)? as u64);
+                Ok(Value::in_memory(Type::Number(Number::LONG), at))
+            }
+            _ => Err(Error::new(
+                "Attempt to take contents of a non-pointer value.",
+            )),
+        }
+    }
+
+    fn address_of(&mut self, value: &Value) -> Result<Value, Error> {
+        let value = self.referred(value)?;
+        match value.place {
+            Place::Memory(at) => {
+                let bits = value.bits.map_or(0, |bits| bits.offset / 8);
+                Ok(pointer_value(value.ty.clone(), at.add(bits)))
+            }
+            Place::Register { .. } => Err(Error::new(
+                "Attempt to take address of value in a register.",
+            )),
+            _ => Err(Error::new(
+                "Attempt to take address of value not located in memory.",
+            )),
+        }
+    }
+
+    fn binary(&mut self, operator: Binary, one: &Expr, other: &Expr) -> Result<Value, Error> {
+        let left = self.evaluate(one)?;
+        match operator {
+            Binary::Comma => return self.evaluate(other),
+            Binary::And | Binary::Or => {
+                let left = self.is_true(&left)?;
+                let is = if left == (operator == Binary::And) {
+                    let right = self.evaluate(other)?;
+                    self.is_true(&right)?
+                } else {
+                    left
+                };
+                return Ok(self.truth(is));
+            }
+            _ => {}
+        }
+        let right = self.evaluate(other)?;
+        let value = self.apply(operator, &left, &right)?;
+        if is_comparison(operator) {
+            let is = self.is_true(&value)?;
+            return Ok(self.truth(is));
+        }
+        Ok(value)
+    }
+
+    /// A truth value in the frame's language.
+    fn truth(&self, is: bool) -> Value {
+        match self.reader.language() {
+            Language::C | Language::Assembly => Value::int(is.into()),
+            _ => Value::integer(Type::Number(Number::BOOL), is.into(), 1),
+        }
+    }
+
+    fn apply(&mut self, operator: Binary, one: &Value, other: &Value) -> Result<Value, Error> {
+        let (one, other) = (self.decayed(one)?, self.decayed(other)?);
+        let modules = self.reader.modules;
+        if let (Shape::Composite(..), Binary::Add | Binary::Subtract) =
+            (one.ty.shape(modules)?, operator)
+        {
+            let sign = if operator == Binary::Add { '+' } else { '-' };
+            return Err(Error::new(format_args!(
+                "Structure has no component named operator{sign}."
+            )));
+        }
+        let pointee = |ty: &Type| match ty.shape(modules) {
+            Ok(Shape::Pointer(to)) => Some(to),
+            _ => None,
+        };
+        match (operator, pointee(&one.ty), pointee(&other.ty)) {
+            (Binary::Subtract, Some(to), Some(_)) => {
+                let (a, b) = (self.pointer_bits(&one)?, self.pointer_bits(&other)?);
+                let size = self.reader.size(&to)?.max(1) as i64;
+                let distance = a.0.wrapping_sub(b.0) as i64 / size;
+                Ok(Value::integer(
+                    Type::Number(Number::LONG),
+                    distance.into(),
+                    8,
+                ))
+            }
+            (Binary::Add | Binary::Subtract, Some(to), None) => {
+                let count = self.whole_number(&other)?;
+                let count = if operator == Binary::Add {
+                    count
+                } else {
+                    -count
+                };
+                self.moved(&one, &to, count)
+            }
+            (Binary::Add, None, Some(to)) => {
+                let count = self.whole_number(&one)?;
+                self.moved(&other, &to, count)
+            }
+            _ => {
+                let (a, b) = (self.operand(&one)?, self.operand(&other)?);
+                Ok(arithmetic::binary(operator, a, b)?.value())
+            }
+        }
+    }
+
+    /// A pointer so many elements on.
+    fn moved(&mut self, pointer: &Value, to: &Type, count: i128) -> Result<Value, Error> {
+        let size = self.reader.size(to)?.max(1) as i128;
+        let at = self
+            .pointer_bits(pointer)?
+            .offset(count.wrapping_mul(size) as i64);
+        Ok(Value::computed(pointer.ty.clone(), at.0.to_le_bytes()))
+    }
+
+    // Casts and assignment.
+
+    /// A value as one of another type, by C's rules.
+    pub fn cast(&mut self, value: &Value, ty: &Type) -> Result<Value, Error> {
+        let modules = self.reader.modules;
+        let shape = ty.shape(modules)?;
+        if let Shape::Composite(..) | Shape::Array { .. } = shape {
+            let value = self.referred(value)?;
+            let is_same = self.reader.size(&value.ty)? == self.reader.size(ty)?;
+            return match value.address().filter(|_| is_same) {
+                Some(at) => Ok(Value::in_memory(ty.clone(), at)),
+                None => Err(Error::new("Invalid cast.")),
+            };
+        }
+        if let Shape::Void = shape {
+            return Ok(Value::void());
+        }
+        if let Shape::Reference(..) = shape {
+            let at = self.address_of(value)?;
+            let bytes = self.reader.bytes(&at)?;
+            return Ok(Value::computed(ty.clone(), bytes));
+        }
+        let operand = self.operand(value)?;
+        let size = self.reader.size(ty)? as u64;
+        let encoding = match shape {
+            Shape::Number { encoding, .. } => encoding,
+            Shape::Function { .. } => return Err(Error::new("Invalid cast.")),
+            _ => Encoding::Unsigned,
+        };
+        Ok(Value::computed(
+            ty.clone(),
+            operand.convert(encoding, size)?,
+        ))
+    }
+
+    fn assign_expr(
+        &mut self,
+        operator: Option<Binary>,
+        target: &Expr,
+        value: &Expr,
+    ) -> Result<Value, Error> {
+        let target_value = self.evaluate(target)?;
+        let mut value = self.evaluate(value)?;
+        if let Some(operator) = operator {
+            value = self.apply(operator, &target_value, &value)?;
+        }
+        if let Expr::Dollar(name) = target
+            && !matches!(target_value.place, Place::Register { .. })
+        {
+            let value = self.reader.fetched(&value)?;
+            let value = Value {
+                place: Place::Convenience(name.clone()),
+                bits: None,
+                ..value
+            };
+            self.memo.convenience.insert(name.clone(), value.clone());
+            return Ok(value);
+        }
+        self.assign(&target_value, &value)
+    }
+
+    /// Writes a value to where another is, converted to its type.
+    pub fn assign(&mut self, target: &Value, value: &Value) -> Result<Value, Error> {
+        let target = self.referred(target)?;
+        if !target.is_lvalue() {
+            return Err(Error::new("Left operand of assignment is not an lvalue."));
+        }
+        let modules = self.reader.modules;
+        let bytes: Arc<[u8]> = match target.ty.shape(modules)? {
+            Shape::Composite(..) | Shape::Array { .. } => {
+                let value = self.referred(value)?;
+                let bytes = self.reader.bytes(&value)?;
+                if bytes.len() != self.reader.size(&target.ty)? {
+                    return Err(Error::new("Invalid cast."));
+                }
+                bytes
+            }
+            _ => {
+                let converted = self.cast(value, &target.ty)?;
+                self.reader.bytes(&converted)?
+            }
+        };
+        self.store(&target, &bytes)?;
+        let content = Some(match target.bits {
+            Some(_) if matches!(target.place, Place::Memory(_)) => {
+                let fresh = Value {
+                    content: None,
+                    ..target.clone()
+                };
+                self.reader.content(&fresh)?
+            }
+            _ => Content::new(bytes),
+        });
+        Ok(Value { content, ..target })
+    }
+
+    fn store(&mut self, target: &Value, bytes: &[u8]) -> Result<(), Error> {
+        match (&target.place, target.bits) {
+            (Place::Memory(at), None) => self.reader.source.write(*at, bytes),
+            (Place::Memory(at), Some(bits)) => self.store_bits(*at, bits, bytes),
+            (
+                Place::Register {
+                    frame,
+                    register,
+                    offset,
+                },
+                None,
+            ) => {
+                let mut whole = self.register_bytes(frame, *register)?;
+                let start = *offset as usize;
+                let slot = whole.get_mut(start..start + bytes.len());
+                slot.ok_or_else(|| Error::new("The value does not fit the register."))?
+                    .copy_from_slice(bytes);
+                // The lower half of a register zeroes the upper one.
+                if start == 0 && bytes.len() == 4 && whole.len() == 8 {
+                    whole[4..].fill(0);
+                }
+                self.reader.source.write_register(frame, *register, &whole)
+            }
+            (Place::Convenience(name), None) => {
+                let value = Value::computed(target.ty.clone(), bytes);
+                let value = Value {
+                    place: target.place.clone(),
+                    ..value
+                };
+                self.memo.convenience.insert(name.clone(), value);
+                Ok(())
+            }
+            _ => Err(Error::new("Left operand of assignment is not an lvalue.")),
+        }
+    }
+
+    fn register_bytes(
+        &mut self,
+        frame: &crate::stack::Frame,
+        register: Register,
+    ) -> Result<Vec<u8>, Error> {
+        let known = frame.registers.bytes(register);
+        let known = known.or_else(|| self.reader.source.other_register(frame, register));
+        known.ok_or_else(|| Error::new("The register is not available in this frame."))
+    }
+
+    fn store_bits(&mut self, at: Address, bits: Bits, bytes: &[u8]) -> Result<(), Error> {
+        let at = at.add(bits.offset / 8);
+        let first = bits.offset % 8;
+        let mut around = vec![0; (first + bits.size).div_ceil(8) as usize];
+        self.reader.source.read(at, &mut around)?;
+        crate::value::copy_bits(bytes, 0, &mut around, first as usize, bits.size as usize);
+        self.reader.source.write(at, &around)
+    }
+
+    // Calls.
+
+    /// A function's address, what it returns (`None` where nobody knows) and its
+    /// parameters.
+    #[allow(clippy::type_complexity)]
+    fn callee(
+        &mut self,
+        function: &Value,
+    ) -> Result<(Address, Option<Type>, Option<Vec<Type>>), Error> {
+        let mut function = self.referred(function)?;
+        let modules = self.reader.modules;
+        if let Shape::Pointer(to) = function.ty.shape(modules)? {
+            let at = self.pointer_bits(&function)?;
+            function = Value::in_memory(to, at);
+        }
+        match (function.ty.shape(modules)?, function.address()) {
+            (
+                Shape::Function {
+                    returns,
+                    parameters,
+                    ..
+                },
+                Some(at),
+            ) => {
+                // One of the symbol table alone: made by `undescribed`.
+                let is_known = !matches!(
+                    function.ty,
+                    Type::Function {
+                        parameters: None,
+                        ..
+                    }
+                );
+                let returns = is_known.then_some(returns);
+                Ok((at, returns, parameters))
+            }
+            _ => Err(Error::new(
+                "The function is not one, and no pointer to one.",
+            )),
+        }
+    }
+
+    fn call(
+        &mut self,
+        function: &Expr,
+        arguments: &[Expr],
+        as_type: Option<&Type>,
+    ) -> Result<Value, Error> {
+        let value = self.evaluate(function)?;
+        let (address, returns, parameters) = self.callee(&value)?;
+        let Some(returns) = returns.or_else(|| as_type.cloned()) else {
+            let name = match function {
+                Expr::Name(name) => name.clone(),
+                _ => address.to_string(),
+            };
+            return Err(Error::new(format_args!(
+                "'{name}' has unknown return type; cast the call to its declared return type"
+            )));
+        };
+        let wanted = parameters.as_ref().map_or(0, Vec::len);
+        if arguments.len() < wanted {
+            return Err(Error::new("Too few arguments in function call."));
+        }
+        let mut passed = Vec::new();
+        for (at, argument) in arguments.iter().enumerate() {
+            let value = self.evaluate(argument)?;
+            let parameter = parameters.as_ref().and_then(|types| types.get(at));
+            let value = self.argument(&value, parameter)?;
+            let bytes = self.reader.bytes(&value)?;
+            passed.push((value.ty, bytes));
+        }
+        let address = self.resolved(address)?;
+        let call = abi::lay_out(address, &passed, &returns, self.reader.modules)?;
+        let returned = self.reader.source.call(&call)?;
+        match abi::result(&returned, &returns, self.reader.modules)? {
+            abi::ResultPlace::Bytes(bytes) => Ok(Value::computed(returns, bytes)),
+            abi::ResultPlace::Memory(at) => {
+                let value = self.reader.fetched(&Value::in_memory(returns, at))?;
+                Ok(Value {
+                    place: Place::Nowhere,
+                    ..value
+                })
+            }
+        }
+    }
+
+    /// The function to call for one at an address: what an indirect one's
+    /// resolver says, for those that the C library picks by processor.
+    fn resolved(&mut self, at: Address) -> Result<Address, Error> {
+        let module = self.reader.modules.at(at).map(|(_, module)| module.clone());
+        let symbol = module.as_ref().and_then(|module| module.symbol_at(at));
+        let is_indirect = symbol
+            .is_some_and(|(symbol, past)| past == 0 && symbol.kind == SymbolKind::IndirectFunction);
+        if !is_indirect {
+            return Ok(at);
+        }
+        let call = abi::lay_out(at, &[], &Type::Void.pointer(), self.reader.modules)?;
+        Ok(Address(self.reader.source.call(&call)?.rax))
+    }
+
+    /// A value as it is passed for a parameter, or for none that is declared.
+    fn argument(&mut self, value: &Value, parameter: Option<&Type>) -> Result<Value, Error> {
+        let modules = self.reader.modules;
+        // A text goes to the program's memory first.
+        let value = match (value.ty.shape(modules)?, &value.place) {
+            (Shape::Array { element, .. }, Place::Nowhere) => {
+                let bytes = self.reader.bytes(value)?;
+                let at = self.reader.source.allocate(&bytes)?;
+                pointer_value(element, at)
+            }
+            _ => value.clone(),
+        };
+        let Some(parameter) = parameter else {
+            let value = self.decayed(&value)?;
+            return match value.ty.shape(modules)? {
+                Shape::Number {
+                    encoding: Encoding::Float,
+                    size: 4,
+                } => self.cast(&value, &Type::Number(Number::DOUBLE)),
+                Shape::Number { size: 0..=3, .. } => self.cast(&value, &Type::INT),
+                _ => Ok(value),
+            };
+        };
+        match parameter.shape(modules)? {
+            Shape::Composite(..) => {
+                let value = self.referred(&value)?;
+                let content = self.reader.content(&value)?;
+                Ok(Value {
+                    ty: parameter.clone(),
+                    content: Some(content),
+                    ..value
+                })
+            }
+            Shape::Reference(..) => match value.ty.shape(modules)? {
+                Shape::Reference(..) => Ok(value),
+                _ => self.cast(&value, parameter),
+            },
+            _ => self.cast(&value, parameter),
+        }
+    }
+
+    // Types.
+
+    /// The type that is written.
+    pub fn type_of(&mut self, written: &TypeExpr) -> Result<Type, Error> {
+        let mut ty = match &written.base {
+            Base::Void => Type::Void,
+            Base::Number(name) => {
+                let number = Number::ALL.iter().find(|number| number.name == *name);
+                Type::Number(*number.expect("the parser takes known names only"))
+            }
+            Base::Tagged(tag, name) => self.named_type(name, Some(tag))?,
+            Base::Name(name) => self.named_type(name, None)?,
+        };
+        for step in &written.derive {
+            ty = match step {
+                Derive::Pointer => ty.pointer(),
+                Derive::Reference => Type::Reference(Arc::new(ty)),
+                Derive::Array(count) => Type::Array(Arc::new(ty), *count),
+                Derive::Function(parameters) => {
+                    let parameters: Result<Vec<Type>, Error> =
+                        parameters.iter().map(|one| self.type_of(one)).collect();
+                    Type::Function {
+                        returns: Arc::new(ty),
+                        parameters: Some(parameters?),
+                        is_variadic: false,
+                    }
+                }
+            };
+        }
+        Ok(ty)
+    }
+
+    fn named_type(&mut self, name: &str, tag: Option<&str>) -> Result<Type, Error> {
+        for (id, module) in self.reader.nearest_modules() {
+            let mut found: Option<Type> = None;
+            for candidate in module.types(name) {
+                let description = module.type_of(candidate)?;
+                let is_tagged = tag.is_none_or(|tag| match &description.kind {
+                    TypeKind::Composite(_) => tag != "enum",
+                    TypeKind::Enumeration { .. } => tag == "enum",
+                    _ => false,
+                });
+                // In C a struct's name is none without its tag.
+                let is_bare = tag.is_none()
+                    && description.language == Language::C
+                    && matches!(
+                        description.kind,
+                        TypeKind::Composite(_) | TypeKind::Enumeration { .. }
+                    );
+                if is_tagged {
+                    let ty = Type::Described(id, candidate);
+                    if description.qualified_name.as_deref() == Some(name) && !is_bare {
+                        return Ok(ty);
+                    }
+                    found.get_or_insert(ty);
+                }
+            }
+            if let Some(ty) = found {
+                return Ok(ty);
+            }
+        }
+        Err(Error::new(match tag {
+            Some(tag) => format!("No {tag} type named {name}."),
+            None => format!("No type named {name}."),
+        }))
+    }
+}
+
+fn named_member<'c>(composite: &'c Composite, name: &str) -> Option<&'c Member> {
+    composite
+        .members
+        .iter()
+        .find(|member| member.name.as_deref() == Some(name))
+}
+
+fn pointer_value(to: Type, at: Address) -> Value {
+    Value::computed(to.pointer(), at.0.to_le_bytes())
+}
+
+fn is_comparison(operator: Binary) -> bool {
+    matches!(
+        operator,
+        Binary::Equal
+            | Binary::NotEqual
+            | Binary::Less
+            | Binary::LessEqual
+            | Binary::Greater
+            | Binary::GreaterEqual
+    )
+}
+
+/// A whole number's literal: of the first type of C's list that holds it.
+fn integer(value: u128, suffix: &str) -> Value {
+    let is_unsigned = suffix.contains('u');
+    let is_long = suffix.contains('l');
+    let number = if !is_long && !is_unsigned && value <= i32::MAX as u128 {
+        Number::INT
+    } else if !is_long && is_unsigned && value <= u32::MAX.into() {
+        Number::UNSIGNED_INT
+    } else if !is_unsigned && value <= i64::MAX as u128 {
+        Number::LONG
+    } else if value <= u64::MAX.into() {
+        Number::UNSIGNED_LONG
+    } else if !is_unsigned && value <= i128::MAX as u128 {
+        Number::INT128
+    } else {
+        Number::UNSIGNED_INT128
+    };
+    Value::integer(Type::Number(number), value as i128, number.size)
+}
+
+/// A text, as the array that C makes of it.
+fn text(units: &[u32], prefix: &str) -> Value {
+    let number = match prefix {
+        "" | "u8" => Number::CHAR,
+        "u" => Number::UNSIGNED_SHORT,
+        _ => Number::INT,
+    };
+    let mut bytes = Vec::new();
+    for unit in units.iter().chain([&0]) {
+        bytes.extend_from_slice(&unit.to_le_bytes()[..number.size as usize]);
+    }
+    let count = units.len() as u64 + 1;
+    Value::computed(
+        Type::Array(Arc::new(Type::Number(number)), Some(count)),
+        bytes,
+    )
+}
+
+/// A register that is part of another: `eax`, `ax`, `al`, `r8d`, `eflags`.
+fn part_of_register(arch: Arch, name: &str) -> Option<(Register, Number)> {
+    if arch != Arch::X86_64 {
+        return None;
+    }
+    const FLAGS: Register = Register(49);
+    if name == "eflags" {
+        return Some((FLAGS, Number::INT));
+    }
+    let segments = ["es", "cs", "ss", "ds", "fs", "gs"];
+    if let Some(at) = segments.iter().position(|segment| *segment == name) {
+        return Some((Register(50 + at as u16), Number::SHORT));
+    }
+    match name {
+        "fs_base" => return Some((Register(58), Number::LONG)),
+        "gs_base" => return Some((Register(59), Number::LONG)),
+        _ => {}
+    }
+    if let Some(number) = name
+        .strip_prefix("xmm")
+        .and_then(|number| number.parse::<u16>().ok())
+        && number < 16
+    {
+        return Some((Register(17 + number), Number::UNSIGNED_INT128));
+    }
+    if let Some(rest) = name.strip_prefix('e')
+        && let Some(register) = arch.register_named(&format!("r{rest}"))
+    {
+        return Some((register, Number::INT));
+    }
+    if let Some(number) = name.strip_prefix('r') {
+        let (digits, size) = match number.char_indices().last()? {
+            (at, 'd') => (&number[..at], Number::INT),
+            (at, 'w' | 'l') if number.ends_with('w') => (&number[..at], Number::SHORT),
+            (at, 'l' | 'b') => (&number[..at], Number::CHAR),
+            _ => return None,
+        };
+        return Some((arch.register_named(&format!("r{digits}"))?, size));
+    }
+    let (letters, number) = match name {
+        "ax" | "bx" | "cx" | "dx" | "si" | "di" | "bp" | "sp" => (name, Number::SHORT),
+        "al" | "bl" | "cl" | "dl" => (&*format!("{}x", &name[..1]), Number::CHAR),
+        "sil" | "dil" | "bpl" | "spl" => (&name[..2], Number::CHAR),
+        _ => return None,
+    };
+    Some((arch.register_named(&format!("r{letters}"))?, number))
+}

@@ -1,0 +1,455 @@
+//! The system calls that need `unsafe`: ptrace, wait, fork.
+//!
+//! The only file of the debugger's that talks to ptrace. Everything here is a
+//! thin, typed wrapper: no state, no policy.
+
+use std::ffi::CString;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
+use std::os::raw::{c_int, c_long, c_void};
+
+use libc::{siginfo_t, user_regs_struct};
+
+/// `PTRACE_EVENT_STOP`, which libc does not name everywhere.
+pub const EVENT_STOP: i32 = 128;
+
+/// `NT_X86_XSTATE`: the register set that is the XSAVE area.
+const NT_X86_XSTATE: usize = 0x202;
+
+/// More than any XSAVE area of today's processors (AMX's is 11,008 bytes).
+const XSTATE_MOST: usize = 16 << 10;
+
+/// What a traced program reports, beyond stops by signals.
+pub const OPTIONS: c_int = libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACEVFORK
+    | libc::PTRACE_O_TRACEVFORKDONE
+    | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_TRACESYSGOOD;
+
+/// The tracee dies with its tracer.
+pub const EXIT_KILL: c_int = libc::PTRACE_O_EXITKILL;
+
+fn check(result: c_long) -> io::Result<c_long> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// A request whose address and data are plain numbers.
+fn plain(request: libc::c_uint, thread: i32, address: usize, data: usize) -> io::Result<()> {
+    // SAFETY: for the requests this file passes here (SEIZE, INTERRUPT, CONT,
+    // SINGLESTEP, SYSCALL, DETACH, POKEUSER) the kernel takes both as numbers
+    // and touches no memory of ours.
+    check(unsafe { libc::ptrace(request, thread, address as *mut c_void, data as *mut c_void) })?;
+    Ok(())
+}
+
+/// Begins tracing without stopping the thread.
+pub fn seize(thread: i32, options: c_int) -> io::Result<()> {
+    plain(libc::PTRACE_SEIZE, thread, 0, options as usize)
+}
+
+/// Asks a running tracee to stop.
+pub fn interrupt(thread: i32) -> io::Result<()> {
+    plain(libc::PTRACE_INTERRUPT, thread, 0, 0)
+}
+
+/// Lets a stopped tracee go on, with a signal (0: none).
+pub fn proceed(thread: i32, signal: i32) -> io::Result<()> {
+    plain(libc::PTRACE_CONT, thread, 0, signal as usize)
+}
+
+/// Lets a stopped tracee execute one instruction.
+pub fn step(thread: i32, signal: i32) -> io::Result<()> {
+    plain(libc::PTRACE_SINGLESTEP, thread, 0, signal as usize)
+}
+
+/// Lets a stopped tracee go on to the next system call's entry or exit.
+pub fn proceed_to_syscall(thread: i32, signal: i32) -> io::Result<()> {
+    plain(libc::PTRACE_SYSCALL, thread, 0, signal as usize)
+}
+
+/// Ends tracing of a stopped tracee.
+pub fn detach(thread: i32, signal: i32) -> io::Result<()> {
+    plain(libc::PTRACE_DETACH, thread, 0, signal as usize)
+}
+
+/// The message that came with a `PTRACE_EVENT_*` stop.
+pub fn event_message(thread: i32) -> io::Result<u64> {
+    let mut message: libc::c_ulong = 0;
+    // SAFETY: the kernel writes one unsigned long to the valid pointer.
+    check(unsafe {
+        libc::ptrace(
+            libc::PTRACE_GETEVENTMSG,
+            thread,
+            std::ptr::null_mut::<c_void>(),
+            &raw mut message,
+        )
+    })?;
+    Ok(message)
+}
+
+/// What is known of the signal that stopped a thread.
+pub fn signal_info(thread: i32) -> io::Result<siginfo_t> {
+    let mut info = MaybeUninit::<siginfo_t>::zeroed();
+    // SAFETY: the kernel writes one siginfo_t to the valid pointer; all of its
+    // bytes were zeroed before, and any bytes are a valid siginfo_t.
+    unsafe {
+        check(libc::ptrace(
+            libc::PTRACE_GETSIGINFO,
+            thread,
+            std::ptr::null_mut::<c_void>(),
+            info.as_mut_ptr(),
+        ))?;
+        Ok(info.assume_init())
+    }
+}
+
+/// The address in a fault's `siginfo_t`, and the sender in one that was sent.
+pub fn signal_details(info: &siginfo_t) -> (u64, i32) {
+    // SAFETY: reading either union member of a fully initialised siginfo_t gives
+    // some number; the caller asks for the one that `si_signo` makes meaningful.
+    unsafe { (info.si_addr() as u64, info.si_pid()) }
+}
+
+/// The general registers.
+pub fn registers(thread: i32) -> io::Result<user_regs_struct> {
+    let mut registers = MaybeUninit::<user_regs_struct>::zeroed();
+    // SAFETY: the kernel fills the whole structure, which was zeroed and is
+    // valid for any bytes.
+    unsafe {
+        check(libc::ptrace(
+            libc::PTRACE_GETREGS,
+            thread,
+            std::ptr::null_mut::<c_void>(),
+            registers.as_mut_ptr(),
+        ))?;
+        Ok(registers.assume_init())
+    }
+}
+
+/// Changes the general registers.
+pub fn set_registers(thread: i32, registers: &user_regs_struct) -> io::Result<()> {
+    // SAFETY: the kernel reads the structure behind the valid pointer.
+    check(unsafe {
+        libc::ptrace(
+            libc::PTRACE_SETREGS,
+            thread,
+            std::ptr::null_mut::<c_void>(),
+            std::ptr::from_ref(registers).cast_mut(),
+        )
+    })?;
+    Ok(())
+}
+
+/// The XSAVE area.
+pub fn vector_state(thread: i32) -> io::Result<Vec<u8>> {
+    let mut area = vec![0u8; XSTATE_MOST];
+    let mut slice = libc::iovec {
+        iov_base: area.as_mut_ptr().cast(),
+        iov_len: area.len(),
+    };
+    // SAFETY: the kernel writes at most `iov_len` bytes to the buffer that
+    // `area` owns, and the length it wrote to `slice`.
+    check(unsafe {
+        libc::ptrace(
+            libc::PTRACE_GETREGSET,
+            thread,
+            NT_X86_XSTATE as *mut c_void,
+            &raw mut slice,
+        )
+    })?;
+    area.truncate(slice.iov_len);
+    Ok(area)
+}
+
+/// Changes the XSAVE area.
+pub fn set_vector_state(thread: i32, area: &[u8]) -> io::Result<()> {
+    let slice = libc::iovec {
+        iov_base: area.as_ptr().cast_mut().cast(),
+        iov_len: area.len(),
+    };
+    // SAFETY: the kernel reads at most `iov_len` bytes of the borrowed area.
+    check(unsafe {
+        libc::ptrace(
+            libc::PTRACE_SETREGSET,
+            thread,
+            NT_X86_XSTATE as *mut c_void,
+            std::ptr::from_ref(&slice).cast_mut(),
+        )
+    })?;
+    Ok(())
+}
+
+/// A thread's blocked signals.
+pub fn signal_mask(thread: i32) -> io::Result<u64> {
+    let mut mask = 0u64;
+    // SAFETY: the kernel writes 8 bytes (the size in the address argument) to
+    // the valid pointer.
+    check(unsafe {
+        libc::ptrace(
+            libc::PTRACE_GETSIGMASK,
+            thread,
+            size_of::<u64>() as *mut c_void,
+            &raw mut mask,
+        )
+    })?;
+    Ok(mask)
+}
+
+/// Changes a thread's blocked signals.
+pub fn set_signal_mask(thread: i32, mask: u64) -> io::Result<()> {
+    let mut mask = mask;
+    // SAFETY: the kernel reads 8 bytes (the size in the address argument) from
+    // the valid pointer.
+    check(unsafe {
+        libc::ptrace(
+            libc::PTRACE_SETSIGMASK,
+            thread,
+            size_of::<u64>() as *mut c_void,
+            &raw mut mask,
+        )
+    })?;
+    Ok(())
+}
+
+fn debug_register_offset(number: usize) -> usize {
+    std::mem::offset_of!(libc::user, u_debugreg) + number * size_of::<u64>()
+}
+
+/// A debug register.
+pub fn debug_register(thread: i32, number: usize) -> io::Result<u64> {
+    // PEEKUSER gives its result by value, so only errno tells an error.
+    // SAFETY: errno is this thread's own; PEEKUSER reads no memory of ours.
+    unsafe {
+        *libc::__errno_location() = 0;
+        let value = libc::ptrace(
+            libc::PTRACE_PEEKUSER,
+            thread,
+            debug_register_offset(number) as *mut c_void,
+            std::ptr::null_mut::<c_void>(),
+        );
+        if value == -1 && *libc::__errno_location() != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(value as u64)
+    }
+}
+
+/// Changes a debug register.
+pub fn set_debug_register(thread: i32, number: usize, value: u64) -> io::Result<()> {
+    plain(
+        libc::PTRACE_POKEUSER,
+        thread,
+        debug_register_offset(number),
+        value as usize,
+    )
+}
+
+/// Waits for a tracee of *this thread* (-1: any). Gives `None` when `block` is
+/// not set and there is nothing to report.
+pub fn wait(thread: i32, block: bool) -> io::Result<Option<(i32, c_int)>> {
+    let flags = libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
+    loop {
+        let mut status = 0;
+        // SAFETY: the kernel writes one int to the valid pointer.
+        let result = unsafe { libc::waitpid(thread, &raw mut status, flags) };
+        match result {
+            0 => return Ok(None),
+            -1 => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            id => return Ok(Some((id, status))),
+        }
+    }
+}
+
+/// Sends a signal to a process.
+pub fn kill(process: i32, signal: i32) {
+    // SAFETY: kill touches no memory.
+    unsafe { libc::kill(process, signal) };
+}
+
+/// Sends a signal to a thread.
+pub fn kill_thread(process: i32, thread: i32, signal: i32) {
+    // SAFETY: tgkill touches no memory.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
+}
+
+/// All that the child needs between `fork` and `execve`, made ready before,
+/// because the child may not allocate.
+pub struct Image {
+    /// The file to execute.
+    pub path: CString,
+    /// Its arguments, its own name first.
+    pub arguments: Vec<CString>,
+    /// Its environment, `NAME=VALUE`.
+    pub environment: Vec<CString>,
+    /// Where to be.
+    pub directory: Option<CString>,
+    /// Descriptors to become 0, 1 and 2.
+    pub stdio: [Option<RawFd>; 3],
+    /// Whether the kernel places mappings at random.
+    pub randomise: bool,
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    let mut pointers: Vec<_> = strings.iter().map(|s| s.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    pointers
+}
+
+/// Forks a child that waits for a byte on `go`, then executes the image; if it
+/// cannot, it writes errno to `failed` and dies. It leads a process group of
+/// its own. Gives the child's number.
+///
+/// The parent closes its copies of the child's ends.
+pub fn spawn(image: &Image, go: RawFd, failed: RawFd) -> io::Result<i32> {
+    let arguments = pointers(&image.arguments);
+    let environment = pointers(&image.environment);
+    // SAFETY: the child runs only `child` below, which allocates nothing, takes
+    // no lock and never returns; fork itself has no other requirement.
+    let process = unsafe { libc::fork() };
+    if process == 0 {
+        // SAFETY: in the child; all pointers were made before the fork and are
+        // null-terminated arrays of C strings that `image` owns.
+        unsafe { child(image, &arguments, &environment, go, failed) }
+    }
+    check(c_long::from(process))?;
+    Ok(process)
+}
+
+/// The child between `fork` and `execve`.
+///
+/// # Safety
+/// Only to be called in a freshly forked child. The arrays end with null.
+unsafe fn child(
+    image: &Image,
+    arguments: &[*const libc::c_char],
+    environment: &[*const libc::c_char],
+    go: RawFd,
+    failed: RawFd,
+) -> ! {
+    // SAFETY: each of these is async-signal-safe, and is given pointers that
+    // live in memory copied from the parent.
+    unsafe {
+        libc::setpgid(0, 0);
+        for signal in 1..32 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+        let mut byte = 0u8;
+        if libc::read(go, (&raw mut byte).cast(), 1) != 1 {
+            libc::_exit(127);
+        }
+        let mut well = true;
+        if !image.randomise {
+            let now = libc::personality(0xffff_ffff);
+            libc::personality((now | libc::ADDR_NO_RANDOMIZE) as libc::c_ulong);
+        }
+        if let Some(directory) = &image.directory {
+            well &= libc::chdir(directory.as_ptr()) == 0;
+        }
+        for (number, from) in (0..).zip(image.stdio) {
+            if let Some(from) = from {
+                well &= libc::dup2(from, number) == number;
+            }
+        }
+        if well {
+            libc::execve(
+                image.path.as_ptr(),
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            );
+        }
+        let errno = *libc::__errno_location();
+        libc::write(failed, (&raw const errno).cast(), size_of::<c_int>());
+        libc::_exit(127)
+    }
+}
+
+/// The processors this thread may run on, as the kernel's bit mask.
+pub fn affinity() -> io::Result<libc::cpu_set_t> {
+    let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: the kernel writes at most the size of the set, which was zeroed.
+    unsafe {
+        check(c_long::from(libc::sched_getaffinity(
+            0,
+            size_of::<libc::cpu_set_t>(),
+            set.as_mut_ptr(),
+        )))?;
+        Ok(set.assume_init())
+    }
+}
+
+/// Restricts this thread to some processors.
+pub fn set_affinity(set: &libc::cpu_set_t) -> io::Result<()> {
+    // SAFETY: the kernel reads the set behind the valid pointer.
+    check(c_long::from(unsafe {
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set)
+    }))?;
+    Ok(())
+}
+
+/// The set of one processor.
+pub fn one_processor(number: usize) -> Option<libc::cpu_set_t> {
+    if number >= libc::CPU_SETSIZE as usize {
+        return None;
+    }
+    // SAFETY: an all-zero cpu_set_t is the empty set, and the number is in range.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(number, &mut set);
+        Some(set)
+    }
+}
+
+/// Makes `group` the terminal's foreground process group, without being stopped
+/// for it when we are in the background ourselves.
+pub fn give_terminal(terminal: RawFd, group: i32) {
+    // SAFETY: the signal sets are initialised by sigemptyset and sigprocmask
+    // before they are read; tcsetpgrp touches no memory.
+    unsafe {
+        let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
+        let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(blocked.as_mut_ptr());
+        libc::sigaddset(blocked.as_mut_ptr(), libc::SIGTTOU);
+        libc::pthread_sigmask(libc::SIG_BLOCK, blocked.as_ptr(), before.as_mut_ptr());
+        libc::tcsetpgrp(terminal, group);
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// The terminal's settings.
+pub fn terminal_settings(terminal: RawFd) -> Option<libc::termios> {
+    let mut settings = MaybeUninit::<libc::termios>::zeroed();
+    // SAFETY: tcgetattr fills the structure when it gives 0.
+    unsafe {
+        (libc::tcgetattr(terminal, settings.as_mut_ptr()) == 0).then(|| settings.assume_init())
+    }
+}
+
+/// Changes the terminal's settings. Call it only as the foreground group.
+pub fn set_terminal_settings(terminal: RawFd, settings: &libc::termios) {
+    // SAFETY: tcsetattr reads the structure behind the valid pointer.
+    unsafe { libc::tcsetattr(terminal, libc::TCSADRAIN, settings) };
+}
+
+/// Our own process group, and whether a descriptor is a terminal in whose
+/// foreground that group is.
+pub fn foreground(terminal: RawFd) -> Option<i32> {
+    // SAFETY: these touch no memory.
+    unsafe {
+        let own = libc::getpgrp();
+        (libc::isatty(terminal) == 1 && libc::tcgetpgrp(terminal) == own).then_some(own)
+    }
+}

@@ -1,0 +1,406 @@
+//! From what a user types to a [`Command`]: gdb's words and abbreviations.
+//!
+//! A pure function of the text, shared by every face. It knows no program: a
+//! name that nothing defines parses as well as any other. A command that goes
+//! on over several lines (`eval { …`, `commands`) says
+//! [`ParseError::Incomplete`] until its end is there; the face then asks for
+//! another line and tries again with both.
+
+mod arguments;
+mod words;
+
+pub use arguments::split_arguments;
+pub use words::{SETTINGS, WORDS, completions};
+
+use crate::clex;
+use crate::command::{Command, Format, ListWhat, Spec};
+use crate::signal::Signal;
+use crate::target::ProcessId;
+use std::fmt;
+
+/// Why a text is no command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ParseError {
+    /// The command goes on in the next line; this prompt suits it.
+    Incomplete(&'static str),
+    /// It is wrong, and how.
+    Wrong(String),
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ParseError::Incomplete(_) => f.write_str("the command is not complete"),
+            ParseError::Wrong(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+type Result<T> = std::result::Result<T, ParseError>;
+
+fn wrong<T>(why: impl Into<String>) -> Result<T> {
+    Err(ParseError::Wrong(why.into()))
+}
+
+/// Parses one command.
+///
+/// ```
+/// use sapwood_dbg::command::{Command, Spec};
+/// use sapwood_dbg::parse::parse;
+///
+/// assert_eq!(parse("n 3"), Ok(Command::Next(3)));
+/// assert_eq!(parse("until prog.c:7"), Ok(Command::Until(Some(Spec::Line {
+///     file: Some("prog.c".to_owned()),
+///     line: 7,
+/// }))));
+/// ```
+pub fn parse(text: &str) -> Result<Command> {
+    let text = text.trim();
+    if text.is_empty() || text.starts_with('#') {
+        return Ok(Command::Nothing);
+    }
+    let (word, rest) = first_word(text);
+    let Some(word) = words::command(word)? else {
+        return wrong(format!("Undefined command: \"{word}\".  Try \"help\"."));
+    };
+    command(word, rest)
+}
+
+/// The command's own word, and what follows it. A format follows the word
+/// without a space (`p/x`, `x/8i`).
+fn first_word(text: &str) -> (&str, &str) {
+    let end = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+        .unwrap_or(text.len());
+    // An unknown character is a word of its own: `!`, `?`.
+    let end = if end == 0 {
+        text.chars().next().map_or(0, char::len_utf8)
+    } else {
+        end
+    };
+    (&text[..end], text[end..].trim_start())
+}
+
+/// Splits off the first word of arguments.
+fn split_word(text: &str) -> (&str, &str) {
+    match text.split_once(char::is_whitespace) {
+        Some((word, rest)) => (word, rest.trim_start()),
+        None => (text, ""),
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn required(text: &str, what: &str) -> Result<String> {
+    match some(text) {
+        Some(text) => Ok(text),
+        None => wrong(format!("Argument required ({what}).")),
+    }
+}
+
+fn count(text: &str) -> Result<u64> {
+    if text.is_empty() {
+        return Ok(1);
+    }
+    arguments::number(text)
+}
+
+fn small<T: TryFrom<u64>>(text: &str, default: T) -> Result<T> {
+    if text.is_empty() {
+        return Ok(default);
+    }
+    T::try_from(arguments::number(text)?).or_else(|_| wrong(format!("{text} is too large.")))
+}
+
+/// What a command's full word and its arguments mean.
+fn command(word: &str, rest: &str) -> Result<Command> {
+    Ok(match word {
+        "break" | "tbreak" | "hbreak" | "thbreak" => breakpoint(rest, word.starts_with('t'))?,
+        "watch" | "rwatch" | "awatch" => arguments::watch(word, rest)?,
+        "catch" | "tcatch" => arguments::catch(rest, word == "tcatch")?,
+        "delete" => Command::Delete(arguments::breakpoint_numbers(rest)?),
+        "clear" => Command::Clear(spec_or_here(rest)?),
+        "enable" | "disable" => arguments::enable(rest, word == "enable")?,
+        "condition" => {
+            let (number, expression) = split_word(rest);
+            let number = required(number, "breakpoint number")?;
+            Command::Condition(small(&number, 0)?, some(expression))
+        }
+        "ignore" => {
+            let (number, times) = split_word(rest);
+            let number = required(number, "a breakpoint number")?;
+            Command::Ignore(small(&number, 0)?, count(&required(times, "a count")?)?)
+        }
+        "commands" => breakpoint_commands(rest)?,
+        "run" => Command::Run(some(rest)),
+        "start" => Command::Start(some(rest)),
+        "starti" => Command::StartInstruction(some(rest)),
+        "continue" => Command::Continue(count(rest)?),
+        "step" => Command::Step(count(rest)?),
+        "next" => Command::Next(count(rest)?),
+        "stepi" => Command::StepInstruction(count(rest)?),
+        "nexti" => Command::NextInstruction(count(rest)?),
+        "finish" => Command::Finish,
+        "until" if rest.is_empty() => Command::Until(None),
+        "until" => Command::Until(Some(spec(rest)?)),
+        "advance" => Command::Advance(spec(&required(rest, "a location")?)?),
+        "jump" => Command::Jump(spec(&required(rest, "starting address")?)?),
+        "signal" => match rest {
+            "0" => Command::Signal(None),
+            name => Command::Signal(Some(arguments::signal(name)?)),
+        },
+        "kill" => Command::Kill,
+        "detach" => Command::Detach,
+        "attach" => Command::Attach(process(rest)?),
+        "core-file" => Command::Core(required(rest, "a core file")?.into()),
+        "generate-core-file" => Command::GenerateCore(some(rest).map(Into::into)),
+        "file" | "exec-file" => Command::File(required(rest, "a program")?.into()),
+        "backtrace" => arguments::backtrace(rest)?,
+        "frame" if rest.is_empty() => Command::Frame(None),
+        "frame" => Command::Frame(Some(small(rest, 0)?)),
+        "up" => Command::Up(small(rest, 1)?),
+        "down" => Command::Down(small(rest, 1)?),
+        "thread" => arguments::thread(rest)?,
+        "print" | "inspect" | "output" => {
+            let (format, expression) = format(rest)?;
+            Command::Print(format, expression.to_owned())
+        }
+        "call" => Command::Call(required(rest, "an expression")?),
+        "x" => {
+            let (format, expression) = format(rest)?;
+            Command::Examine(format, some(expression))
+        }
+        "whatis" => Command::WhatIs(required(rest, "an expression")?),
+        "ptype" => Command::PrintType(required(rest, "an expression")?),
+        "display" if rest.is_empty() => Command::Display(None),
+        "display" => {
+            let (format, expression) = format(rest)?;
+            Command::Display(Some((format, required(expression, "an expression")?)))
+        }
+        "undisplay" => Command::Undisplay(arguments::numbers(rest)?),
+        "list" => list(rest)?,
+        "disassemble" => arguments::disassemble(rest)?,
+        "info" => arguments::info(rest)?,
+        "eval" => eval(rest)?,
+        "load" => Command::Load(
+            split_arguments(&required(rest, "a file")?)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
+        ),
+        "handle" => arguments::handle(rest)?,
+        "set" => arguments::set(rest)?,
+        "unset" => arguments::unset(rest)?,
+        "show" => Command::Show(rest.to_owned()),
+        "echo" => Command::Echo(arguments::unescape(rest)),
+        "help" => Command::Help(some(rest)),
+        "quit" if rest.is_empty() => Command::Quit(None),
+        "quit" => Command::Quit(Some(small::<u8>(rest, 0)?.into())),
+        other => unreachable!("{other} is in the table of words but has no meaning"),
+    })
+}
+
+fn process(text: &str) -> Result<ProcessId> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(ProcessId(number)),
+        _ => wrong("Argument required (process-id to attach)."),
+    }
+}
+
+/// `/NFU` before an expression. The command's word is off already, so the text
+/// begins with the slash where there is a format.
+fn format(text: &str) -> Result<(Format, &str)> {
+    let Some(rest) = text.strip_prefix('/') else {
+        return Ok((Format::default(), text));
+    };
+    let (letters, rest) = split_word(rest);
+    let digits = letters
+        .strip_prefix('-')
+        .unwrap_or(letters)
+        .find(|c: char| !c.is_ascii_digit())
+        .map_or(letters.len(), |n| n + usize::from(letters.starts_with('-')));
+    let mut format = Format {
+        count: letters[..digits].parse().ok(),
+        ..Format::default()
+    };
+    for letter in letters[digits..].chars() {
+        match letter {
+            'b' => format.size = Some(1),
+            'h' => format.size = Some(2),
+            'w' => format.size = Some(4),
+            'g' => format.size = Some(8),
+            'x' | 'd' | 'u' | 'o' | 't' | 'z' | 'a' | 'c' | 'f' | 's' | 'i' => {
+                format.letter = Some(letter);
+            }
+            // Raw output: there are no printers to go around.
+            'r' => {}
+            other => return wrong(format!("Undefined output format \"{other}\".")),
+        }
+    }
+    Ok((format, rest))
+}
+
+/// Where: `FUNCTION`, `FILE:LINE`, `FILE:FUNCTION`, `LINE`, `+N`, `-N`, `*EXPR`.
+pub fn spec(text: &str) -> Result<Spec> {
+    let text = text.trim();
+    let text = text
+        .strip_prefix("-function ")
+        .or_else(|| text.strip_prefix("-line "))
+        .unwrap_or(text)
+        .trim();
+    if text.is_empty() {
+        return Ok(Spec::Here);
+    }
+    if let Some(expression) = text.strip_prefix('*') {
+        return Ok(Spec::Address(expression.trim().to_owned()));
+    }
+    if let Ok(line) = text.parse::<u32>()
+        && !text.starts_with('+')
+    {
+        return Ok(Spec::Line { file: None, line });
+    }
+    if let Some(Ok(n)) = text.strip_prefix('+').map(str::parse) {
+        return Ok(Spec::Offset(n));
+    }
+    if let Some(Ok(n)) = text.strip_prefix('-').map(str::parse::<i32>) {
+        return Ok(Spec::Offset(-n));
+    }
+    // The last single colon parts file and line; `::` belongs to a name.
+    let bytes = text.as_bytes();
+    let colon = (0..bytes.len()).rev().find(|&i| {
+        bytes[i] == b':' && bytes.get(i + 1) != Some(&b':') && (i == 0 || bytes[i - 1] != b':')
+    });
+    let Some(colon) = colon else {
+        return Ok(Spec::Function(text.to_owned()));
+    };
+    let (file, rest) = (text[..colon].trim().to_owned(), text[colon + 1..].trim());
+    if file.is_empty() || rest.is_empty() {
+        return wrong(format!("malformed linespec \"{text}\"."));
+    }
+    Ok(match rest.parse() {
+        Ok(line) => Spec::Line {
+            file: Some(file),
+            line,
+        },
+        Err(_) => Spec::FunctionIn {
+            file,
+            function: rest.to_owned(),
+        },
+    })
+}
+
+fn spec_or_here(text: &str) -> Result<Spec> {
+    spec(text)
+}
+
+/// `break [WHERE] [thread N] [if COND]`.
+fn breakpoint(text: &str, temporary: bool) -> Result<Command> {
+    let (place, condition) = match find_word(text, "if") {
+        Some(at) => (&text[..at], some(text[at + 2..].trim())),
+        None => (text, None),
+    };
+    let (place, thread) = match find_word(place, "thread") {
+        Some(at) => (&place[..at], Some(small(place[at + 6..].trim(), 0)?)),
+        None => (place, None),
+    };
+    Ok(Command::Break {
+        at: spec(place)?,
+        temporary,
+        condition,
+        thread,
+    })
+}
+
+/// Where a word stands by itself in a text.
+fn find_word(text: &str, word: &str) -> Option<usize> {
+    let edge = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || c == '(');
+    text.match_indices(word).map(|(at, _)| at).find(|&at| {
+        text[..at]
+            .chars()
+            .next_back()
+            .is_none_or(char::is_whitespace)
+            && edge(text[at + word.len()..].chars().next())
+    })
+}
+
+/// `commands [N]`, one command a line, `end`.
+fn breakpoint_commands(text: &str) -> Result<Command> {
+    let (first, body) = text.split_once('\n').unwrap_or((text, ""));
+    let number = match first.trim() {
+        "" => None,
+        number => Some(small(number, 0)?),
+    };
+    let mut depth = 0usize;
+    let mut commands = Vec::new();
+    for line in body.lines().map(str::trim) {
+        match line {
+            "end" if depth == 0 => return Ok(Command::Commands(number, commands)),
+            "end" => depth -= 1,
+            line if line == "commands" || line.starts_with("commands ") => depth += 1,
+            _ => {}
+        }
+        if !line.is_empty() {
+            commands.push(line.to_owned());
+        }
+    }
+    Err(ParseError::Incomplete(">"))
+}
+
+/// `eval [NAME] { C code }`.
+///
+/// The braces end the text where C says they match: those in strings, character
+/// constants and comments do not count.
+fn eval(text: &str) -> Result<Command> {
+    let Some(open) = text.find('{') else {
+        let after = text.trim();
+        if after.is_empty() || clex::is_file_name(after) {
+            return Err(ParseError::Incomplete(">"));
+        }
+        return wrong("eval takes C code in braces: eval { … }");
+    };
+    let name = text[..open].trim();
+    if !name.is_empty() && !clex::is_file_name(name) {
+        return wrong(format!("\"{name}\" is no name for a snippet."));
+    }
+    let body = &text[open + 1..];
+    let Some(close) = clex::matching_brace(body) else {
+        return Err(ParseError::Incomplete(">"));
+    };
+    let after = body[close + 1..].trim();
+    if !after.is_empty() && !after.starts_with('#') {
+        return wrong(format!("Junk after the closing brace: \"{after}\"."));
+    }
+    Ok(Command::Eval {
+        name: some(name),
+        text: body[..close].to_owned(),
+    })
+}
+
+fn list(text: &str) -> Result<Command> {
+    Ok(Command::List(match text {
+        "" => ListWhat::More,
+        "-" => ListWhat::Before,
+        _ => match text.split_once(',') {
+            None => ListWhat::Around(spec(text)?),
+            Some((first, last)) => {
+                let end = |text: &str| match text.trim() {
+                    "" => Ok(None),
+                    text => spec(text).map(Some),
+                };
+                ListWhat::Range(end(first)?, end(last)?)
+            }
+        },
+    }))
+}
+
+/// Names of signals that `handle` and others take.
+pub(crate) fn signal_named(text: &str) -> Option<Signal> {
+    Signal::parse(text)
+}
+
+#[cfg(test)]
+mod tests;

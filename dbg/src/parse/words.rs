@@ -1,0 +1,214 @@
+//! The words that commands begin with, and which abbreviation means which.
+
+use super::{ParseError, Result};
+
+/// Every command word, in the order in which an abbreviation that several
+/// begin with chooses: the first one wins when the row says so.
+///
+/// A row: the word, other spellings of it, and what it does in a line.
+pub const WORDS: &[(&str, &[&str], &str)] = &[
+    (
+        "break",
+        &["b", "br", "bre", "brea"],
+        "Set a breakpoint: FUNCTION, FILE:LINE, LINE, *ADDRESS [if CONDITION]",
+    ),
+    (
+        "tbreak",
+        &["tb", "tbr"],
+        "Set a breakpoint that goes away when it is hit",
+    ),
+    ("hbreak", &["hb"], "Set a breakpoint"),
+    (
+        "thbreak",
+        &[],
+        "Set a breakpoint that goes away when it is hit",
+    ),
+    (
+        "watch",
+        &["wa"],
+        "Stop when the value of an expression changes",
+    ),
+    ("rwatch", &["rw"], "Stop when an expression is read"),
+    (
+        "awatch",
+        &["aw"],
+        "Stop when an expression is read or written",
+    ),
+    (
+        "catch",
+        &[],
+        "Stop at fork, vfork, exec, syscall, throw, catch, signal, panic",
+    ),
+    ("tcatch", &[], "Catch something once"),
+    (
+        "delete",
+        &["d", "del", "delet"],
+        "Delete breakpoints: all, or these numbers",
+    ),
+    ("clear", &["cl"], "Delete the breakpoints at a place"),
+    ("enable", &["en"], "Enable breakpoints"),
+    ("disable", &["dis", "disa"], "Disable breakpoints"),
+    (
+        "condition",
+        &["cond"],
+        "condition N EXPRESSION: stop at breakpoint N only if it is not zero",
+    ),
+    (
+        "ignore",
+        &["ig"],
+        "ignore N COUNT: ignore the next COUNT hits of breakpoint N",
+    ),
+    (
+        "commands",
+        &["comm"],
+        "What to do at each hit of a breakpoint; ends with a line `end`",
+    ),
+    ("run", &["r"], "Start the program, with these arguments"),
+    ("start", &[], "Start the program and stop in main"),
+    (
+        "starti",
+        &[],
+        "Start the program and stop at its first instruction",
+    ),
+    (
+        "continue",
+        &["c", "fg", "cont"],
+        "Go on until something stops the program",
+    ),
+    ("step", &["s"], "Go to the next source line, into calls"),
+    ("next", &["n"], "Go to the next source line, over calls"),
+    ("stepi", &["si"], "Execute one instruction"),
+    ("nexti", &["ni"], "Execute one instruction, over a call"),
+    (
+        "finish",
+        &["fin"],
+        "Go on until the selected frame returns, and show the value",
+    ),
+    (
+        "until",
+        &["u"],
+        "Go to a greater line, or to a place in this frame",
+    ),
+    ("advance", &["adv"], "Go on to a place"),
+    ("jump", &["j"], "Go on from another place"),
+    ("signal", &["sig"], "Go on with this signal (0: none)"),
+    ("kill", &["k"], "End the program"),
+    ("detach", &["det"], "Let the program go"),
+    ("attach", &["at"], "Take hold of a running process"),
+    ("core-file", &["core"], "Look at a core file"),
+    (
+        "generate-core-file",
+        &["gcore", "generate-core"],
+        "Write a core file of the program",
+    ),
+    ("file", &[], "Choose the program"),
+    ("exec-file", &[], "Choose the program"),
+    (
+        "backtrace",
+        &["bt", "where", "ba", "back"],
+        "Show the stack: [full] [N]",
+    ),
+    ("frame", &["f"], "Select and show a frame"),
+    ("up", &[], "Select a frame further out"),
+    ("down", &["do", "dow"], "Select a frame further in"),
+    (
+        "thread",
+        &["t", "th", "thr"],
+        "Select a thread, or apply a command to threads",
+    ),
+    (
+        "print",
+        &["p"],
+        "Show the value of an expression; /x /d /u /o /t /c /a /f /s",
+    ),
+    ("inspect", &["ins"], "Show the value of an expression"),
+    ("output", &[], "Show the value of an expression"),
+    ("call", &[], "Call a function of the program"),
+    ("x", &[], "Show memory: x/COUNT FORMAT SIZE ADDRESS"),
+    ("whatis", &["what"], "Show the type of an expression"),
+    ("ptype", &["pt"], "Show what a type is made of"),
+    ("display", &["disp"], "Show an expression at each stop"),
+    ("undisplay", &["undisp"], "Take displays away"),
+    ("list", &["l"], "Show source lines"),
+    (
+        "disassemble",
+        &["disas"],
+        "Show instructions; /s with source, /r with bytes",
+    ),
+    (
+        "info",
+        &["i", "inf"],
+        "Show: breakpoints registers locals args frame threads sharedlibrary line symbol source signals generations image display proc files functions variables program",
+    ),
+    (
+        "eval",
+        &["ev"],
+        "eval [NAME] { C code }: compile, append to the program, run, show the value",
+    ),
+    ("load", &["lo"], "Compile and append FILE.c, FILE.o, FILE.a"),
+    (
+        "handle",
+        &["ha"],
+        "handle SIGNAL [no]stop [no]print [no]pass",
+    ),
+    (
+        "set",
+        &[],
+        "set var EXPRESSION, or a setting: args environment cwd disable-randomization follow-fork-mode scheduler-locking print listsize",
+    ),
+    ("unset", &[], "unset environment NAME"),
+    ("show", &["sho"], "Show a setting"),
+    ("echo", &["ec"], "Print a text"),
+    ("help", &["h"], "Show what commands do"),
+    ("quit", &["q", "exit"], "End the debugger"),
+];
+
+/// Settings that `set` and `show` know.
+pub const SETTINGS: &[&str] = &[
+    "args",
+    "backtrace limit",
+    "call-timeout",
+    "cwd",
+    "disable-randomization",
+    "environment",
+    "follow-fork-mode",
+    "listsize",
+    "print elements",
+    "print pretty",
+    "scheduler-locking",
+    "step-mode",
+    "var",
+];
+
+/// The full word for a word or its abbreviation. `None` for one that no command
+/// begins with, an error for one that several do.
+pub(super) fn command(word: &str) -> Result<Option<&'static str>> {
+    let exact = WORDS
+        .iter()
+        .find(|(full, others, _)| *full == word || others.contains(&word));
+    if let Some((full, ..)) = exact {
+        return Ok(Some(full));
+    }
+    let candidates: Vec<&'static str> = WORDS
+        .iter()
+        .map(|(full, ..)| *full)
+        .filter(|full| full.starts_with(word))
+        .collect();
+    match candidates[..] {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        _ => Err(ParseError::Wrong(format!(
+            "Ambiguous command \"{word}\": {}.",
+            candidates.join(", ")
+        ))),
+    }
+}
+
+/// The command words that begin with `prefix`, for completion.
+pub fn completions(prefix: &str) -> Vec<&'static str> {
+    WORDS
+        .iter()
+        .map(|(full, ..)| *full)
+        .filter(|full| full.starts_with(prefix))
+        .collect()
+}

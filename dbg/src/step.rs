@@ -1,0 +1,305 @@
+//! [`Stepper`]: from "one source line further" to single moves of a thread.
+//!
+//! Plain data and a function of (what it remembers, what it sees now): it says
+//! what move to make, the caller makes it and comes back when the thread has
+//! stopped again. It knows neither target nor breakpoints; whatever else stops
+//! the thread meanwhile simply drops it.
+//!
+//! The rules. A line is done where another line *begins*: in the middle of one
+//! it goes on. Calls are recognised by their instruction, and run through to a
+//! temporary breakpoint behind them that only counts when the stack is as high
+//! as it was: recursion does not fool it. Returning into the middle of a line
+//! finishes that line first. `step` enters a function that has lines, through
+//! linkage stubs, and stops behind its prologue; over one that has none it goes
+//! as `next` does.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::flow::Flow;
+use crate::target::Address;
+
+/// What a stepper is asked to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// To the next line, into calls.
+    Into,
+    /// To the next line, over calls.
+    Over,
+    /// To a later line of the function, over calls: loops are left.
+    Until,
+    /// One instruction.
+    Instruction,
+    /// One instruction, over a call.
+    OverInstruction,
+}
+
+/// A row of a line table, as far as stepping needs it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// The addresses it covers.
+    pub range: Range<Address>,
+    /// The source file.
+    pub file: Arc<Path>,
+    /// The line; 0 for code of no line.
+    pub line: u32,
+    /// A statement begins where the range does.
+    pub is_stmt: bool,
+    /// How many inlined calls the code is in.
+    pub depth: u32,
+}
+
+/// What a stepper may ask about the stopped thread.
+pub trait Scene {
+    /// Its program counter.
+    fn pc(&self) -> Address;
+    /// Its stack pointer.
+    fn sp(&self) -> Address;
+    /// The flow of the instruction at its pc.
+    fn flow(&mut self) -> Flow;
+    /// The line row at its pc.
+    fn row(&mut self) -> Option<Row>;
+    /// The code of the function at its pc, the range with the entry first.
+    fn function(&mut self) -> Option<Vec<Range<Address>>>;
+    /// The word on top of its stack: where a function just entered returns to.
+    fn top_of_stack(&mut self) -> Option<Address>;
+    /// Where its function returns to, and the stack pointer then.
+    fn caller(&mut self) -> Option<Goal>;
+    /// Where the body of the function with that entry begins, if it has lines.
+    fn body(&mut self, entry: Address) -> Option<Address>;
+    /// If the pc is in a linkage stub: the entries of the functions it may lead to.
+    fn stub(&mut self) -> Option<Vec<Address>>;
+}
+
+/// An address to run to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Goal {
+    /// Where.
+    pub address: Address,
+    /// It only counts when the stack pointer is at least this.
+    pub stack_at_least: Option<Address>,
+}
+
+impl Goal {
+    /// Whether a thread that stands there has reached it.
+    pub fn is_reached(&self, pc: Address, sp: Address) -> bool {
+        pc == self.address && self.stack_at_least.is_none_or(|least| sp >= least)
+    }
+}
+
+/// What to do with the thread next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Move {
+    /// Execute one instruction.
+    Step,
+    /// Run until one of these is reached.
+    RunTo(Vec<Goal>),
+    /// The step is done.
+    Done,
+}
+
+/// What the last move was for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// One instruction with this flow.
+    Stepped(Flow),
+    /// Running through a call made in the line.
+    InCall,
+    /// Running to the body of a function that is being entered; `back` is
+    /// where it would return to.
+    Entering { back: Option<Address> },
+    /// Running out of a function that has no lines.
+    Leaving,
+}
+
+/// A step in progress. See the [module page](self).
+#[derive(Clone, Debug)]
+pub struct Stepper {
+    kind: Kind,
+    phase: Phase,
+    /// The line that is being left.
+    line: Option<(Arc<Path>, u32, u32)>,
+    /// Addresses of which nothing need be asked: they belong to that line, or
+    /// to the middle of another.
+    quiet: Range<Address>,
+    /// The function's code.
+    function: Vec<Range<Address>>,
+    /// Where it began, for `until`.
+    began: Address,
+}
+
+impl Stepper {
+    /// Begins a step of a thread. `None` when the thread is in code of which
+    /// neither lines nor bounds nor caller are known.
+    pub fn begin(kind: Kind, scene: &mut dyn Scene) -> Option<(Stepper, Move)> {
+        let mut stepper = Stepper {
+            kind,
+            phase: Phase::InCall,
+            line: None,
+            quiet: Address(0)..Address(0),
+            function: Vec::new(),
+            began: scene.pc(),
+        };
+        let instruction = matches!(kind, Kind::Instruction | Kind::OverInstruction);
+        if !instruction {
+            match scene.row() {
+                Some(row) => stepper.settle(&row, scene),
+                None => {
+                    let caller = scene.caller()?;
+                    stepper.phase = Phase::Leaving;
+                    return Some((stepper, Move::RunTo(vec![caller])));
+                }
+            }
+        }
+        let first = stepper.go(scene);
+        Some((stepper, first))
+    }
+
+    /// Takes in that the last move was made, and decides the next one.
+    pub fn next(&mut self, scene: &mut dyn Scene) -> Move {
+        if matches!(self.kind, Kind::Instruction | Kind::OverInstruction) {
+            return Move::Done;
+        }
+        match self.phase {
+            Phase::Leaving => self.returned(scene),
+            Phase::InCall => self.moved(scene),
+            Phase::Entering { back } if back == Some(scene.pc()) => self.moved(scene),
+            Phase::Entering { .. } => Move::Done,
+            Phase::Stepped(Flow::Return) => self.returned(scene),
+            Phase::Stepped(Flow::Call { .. }) => {
+                let back = scene.top_of_stack();
+                self.enter(back, scene)
+            }
+            Phase::Stepped(Flow::Jump) if !self.is_inside(scene.pc()) => self.jumped_out(scene),
+            Phase::Stepped(_) => self.moved(scene),
+        }
+    }
+
+    /// Makes `row` the line that is being left.
+    fn settle(&mut self, row: &Row, scene: &mut dyn Scene) {
+        self.line = Some((row.file.clone(), row.line, row.depth));
+        self.quiet = row.range.clone();
+        self.function = scene.function().unwrap_or_default();
+    }
+
+    fn is_inside(&self, pc: Address) -> bool {
+        self.quiet.contains(&pc) || self.function.iter().any(|range| range.contains(&pc))
+    }
+
+    /// One instruction further, or through the call that it is.
+    fn go(&mut self, scene: &mut dyn Scene) -> Move {
+        let flow = scene.flow();
+        if let Flow::Call { length } = flow
+            && !matches!(self.kind, Kind::Into | Kind::Instruction)
+        {
+            self.phase = Phase::InCall;
+            return Move::RunTo(vec![Goal {
+                address: scene.pc().add(u64::from(length)),
+                stack_at_least: Some(scene.sp()),
+            }]);
+        }
+        self.phase = Phase::Stepped(flow);
+        Move::Step
+    }
+
+    /// In the same function (or one whose bounds nobody knows) as before.
+    fn moved(&mut self, scene: &mut dyn Scene) -> Move {
+        let pc = scene.pc();
+        if self.quiet.contains(&pc) {
+            return self.go(scene);
+        }
+        let Some(row) = scene.row().filter(|row| row.line != 0) else {
+            return self.go(scene);
+        };
+        let starts = row.is_stmt && row.range.start == pc;
+        let (file, line, depth) = match &self.line {
+            Some((file, line, depth)) => (file.clone(), *line, *depth),
+            None => return Move::Done,
+        };
+        let deeper = row.depth > depth && self.kind != Kind::Into;
+        let same = row.depth == depth && row.line == line && row.file == file;
+        let backwards = self.kind == Kind::Until && pc < self.began;
+        if row.depth < depth && !starts {
+            // An inlined call ended in the middle of its caller's line.
+            self.settle(&row, scene);
+        } else if starts && !deeper && !same && !backwards {
+            return Move::Done;
+        } else {
+            self.quiet = row.range.clone();
+        }
+        self.go(scene)
+    }
+
+    /// In a function that has just been called (or jumped to in place of a call).
+    fn enter(&mut self, back: Option<Address>, scene: &mut dyn Scene) -> Move {
+        let mut goals = Vec::new();
+        if let Some(entries) = scene.stub() {
+            goals.extend(entries.into_iter().filter_map(|entry| scene.body(entry)));
+        } else if let Some(body) = scene.body(scene.pc()) {
+            if body == scene.pc() {
+                return Move::Done;
+            }
+            goals.push(body);
+        }
+        self.phase = Phase::Entering { back };
+        let mut goals: Vec<Goal> = goals
+            .into_iter()
+            .map(|address| Goal {
+                address,
+                stack_at_least: None,
+            })
+            .collect();
+        goals.extend(back.map(|address| Goal {
+            address,
+            stack_at_least: Some(scene.sp().add(8)),
+        }));
+        if goals.is_empty() {
+            return Move::Done;
+        }
+        Move::RunTo(goals)
+    }
+
+    /// A jump led out of the function: to its cold part, or a tail call.
+    fn jumped_out(&mut self, scene: &mut dyn Scene) -> Move {
+        let pc = scene.pc();
+        let entry = scene.function().and_then(|f| f.first().map(|r| r.start));
+        if entry != Some(pc) && scene.stub().is_none() {
+            return self.moved(scene);
+        }
+        let back = scene.top_of_stack();
+        if self.kind == Kind::Into {
+            // When it comes back, it comes back to our caller.
+            let entering = self.enter(back, scene);
+            if let (Phase::Entering { .. }, Move::RunTo(goals)) = (self.phase, &entering)
+                && goals.len() == 1
+            {
+                self.phase = Phase::Leaving;
+            }
+            return entering;
+        }
+        self.phase = Phase::Leaving;
+        match back {
+            Some(address) => Move::RunTo(vec![Goal {
+                address,
+                stack_at_least: Some(scene.sp().add(8)),
+            }]),
+            None => Move::Done,
+        }
+    }
+
+    /// Back in a caller.
+    fn returned(&mut self, scene: &mut dyn Scene) -> Move {
+        match scene.row() {
+            None => Move::Done,
+            Some(row) if row.is_stmt && row.range.start == scene.pc() => Move::Done,
+            Some(row) => {
+                self.settle(&row, scene);
+                self.go(scene)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,794 @@
+//! Values as text, the way gdb writes them.
+
+use sapwood_dwarf::{
+    self as dwarf, Address, Composite, Encoding, Language, Member, MemberOffset, ModuleId, Modules,
+    TypeKind,
+};
+
+use super::format::{self, Format, Limits};
+use super::{Bits, Content, Error, Place, Reader, Shape, Type, Value, float};
+
+/// What is shown of a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Style {
+    /// The format of each number; `None` for what its type says.
+    pub format: Option<Format>,
+    /// The most elements of an array and characters of a text.
+    pub elements: usize,
+    /// More equal elements than this in a row are counted instead.
+    pub repeats: usize,
+    /// How deep structs within structs are shown.
+    pub depth: usize,
+}
+
+impl Default for Style {
+    fn default() -> Style {
+        Style {
+            format: None,
+            elements: 200,
+            repeats: 10,
+            depth: 20,
+        }
+    }
+}
+
+impl Style {
+    fn limits(&self) -> Limits {
+        Limits {
+            elements: self.elements,
+            repeats: self.repeats,
+        }
+    }
+}
+
+/// Whether a type's numbers have a sign.
+pub(super) fn is_signed(ty: &Type, modules: &Modules) -> Result<bool, Error> {
+    Ok(match ty.shape(modules)? {
+        Shape::Number { encoding, .. } => {
+            matches!(
+                encoding,
+                Encoding::Signed | Encoding::SignedChar | Encoding::Float
+            )
+        }
+        Shape::Enumeration(module, description) => match &description.kind {
+            TypeKind::Enumeration {
+                enumerators,
+                underlying,
+                ..
+            } => match underlying {
+                Some(id) => is_signed(&Type::Described(module, *id), modules)?,
+                None => enumerators.iter().any(|one| one.value < 0),
+            },
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
+/// A part of a value as it is written: its type, its bytes, where it is.
+struct Part {
+    ty: Type,
+    content: Content,
+    address: Option<Address>,
+}
+
+impl Part {
+    fn is_lost(&self) -> bool {
+        self.content.is_lost(0..self.content.bytes.len())
+    }
+}
+
+impl Reader<'_> {
+    /// A value as the user sees it, a pointer with its type before it.
+    pub fn show(&mut self, value: &Value, style: &Style) -> Result<String, Error> {
+        let ty = &value.ty;
+        let shape = ty.shape(self.modules)?;
+        if let (Shape::Function { .. }, Some(at)) = (&shape, value.address()) {
+            let symbol = self.symbol_text(at, false).unwrap_or_default();
+            return Ok(format!("{{{}}} {at}{symbol}", ty.name(self.modules)));
+        }
+        if let (Shape::Array { count: None, .. }, Some(at)) = (&shape, value.address()) {
+            // Without a length there is only the address.
+            return Ok(at.to_string());
+        }
+        let content = self.content(value)?;
+        let part = Part {
+            ty: ty.clone(),
+            content,
+            address: value.address(),
+        };
+        let mut out = String::new();
+        if part.is_lost() && !matches!(shape, Shape::Composite(..) | Shape::Array { .. }) {
+            return Ok("<optimized out>".into());
+        }
+        if style.format.is_none_or(|format| !format.is_numeric()) {
+            self.write_heading(&part, &shape, &mut out);
+        }
+        self.write(&part, style, style.depth, &mut out)?;
+        Ok(out)
+    }
+
+    /// A value inside a list, as a frame's arguments are shown: pointers
+    /// without their type.
+    pub fn show_brief(&mut self, value: &Value, style: &Style) -> Result<String, Error> {
+        let content = self.content(value)?;
+        let part = Part {
+            ty: value.ty.clone(),
+            content,
+            address: value.address(),
+        };
+        let mut out = String::new();
+        self.write(&part, style, style.depth, &mut out)?;
+        Ok(out)
+    }
+
+    /// What stands before the value of a pointer or reference: its type.
+    fn write_heading(&mut self, part: &Part, shape: &Shape, out: &mut String) {
+        match shape {
+            Shape::Pointer(to) if !self.is_plain_text(&part.ty, to) => {
+                if part.ty.language(self.modules) != Language::Rust {
+                    out.push_str(&format!("({}) ", part.ty.name(self.modules)));
+                }
+            }
+            Shape::Reference(..) => {
+                out.push_str(&format!("({}) ", part.ty.name(self.modules)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a pointer is an unnamed one to `char` itself, or to a wide
+    /// character, which its text shows.
+    fn is_plain_text(&self, pointer: &Type, to: &Type) -> bool {
+        let named = pointer.description(self.modules).ok().flatten();
+        if named.is_some_and(|named| matches!(named.kind, TypeKind::Typedef(_))) {
+            return false;
+        }
+        let target = to.unqualified(self.modules).ok();
+        let name = target.map(|target| target.name(self.modules));
+        matches!(
+            name.as_deref(),
+            Some("char" | "wchar_t" | "char16_t" | "char32_t" | "char8_t")
+        )
+    }
+
+    fn write(
+        &mut self,
+        part: &Part,
+        style: &Style,
+        depth: usize,
+        out: &mut String,
+    ) -> Result<(), Error> {
+        let shape = part.ty.shape(self.modules)?;
+        match &shape {
+            Shape::Composite(module, description) => {
+                return self.write_composite(part, *module, description, style, depth, out);
+            }
+            Shape::Array { element, count } => {
+                return self.write_array(part, element, *count, style, depth, out);
+            }
+            Shape::Void => {
+                out.push_str("void");
+                return Ok(());
+            }
+            _ if part.is_lost() => {
+                out.push_str("<optimized out>");
+                return Ok(());
+            }
+            _ => {}
+        }
+        match (shape, style.format.filter(|format| format.is_numeric())) {
+            (Shape::Reference(to, _), _) => self.write_reference(part, &to, style, depth, out),
+            (shape, Some(format)) => self.write_formatted(part, &shape, format, out),
+            (Shape::Number { encoding, .. }, None) => {
+                out.push_str(&self.number(&part.ty, encoding, &part.content.bytes));
+                Ok(())
+            }
+            (Shape::Pointer(to), None) => self.write_pointer(part, &to, style, out),
+            (Shape::MemberPointer(_), None) => {
+                out.push_str(&format::signed(&part.content.bytes).to_string());
+                Ok(())
+            }
+            (Shape::Enumeration(_, description), None) => {
+                out.push_str(&enumeration(&description, &part.content.bytes));
+                Ok(())
+            }
+            (Shape::Function { .. }, None) => {
+                let at = part.address.unwrap_or_default();
+                let symbol = self.symbol_text(at, false).unwrap_or_default();
+                out.push_str(&format!("{{{}}} {at}{symbol}", part.ty.name(self.modules)));
+                Ok(())
+            }
+            (Shape::Composite(..) | Shape::Array { .. } | Shape::Void, None) => Ok(()),
+        }
+    }
+
+    fn write_formatted(
+        &mut self,
+        part: &Part,
+        shape: &Shape,
+        format: Format,
+        out: &mut String,
+    ) -> Result<(), Error> {
+        let is_signed = is_signed(&part.ty, self.modules)?;
+        let is_float = matches!(
+            shape,
+            Shape::Number {
+                encoding: Encoding::Float,
+                ..
+            }
+        );
+        out.push_str(&format::show(
+            &part.content.bytes,
+            format,
+            is_signed,
+            is_float,
+        ));
+        if format == Format::Address {
+            let at = Address(format::unsigned(&part.content.bytes) as u64);
+            out.push_str(&self.symbol_text(at, true).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// A number, character or truth value.
+    fn number(&self, ty: &Type, encoding: Encoding, bytes: &[u8]) -> String {
+        match encoding {
+            Encoding::Boolean => match format::unsigned(bytes) {
+                0 => "false".into(),
+                1 => "true".into(),
+                other => other.to_string(),
+            },
+            Encoding::Float => float::show(bytes),
+            Encoding::ComplexFloat => {
+                let (real, imaginary) = bytes.split_at(bytes.len() / 2);
+                format!("{} + {}i", float::show(real), float::show(imaginary))
+            }
+            Encoding::SignedChar | Encoding::UnsignedChar | Encoding::Utf => {
+                let prefix = self.text_prefix(ty).unwrap_or_default();
+                let number = match encoding {
+                    Encoding::SignedChar => format::signed(bytes).to_string(),
+                    _ => format::unsigned(bytes).to_string(),
+                };
+                let unit = format::unsigned(bytes) as u32;
+                format!("{number} {prefix}{}", format::character(unit, bytes.len()))
+            }
+            Encoding::Signed | Encoding::Unsigned => {
+                let number = match encoding {
+                    Encoding::Signed => format::signed(bytes).to_string(),
+                    _ => format::unsigned(bytes).to_string(),
+                };
+                match self.text_prefix(ty) {
+                    Some(prefix) => {
+                        let unit = format::unsigned(bytes) as u32;
+                        format!("{number} {prefix}{}", format::character(unit, bytes.len()))
+                    }
+                    None => number,
+                }
+            }
+        }
+    }
+
+    /// For a type of characters, what C puts before their quotes.
+    fn text_prefix(&self, ty: &Type) -> Option<&'static str> {
+        let mut ty = ty.unqualified(self.modules).ok()?;
+        loop {
+            let Some(description) = ty.description(self.modules).ok()? else {
+                return match ty {
+                    Type::Number(number) if number.size == 1 => match number.encoding {
+                        Encoding::SignedChar | Encoding::UnsignedChar => Some(""),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+            };
+            let name = description.name.as_deref().unwrap_or_default();
+            match &description.kind {
+                TypeKind::Base(Encoding::SignedChar | Encoding::UnsignedChar)
+                    if description.size == Some(1) =>
+                {
+                    return Some("");
+                }
+                TypeKind::Base(Encoding::Utf) => {
+                    return Some(match name {
+                        "char16_t" => "u",
+                        "char32_t" => "U",
+                        _ => "",
+                    });
+                }
+                TypeKind::Typedef(Some(to)) => {
+                    match name {
+                        "wchar_t" => return Some("L"),
+                        "char16_t" => return Some("u"),
+                        "char32_t" => return Some("U"),
+                        _ => {}
+                    }
+                    let Type::Described(module, _) = ty else {
+                        return None;
+                    };
+                    ty = Type::Described(module, *to)
+                        .unqualified(self.modules)
+                        .ok()?;
+                }
+                TypeKind::Base(_) if name == "wchar_t" => return Some("L"),
+                _ => return None,
+            }
+        }
+    }
+
+    /// ` <symbol+offset>` for an address in code or static data.
+    fn symbol_text(&self, at: Address, is_loose: bool) -> Option<String> {
+        let (_, module) = self.modules.at(at)?;
+        let (symbol, offset) = module.symbol_at(at)?;
+        if !is_loose && offset >= symbol.size.max(1) {
+            return None;
+        }
+        let name = super::demangled(symbol.name);
+        Some(match offset {
+            0 => format!(" <{name}>"),
+            offset => format!(" <{name}+{offset}>"),
+        })
+    }
+
+    fn write_pointer(
+        &mut self,
+        part: &Part,
+        to: &Type,
+        style: &Style,
+        out: &mut String,
+    ) -> Result<(), Error> {
+        let at = Address(format::unsigned(&part.content.bytes) as u64);
+        out.push_str(&at.to_string());
+        out.push_str(&self.symbol_text(at, false).unwrap_or_default());
+        let Some(prefix) = self.text_prefix(to) else {
+            return Ok(());
+        };
+        let Shape::Number { size, .. } = to.shape(self.modules)? else {
+            return Ok(());
+        };
+        if at.0 == 0 || matches!(to, Type::Void) {
+            return Ok(());
+        }
+        match self.text_at(at, size as usize, style.elements) {
+            Ok((units, is_cut)) => {
+                let text = format::text(&units, size as usize, prefix, is_cut, style.limits());
+                out.push(' ');
+                out.push_str(&text);
+            }
+            Err(error) => out.push_str(&format!(" <error: {error}>")),
+        }
+        Ok(())
+    }
+
+    /// The text at an address, up to its end or `limit` units; and whether more
+    /// follows.
+    pub fn text_at(
+        &mut self,
+        at: Address,
+        size: usize,
+        limit: usize,
+    ) -> Result<(Vec<u32>, bool), Error> {
+        let mut units = Vec::new();
+        let mut at = at;
+        let first = at;
+        while units.len() < limit {
+            // Never past a page's end: the next one may not be there.
+            let rest = 4096 - (at.0 % 4096) as usize;
+            let count = (rest / size).clamp(1, 64).min(limit - units.len());
+            let mut bytes = vec![0; count * size];
+            match self.source.read(at, &mut bytes) {
+                Ok(()) => {}
+                Err(_) if at != first => return Ok((units, false)),
+                Err(error) => {
+                    return Err(dwarf::MemoryError { at: first, ..error }.into());
+                }
+            }
+            for unit in bytes.chunks(size) {
+                let unit = format::unsigned(unit) as u32;
+                if unit == 0 {
+                    return Ok((units, false));
+                }
+                units.push(unit);
+            }
+            at = at.add(bytes.len() as u64);
+        }
+        let mut next = vec![0; size];
+        let has_more = self.source.read(at, &mut next).is_ok() && next.iter().any(|&b| b != 0);
+        Ok((units, has_more))
+    }
+
+    fn write_reference(
+        &mut self,
+        part: &Part,
+        to: &Type,
+        style: &Style,
+        depth: usize,
+        out: &mut String,
+    ) -> Result<(), Error> {
+        let at = Address(format::unsigned(&part.content.bytes) as u64);
+        out.push_str(&format!("@{at}"));
+        if depth == 0 {
+            return Ok(());
+        }
+        out.push_str(": ");
+        let target = Value::in_memory(to.clone(), at);
+        match self.content(&target) {
+            Ok(content) => {
+                let part = Part {
+                    ty: to.clone(),
+                    content,
+                    address: Some(at),
+                };
+                self.write(&part, style, depth - 1, out)
+            }
+            Err(error) => {
+                out.push_str(&format!("<error: {error}>"));
+                Ok(())
+            }
+        }
+    }
+
+    fn write_array(
+        &mut self,
+        part: &Part,
+        element: &Type,
+        count: Option<u64>,
+        style: &Style,
+        depth: usize,
+        out: &mut String,
+    ) -> Result<(), Error> {
+        let size = element.size(self.modules)?.unwrap_or(0) as usize;
+        let count = count
+            .unwrap_or(0)
+            .min((part.content.bytes.len() / size.max(1)) as u64) as usize;
+        let is_numeric = style.format.is_some_and(Format::is_numeric);
+        if !is_numeric
+            && let Some(prefix) = self.text_prefix(element)
+            && count > 0
+            && !part.is_lost()
+        {
+            out.push_str(&char_array(&part.content.bytes, size, prefix, style));
+            return Ok(());
+        }
+        if count == 0
+            && let (Some(at), false) = (part.address, is_numeric)
+        {
+            out.push_str(&at.to_string());
+            return Ok(());
+        }
+        out.push('{');
+        let mut at = 0;
+        let mut shown = 0;
+        while at < count && shown < style.elements {
+            if at > 0 {
+                out.push_str(", ");
+            }
+            let one = part.content.part(at * size, size);
+            let rest =
+                (at + 1..count).take_while(|&next| part.content.part(next * size, size) == one);
+            let run = 1 + rest.count();
+            let address = part.address.map(|address| address.add((at * size) as u64));
+            self.write_inner(
+                &Part {
+                    ty: element.clone(),
+                    content: one,
+                    address,
+                },
+                style,
+                depth,
+                out,
+            );
+            if run > style.repeats {
+                out.push_str(&format!(" <repeats {run} times>"));
+                at += run;
+                shown += style.repeats;
+            } else {
+                at += 1;
+                shown += 1;
+            }
+        }
+        if at < count {
+            out.push_str("...");
+        }
+        out.push('}');
+        Ok(())
+    }
+
+    /// Writes a part of a value, and in its place the error where it has one.
+    fn write_inner(&mut self, part: &Part, style: &Style, depth: usize, out: &mut String) {
+        if let Err(error) = self.write(part, style, depth, out) {
+            out.push_str(&format!("<error: {error}>"));
+        }
+    }
+
+    fn write_composite(
+        &mut self,
+        part: &Part,
+        module: ModuleId,
+        description: &dwarf::Type,
+        style: &Style,
+        depth: usize,
+        out: &mut String,
+    ) -> Result<(), Error> {
+        let TypeKind::Composite(composite) = &description.kind else {
+            return Err(Error::new("a struct without members"));
+        };
+        if composite.is_declaration {
+            out.push_str("<incomplete type>");
+            return Ok(());
+        }
+        if depth == 0 {
+            out.push_str("{...}");
+            return Ok(());
+        }
+        out.push('{');
+        let mut is_first = true;
+        let mut separate = |out: &mut String| {
+            if !std::mem::take(&mut is_first) {
+                out.push_str(", ");
+            }
+        };
+        for member in &composite.members {
+            separate(out);
+            if member.is_base {
+                out.push_str(&format!("<{}> = ", member.name.as_deref().unwrap_or("?")));
+            } else if let Some(name) = &member.name {
+                out.push_str(&format!("{name} = "));
+            }
+            match self.member_part(part, module, member) {
+                Ok(inner) => self.write_inner(&inner, style, depth - 1, out),
+                Err(error) => out.push_str(&format!("<error: {error}>")),
+            }
+        }
+        self.write_statics(
+            composite,
+            module,
+            description,
+            style,
+            depth,
+            &mut separate,
+            out,
+        );
+        if is_first {
+            out.push_str("<No data fields>");
+        }
+        out.push('}');
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn write_statics(
+        &mut self,
+        composite: &Composite,
+        module: ModuleId,
+        description: &dwarf::Type,
+        style: &Style,
+        depth: usize,
+        separate: &mut dyn FnMut(&mut String),
+        out: &mut String,
+    ) {
+        for one in &composite.statics {
+            separate(out);
+            out.push_str(&format!("static {} = ", one.name));
+            let ty = Type::Described(module, one.type_id);
+            // A class that has itself as a static member would never end.
+            let is_itself =
+                ty.stripped(self.modules).ok() == Some(Type::Described(module, description.id));
+            if is_itself {
+                out.push_str("<same as static member of an already seen type>");
+                continue;
+            }
+            match self.static_value(module, description, &one.name, &ty, one.value) {
+                Ok(value) => match self.show_inner(&value, style, depth - 1) {
+                    Ok(text) => out.push_str(&text),
+                    Err(error) => out.push_str(&format!("<error: {error}>")),
+                },
+                Err(_) => out.push_str("<optimized out>"),
+            }
+        }
+    }
+
+    fn show_inner(&mut self, value: &Value, style: &Style, depth: usize) -> Result<String, Error> {
+        let content = self.content(value)?;
+        let part = Part {
+            ty: value.ty.clone(),
+            content,
+            address: value.address(),
+        };
+        let mut out = String::new();
+        self.write(&part, style, depth, &mut out)?;
+        Ok(out)
+    }
+
+    /// A static data member of a class.
+    pub fn static_value(
+        &mut self,
+        module: ModuleId,
+        class: &dwarf::Type,
+        name: &str,
+        ty: &Type,
+        constant: Option<i128>,
+    ) -> Result<Value, Error> {
+        if let Some(constant) = constant {
+            let size = self.size(ty)? as u64;
+            return Ok(Value::integer(ty.clone(), constant, size));
+        }
+        let class = class.qualified_name.as_deref().unwrap_or_default();
+        let owner = self
+            .modules
+            .get(module)
+            .ok_or_else(Error::unloaded)?
+            .clone();
+        let path = format!("{class}::{name}");
+        let found = owner.globals(&path).into_iter().next();
+        let variable = found.ok_or_else(|| Error::new(format_args!("No symbol \"{path}\"")))?;
+        self.variable(module, &variable)
+    }
+
+    fn member_part(
+        &mut self,
+        part: &Part,
+        module: ModuleId,
+        member: &Member,
+    ) -> Result<Part, Error> {
+        let whole = Value {
+            ty: part.ty.clone(),
+            place: part.address.map_or(Place::Nowhere, Place::Memory),
+            bits: None,
+            content: Some(part.content.clone()),
+        };
+        let value = self.member(&whole, module, member)?;
+        let content = self.content(&value)?;
+        Ok(Part {
+            ty: value.ty.clone(),
+            content,
+            address: value.address(),
+        })
+    }
+
+    /// A member of a struct's value.
+    pub fn member(
+        &mut self,
+        whole: &Value,
+        module: ModuleId,
+        member: &Member,
+    ) -> Result<Value, Error> {
+        let ty = Type::Described(module, member.type_id);
+        let bytes = match &member.offset {
+            MemberOffset::Bytes(bytes) => *bytes,
+            MemberOffset::Bits(offset) => return self.bit_field(whole, ty, *offset, member),
+            MemberOffset::Computed(entry) => {
+                let base = whole.address().ok_or_else(|| {
+                    Error::new("a virtual base class of a value that is not in memory")
+                })?;
+                let owner = self
+                    .modules
+                    .get(module)
+                    .ok_or_else(Error::unloaded)?
+                    .clone();
+                let at = owner.member_address(*entry, base, &mut self.seen())?;
+                return Ok(Value::in_memory(ty, at));
+            }
+        };
+        let place = match &whole.place {
+            Place::Memory(address) => Place::Memory(address.add(bytes)),
+            Place::Register {
+                frame,
+                register,
+                offset,
+            } => Place::Register {
+                frame: frame.clone(),
+                register: *register,
+                offset: offset + bytes,
+            },
+            _ => Place::Nowhere,
+        };
+        let content = match &whole.content {
+            Some(content) => Some(content.part(bytes as usize, self.size(&ty)?)),
+            None => None,
+        };
+        Ok(Value {
+            ty,
+            place,
+            bits: None,
+            content,
+        })
+    }
+
+    fn bit_field(
+        &mut self,
+        whole: &Value,
+        ty: Type,
+        offset: u64,
+        member: &Member,
+    ) -> Result<Value, Error> {
+        let bits = Bits {
+            offset,
+            size: member.bit_size.unwrap_or(0),
+        };
+        let content = match &whole.content {
+            Some(content) => Some(self.extract(content, &ty, bits, self.size(&ty)?)?),
+            None => None,
+        };
+        let place = match whole.place {
+            Place::Memory(address) => Place::Memory(address),
+            _ => Place::Nowhere,
+        };
+        Ok(Value {
+            ty,
+            place,
+            bits: Some(bits),
+            content,
+        })
+    }
+}
+
+/// An array of characters as text. One null at its end is the end of the text
+/// and not shown.
+fn char_array(bytes: &[u8], size: usize, prefix: &str, style: &Style) -> String {
+    let mut units: Vec<u32> = bytes
+        .chunks_exact(size)
+        .map(|unit| format::unsigned(unit) as u32)
+        .collect();
+    let shown = units.len() <= style.elements;
+    if shown && units.last() == Some(&0) {
+        units.pop();
+    } else if !shown {
+        // A long run of nulls at the end would hide that the text is over.
+        let used = units
+            .iter()
+            .rposition(|&unit| unit != 0)
+            .map_or(0, |last| last + 1);
+        if used < units.len() {
+            units.pop();
+        }
+    }
+    format::text(&units, size, prefix, false, style.limits())
+}
+
+/// A constant of an enumeration: its name, the names of its bits, or a number.
+fn enumeration(description: &dwarf::Type, bytes: &[u8]) -> String {
+    let TypeKind::Enumeration {
+        enumerators,
+        is_scoped,
+        ..
+    } = &description.kind
+    else {
+        return format::signed(bytes).to_string();
+    };
+    let is_signed = enumerators.iter().any(|one| one.value < 0);
+    let number = if is_signed {
+        format::signed(bytes)
+    } else {
+        format::unsigned(bytes) as i128
+    };
+    let qualifier = match (&description.qualified_name, *is_scoped) {
+        (Some(name), true) => format!("{name}::"),
+        (Some(name), false) if description.language == Language::Cpp => name
+            .rsplit_once("::")
+            .map_or(String::new(), |(scope, _)| format!("{scope}::")),
+        (Some(name), false) if description.language == Language::Rust => format!("{name}::"),
+        _ => String::new(),
+    };
+    if let Some(one) = enumerators.iter().find(|one| one.value == number) {
+        return format!("{qualifier}{}", one.name);
+    }
+    let is_flags = enumerators
+        .iter()
+        .all(|one| one.value >= 0 && one.value.count_ones() <= 1);
+    if !is_flags || number == 0 || enumerators.is_empty() {
+        return number.to_string();
+    }
+    let mut rest = number;
+    let mut names = Vec::new();
+    for one in enumerators {
+        if one.value != 0 && rest & one.value != 0 {
+            names.push(format!("{qualifier}{}", one.name));
+            rest &= !one.value;
+        }
+    }
+    if rest != 0 {
+        names.push(format!("unknown: {rest:#x}"));
+    }
+    format!("({})", names.join(" | "))
+}

@@ -1,0 +1,354 @@
+//! Names: the functions, variables, types and constants of a module by the
+//! last part of their name.
+//!
+//! The index keeps twelve bytes for each and no text. A look-up reads the names
+//! of the few entries with the right hash again, and their scopes, to compare.
+
+use gimli::constants as c;
+
+use crate::files::hash_name;
+use crate::info::{Entry, Info, Slice, Unit};
+use crate::parallel;
+use crate::{EntryId, Language};
+
+/// What a name stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum NameKind {
+    /// A function with code.
+    Function,
+    /// The description of a function that was inlined somewhere.
+    Inline,
+    /// A variable outside all functions.
+    Variable,
+    /// A complete type.
+    Type,
+    /// A constant of an enumeration.
+    Enumerator,
+}
+
+/// The names of a module.
+pub(crate) struct NameIndex {
+    /// Sorted by hash.
+    names: Vec<Name>,
+}
+
+/// One entry that has a name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Name {
+    hash: u32,
+    /// The kind in the top three bits.
+    unit: u32,
+    offset: u32,
+}
+
+const KIND_SHIFT: u32 = 29;
+
+impl Name {
+    fn new(hash: u32, kind: NameKind, id: EntryId) -> Name {
+        Name {
+            hash,
+            unit: (kind as u32) << KIND_SHIFT | id.unit,
+            offset: id.offset,
+        }
+    }
+
+    fn id(self) -> EntryId {
+        EntryId {
+            unit: self.unit & ((1 << KIND_SHIFT) - 1),
+            offset: self.offset,
+        }
+    }
+
+    fn is(self, kinds: &[NameKind]) -> bool {
+        kinds
+            .iter()
+            .any(|&kind| kind as u32 == self.unit >> KIND_SHIFT)
+    }
+}
+
+/// A name without its template or generic arguments: `vec` of `vec<int>`.
+///
+/// Operators keep their signs, and a name that begins with `<` stays whole.
+pub(crate) fn without_arguments(name: &str) -> &str {
+    if name.starts_with("operator") {
+        return name;
+    }
+    match name.find('<') {
+        Some(at) if at > 0 => &name[..at],
+        _ => name,
+    }
+}
+
+fn hash_last(name: &[u8]) -> u32 {
+    let name = match name.iter().position(|&byte| byte == b'<') {
+        Some(at) if at > 0 && !name.starts_with(b"operator") => &name[..at],
+        _ => name,
+    };
+    hash_name(name)
+}
+
+/// The parts of a qualified name: `a::b<c::d>::e` has three.
+pub(crate) fn split_path(name: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut start, mut depth) = (0, 0i32);
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'<' | b'(' | b'{' | b'[' => depth += 1,
+            b'>' | b')' | b'}' | b']' => depth -= 1,
+            b':' if depth <= 0 && bytes.get(at + 1) == Some(&b':') => {
+                parts.push(&name[start..at]);
+                at += 1;
+                start = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    parts.push(&name[start..]);
+    parts
+}
+
+/// Whether the parts `wanted` are the end of `path`, where parts that nobody
+/// writes (unnamed and versioned namespaces, Rust's numbered impls) count for
+/// nothing.
+fn matches_path(path: &[String], wanted: &[&str]) -> bool {
+    let mut path = path.iter().rev();
+    for (index, want) in wanted.iter().rev().enumerate() {
+        loop {
+            let Some(part) = path.next() else {
+                return false;
+            };
+            if part == want || (!want.contains('<') && without_arguments(part) == *want) {
+                break;
+            }
+            if index == 0 || !is_silent(part) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn is_silent(part: &str) -> bool {
+    part.starts_with('(') || part.starts_with("{impl#") || part.starts_with("__")
+}
+
+impl<'a> Info<'a> {
+    /// The index, built on first use.
+    fn names(&self) -> &NameIndex {
+        self.names.get_or_init(|| {
+            let parts = parallel::gather(self.units.len(), |unit, names: &mut Vec<Name>| {
+                self.index_unit(unit as u32, names);
+            });
+            let mut names: Vec<Name> = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+            for part in parts {
+                names.extend(part);
+            }
+            names.sort_unstable();
+            NameIndex { names }
+        })
+    }
+
+    /// The entries of those kinds that a name, or the end of one, stands for.
+    pub(crate) fn named(&self, name: &str, kinds: &[NameKind]) -> Vec<EntryId> {
+        let name = name.strip_prefix("::").unwrap_or(name);
+        let wanted = split_path(name);
+        let Some(&last) = wanted.last() else {
+            return Vec::new();
+        };
+        let hash = hash_last(last.as_bytes());
+        let names = &self.names().names;
+        let from = names.partition_point(|name| name.hash < hash);
+        let same = names[from..].iter().take_while(|name| name.hash == hash);
+        same.filter(|name| name.is(kinds))
+            .map(|name| name.id())
+            .filter(|&id| self.is_named(id, &wanted))
+            .collect()
+    }
+
+    fn is_named(&self, id: EntryId, wanted: &[&str]) -> bool {
+        if wanted.len() == 1 || self.language(id.unit) == Language::C {
+            let name = self
+                .name_of(id)
+                .map(|name| name.to_string_lossy().into_owned());
+            return name.is_some_and(|name| matches_path(&[name], wanted));
+        }
+        matches_path(&self.path_of(id), wanted)
+    }
+
+    /// The qualified names of all entries of those kinds, each once, sorted.
+    pub(crate) fn all_named(&self, kinds: &[NameKind]) -> Vec<String> {
+        let names = self.names().names.iter().filter(|name| name.is(kinds));
+        let mut all: Vec<String> = names.map(|name| self.qualified_name(name.id())).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    fn index_unit(&self, index: u32, names: &mut Vec<Name>) {
+        let transient;
+        let unit = match self.units[index as usize].unit.get() {
+            Some(Some(unit)) => unit,
+            Some(None) => return,
+            None => match self.parse_unit(index) {
+                Ok(unit) => {
+                    transient = unit;
+                    &transient
+                }
+                Err(error) => {
+                    let offset = self.units[index as usize].section_offset();
+                    return self.complain(".debug_info", offset, error);
+                }
+            },
+        };
+        if let Err(error) = self.index_entries(index, unit, names) {
+            let offset = self.units[index as usize].section_offset();
+            self.complain(".debug_info", offset, error);
+        }
+    }
+
+    /// Walks a unit once.
+    fn index_entries(
+        &self,
+        index: u32,
+        unit: &Unit<'a>,
+        names: &mut Vec<Name>,
+    ) -> gimli::Result<()> {
+        let mut entries = unit.entries_raw(None)?;
+        let mut entry = Entry::null();
+        // The depth of the outermost function that is open.
+        let mut function: Option<isize> = None;
+        while !entries.is_empty() {
+            let offset = entries.next_offset().0 as u32;
+            let depth = entries.next_depth();
+            if function.is_some_and(|opened| depth <= opened) {
+                function = None;
+            }
+            let mut probe = entries.clone();
+            let Some(abbreviation) = probe.read_abbreviation()? else {
+                entries = probe;
+                continue;
+            };
+            let tag = abbreviation.tag();
+            if !is_indexed(tag, function.is_some()) {
+                probe.skip_attributes(abbreviation.attributes())?;
+                entries = probe;
+                continue;
+            }
+            entries.read_entry(&mut entry)?;
+            let id = EntryId {
+                unit: index,
+                offset,
+            };
+            if let Some(kind) = kind_of(&entry)
+                && let Some(name) = self.index_name(unit, id, &entry)
+            {
+                names.push(Name::new(hash_last(name.slice()), kind, id));
+            }
+            if tag == c::DW_TAG_subprogram && function.is_none() && entry.has_children() {
+                function = Some(depth);
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of an entry of a unit that may not be kept.
+    fn index_name(&self, unit: &Unit<'a>, id: EntryId, entry: &Entry<'a>) -> Option<Slice<'a>> {
+        if let Some(value) = entry.attr_value(c::DW_AT_name) {
+            return self.dwarf_of(id.unit).attr_string(unit, value).ok();
+        }
+        let origin = self.origin(id, entry)?;
+        if origin.unit != id.unit {
+            return self.name_of(origin);
+        }
+        let entry = unit.entry(gimli::UnitOffset(origin.offset as usize)).ok()?;
+        if let Some(value) = entry.attr_value(c::DW_AT_name) {
+            return self.dwarf_of(id.unit).attr_string(unit, value).ok();
+        }
+        self.name_of(origin)
+    }
+}
+
+/// Whether an entry with that tag may have a place in the index.
+fn is_indexed(tag: gimli::DwTag, in_function: bool) -> bool {
+    match tag {
+        c::DW_TAG_subprogram => true,
+        c::DW_TAG_variable | c::DW_TAG_member | c::DW_TAG_enumerator => !in_function,
+        tag => is_type(tag) && !in_function,
+    }
+}
+
+/// Whether an entry with that tag is a type that has a name.
+fn is_type(tag: gimli::DwTag) -> bool {
+    matches!(
+        tag,
+        c::DW_TAG_base_type
+            | c::DW_TAG_structure_type
+            | c::DW_TAG_class_type
+            | c::DW_TAG_union_type
+            | c::DW_TAG_enumeration_type
+            | c::DW_TAG_typedef
+            | c::DW_TAG_unspecified_type
+            | c::DW_TAG_pointer_type
+    )
+}
+
+/// What an entry's name stands for; `None` for a mere declaration.
+fn kind_of(entry: &Entry<'_>) -> Option<NameKind> {
+    match entry.tag() {
+        c::DW_TAG_subprogram => {
+            if entry.has_attr(c::DW_AT_low_pc) || entry.has_attr(c::DW_AT_ranges) {
+                Some(NameKind::Function)
+            } else if entry.has_attr(c::DW_AT_inline) {
+                Some(NameKind::Inline)
+            } else {
+                None
+            }
+        }
+        c::DW_TAG_variable | c::DW_TAG_member => {
+            let has_value =
+                entry.has_attr(c::DW_AT_location) || entry.has_attr(c::DW_AT_const_value);
+            has_value.then_some(NameKind::Variable)
+        }
+        c::DW_TAG_enumerator => Some(NameKind::Enumerator),
+        _ => (!entry.has_attr(c::DW_AT_declaration)).then_some(NameKind::Type),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_split_outside_of_brackets() {
+        let split = |name| split_path(name).join(" | ");
+        assert_eq!(split("main"), "main");
+        assert_eq!(split("a::b<c::d>::e"), "a | b<c::d> | e");
+        assert_eq!(
+            split("(anonymous namespace)::f"),
+            "(anonymous namespace) | f"
+        );
+        assert_eq!(
+            split("hello::main::{closure#0}"),
+            "hello | main | {closure#0}"
+        );
+    }
+
+    #[test]
+    fn a_path_matches_its_own_end() {
+        let path: Vec<String> = ["std", "__1", "vector<int>", "push"]
+            .map(str::to_owned)
+            .into();
+        let check = |name: &str| matches_path(&path, &split_path(name));
+        assert!(check("push") && check("vector::push") && check("vector<int>::push"));
+        assert!(check("std::vector::push") && check("std::__1::vector::push"));
+        assert!(
+            !check("list::push")
+                && !check("vector<char>::push")
+                && !check("x::std::__1::vector::push")
+        );
+    }
+}

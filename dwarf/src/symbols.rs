@@ -1,0 +1,307 @@
+//! The ELF symbols of a module, `.symtab` and `.dynsym` together, by name and
+//! by address. They need no debug information.
+
+use std::sync::OnceLock;
+
+use object::elf::{self, Sym64};
+use object::{LittleEndian, pod};
+
+use crate::elf::{Elf, Section};
+use crate::files::hash_name;
+use crate::{Address, Module};
+
+/// A symbol of a module's ELF symbol tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Symbol<'m> {
+    /// Its name, without a symbol version.
+    pub name: &'m str,
+    /// Where it is; for a thread-local symbol, its offset in the module's
+    /// thread-local block.
+    pub address: Address,
+    /// Its length in bytes, 0 where the table does not say.
+    pub size: u64,
+    /// What it names.
+    pub kind: SymbolKind,
+    /// Who can see it.
+    pub binding: Binding,
+}
+
+/// What a symbol names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum SymbolKind {
+    /// A function.
+    Function,
+    /// A function that returns the address of the one to call.
+    IndirectFunction,
+    /// A variable.
+    Data,
+    /// A thread-local variable.
+    ThreadLocal,
+    /// Something without a type, as assembler labels are.
+    Label,
+}
+
+/// Who can see a symbol.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Binding {
+    /// Everybody.
+    Global,
+    /// Everybody, unless somebody defines it strongly.
+    Weak,
+    /// Its own object file.
+    Local,
+}
+
+/// The symbols, sorted by address; their names stay in the files.
+#[derive(Default)]
+pub(crate) struct SymbolTable {
+    symbols: Vec<Entry>,
+    /// Hash of the name and index of the symbol, sorted.
+    by_name: OnceLock<Vec<(u32, u32)>>,
+}
+
+/// A symbol in the file's own terms.
+#[derive(Clone, Copy)]
+struct Entry {
+    address: u64,
+    size: u64,
+    name: u32,
+    kind: SymbolKind,
+    binding: Binding,
+    /// Whether its name lies in the separate debug file.
+    is_debug: bool,
+    /// Whether its name lies in `.dynstr`.
+    is_dynamic: bool,
+}
+
+impl Entry {
+    /// Which of several symbols at one address to show: functions and data
+    /// before labels, global before local, sized before not.
+    fn rank(&self) -> (bool, Binding, bool) {
+        (self.kind == SymbolKind::Label, self.binding, self.size == 0)
+    }
+}
+
+/// Reads the symbols of one table. Damaged parts are left out.
+fn read_table(elf: &Elf, data: &[u8], kind: elf::SectionType, is_debug: bool) -> Vec<Entry> {
+    let Some(table) = elf.sections.iter().find(|section| section.kind == kind) else {
+        return Vec::new();
+    };
+    let bytes = data.get(table.file.clone()).unwrap_or_default();
+    let count = bytes.len() / size_of::<Sym64<LittleEndian>>();
+    let Ok((symbols, _)) = pod::slice_from_bytes::<Sym64<LittleEndian>>(bytes, count) else {
+        return Vec::new();
+    };
+    let is_dynamic = kind == elf::SHT_DYNSYM;
+    let entries = symbols.iter().filter_map(|symbol| read_symbol(elf, symbol));
+    entries
+        .map(|entry| Entry {
+            is_debug,
+            is_dynamic,
+            ..entry
+        })
+        .collect()
+}
+
+fn read_symbol(elf: &Elf, symbol: &Sym64<LittleEndian>) -> Option<Entry> {
+    let endian = LittleEndian;
+    let kind = match symbol.st_info.0 & 0xf {
+        0 => SymbolKind::Label,
+        1 | 5 => SymbolKind::Data,
+        2 => SymbolKind::Function,
+        6 => SymbolKind::ThreadLocal,
+        10 => SymbolKind::IndirectFunction,
+        _ => return None,
+    };
+    let binding = match symbol.st_info.0 >> 4 {
+        0 => Binding::Local,
+        2 => Binding::Weak,
+        _ => Binding::Global,
+    };
+    let section = symbol.st_shndx.get(endian).0;
+    let mut address = symbol.st_value.get(endian);
+    const ABSOLUTE: u16 = 0xfff1;
+    match section {
+        0 => return None,
+        ABSOLUTE => {}
+        index => {
+            let header = elf.sections.get(usize::from(index))?;
+            // In a relocatable file a symbol is relative to its section, but
+            // a published image may have made it absolute.
+            let is_absolute = header.address != 0 && header.addresses().contains(&address);
+            if elf.is_relocatable && !is_absolute && kind != SymbolKind::ThreadLocal {
+                address = address.wrapping_add(header.address);
+            }
+            if !header.is_allocated() {
+                return None;
+            }
+        }
+    }
+    let name = symbol.st_name.get(endian);
+    let size = symbol.st_size.get(endian);
+    (name != 0).then_some(Entry {
+        address,
+        size,
+        name,
+        kind,
+        binding,
+        is_debug: false,
+        is_dynamic: false,
+    })
+}
+
+impl SymbolTable {
+    fn read(module: &Module) -> SymbolTable {
+        let (bytes, elf) = module.loaded_file();
+        let (debug_bytes, debug_elf) = module.debug_file();
+        let is_separate = !std::ptr::eq(elf, debug_elf);
+        let mut symbols = read_table(debug_elf, debug_bytes.get(), elf::SHT_SYMTAB, is_separate);
+        if symbols.is_empty() && is_separate {
+            symbols = read_table(elf, bytes.get(), elf::SHT_SYMTAB, false);
+        }
+        symbols.extend(read_table(elf, bytes.get(), elf::SHT_DYNSYM, false));
+        symbols.sort_by_key(|entry| (entry.address, entry.rank()));
+        // What `.dynsym` repeats stands next to its twin.
+        symbols.dedup_by(|one, other| {
+            one.address == other.address
+                && one.size == other.size
+                && one.kind == other.kind
+                && module.symbol_name(one) == module.symbol_name(other)
+        });
+        symbols.shrink_to_fit();
+        SymbolTable {
+            symbols,
+            by_name: OnceLock::new(),
+        }
+    }
+}
+
+/// The string table that goes with a symbol table.
+fn strings(elf: &Elf, is_dynamic: bool) -> Option<&Section> {
+    let kind = if is_dynamic {
+        elf::SHT_DYNSYM
+    } else {
+        elf::SHT_SYMTAB
+    };
+    let table = elf.sections.iter().find(|section| section.kind == kind)?;
+    elf.sections.get(table.link)
+}
+
+impl Module {
+    fn symbol_table(&self) -> &SymbolTable {
+        self.symbols.get_or_init(|| SymbolTable::read(self))
+    }
+
+    fn symbol_name(&self, entry: &Entry) -> &str {
+        let (bytes, elf) = if entry.is_debug {
+            self.debug_file()
+        } else {
+            self.loaded_file()
+        };
+        let text = strings(elf, entry.is_dynamic).and_then(|strings| {
+            bytes
+                .get()
+                .get(strings.file.clone())?
+                .get(entry.name as usize..)
+        });
+        let text = text.unwrap_or_default();
+        let end = text.iter().position(|&byte| byte == 0).unwrap_or(0);
+        let name = std::str::from_utf8(&text[..end]).unwrap_or_default();
+        // `.symtab` writes a version into the name.
+        name.split('@').next().unwrap_or_default()
+    }
+
+    fn symbol(&self, entry: &Entry) -> Symbol<'_> {
+        let address = match entry.kind {
+            SymbolKind::ThreadLocal => Address(entry.address),
+            _ => self.to_memory(entry.address),
+        };
+        Symbol {
+            name: self.symbol_name(entry),
+            address,
+            size: entry.size,
+            kind: entry.kind,
+            binding: entry.binding,
+        }
+    }
+
+    /// The defined symbols of that exact name, strong ones first.
+    pub fn symbols_named(&self, name: &str) -> Vec<Symbol<'_>> {
+        let table = self.symbol_table();
+        let by_name = table.by_name.get_or_init(|| {
+            let names = table.symbols.iter().enumerate();
+            let mut names: Vec<(u32, u32)> = names
+                .map(|(index, entry)| (hash_name(self.symbol_name(entry).as_bytes()), index as u32))
+                .collect();
+            names.sort_unstable();
+            names
+        });
+        let hash = hash_name(name.as_bytes());
+        let from = by_name.partition_point(|&(other, _)| other < hash);
+        let same = by_name[from..]
+            .iter()
+            .take_while(|&&(other, _)| other == hash);
+        let mut found: Vec<Symbol<'_>> = same
+            .map(|&(_, index)| self.symbol(&table.symbols[index as usize]))
+            .filter(|symbol| symbol.name == name)
+            .collect();
+        found.sort_by_key(|symbol| symbol.binding);
+        found
+    }
+
+    /// The defined symbol of that exact name: a global one before a weak one
+    /// before a local one.
+    pub fn symbol_named(&self, name: &str) -> Option<Symbol<'_>> {
+        self.symbols_named(name).into_iter().next()
+    }
+
+    /// The symbol that `at` lies in, or the nearest one before it in the same
+    /// section, and how far into it `at` lies.
+    pub fn symbol_at(&self, at: Address) -> Option<(Symbol<'_>, u64)> {
+        let address = self.to_file(at);
+        let (_, elf) = self.loaded_file();
+        let section = elf.sections.iter().find(|section| {
+            section.is_allocated()
+                && section.flags & elf::SHF_TLS.0 == 0
+                && section.addresses().contains(&address)
+        });
+        let symbols = &self.symbol_table().symbols;
+        let after = symbols.partition_point(|entry| entry.address <= address);
+        let first = section.map_or(0, |section| section.address);
+        let candidates = symbols[..after]
+            .iter()
+            .rev()
+            .filter(|entry| entry.kind != SymbolKind::ThreadLocal)
+            .take_while(|entry| entry.address >= first);
+        let mut nearest: Option<&Entry> = None;
+        // How many shorter symbols to look past for one that covers `at`.
+        const MAX_STEPS: usize = 16;
+        for (steps, entry) in candidates.enumerate() {
+            let covers = address - entry.address < entry.size.max(1);
+            let best = nearest.get_or_insert(entry);
+            if covers {
+                // Of several at the place, the first in order of rank.
+                if entry.address == best.address || address - best.address >= best.size.max(1) {
+                    nearest = Some(entry);
+                } else {
+                    break;
+                }
+            } else if entry.address == best.address && entry.rank() < best.rank() {
+                nearest = Some(entry);
+            }
+            if steps >= MAX_STEPS {
+                break;
+            }
+        }
+        let entry = nearest?;
+        Some((self.symbol(entry), address - entry.address))
+    }
+
+    /// All defined symbols, in order of address.
+    pub fn symbols(&self) -> impl Iterator<Item = Symbol<'_>> {
+        self.symbol_table()
+            .symbols
+            .iter()
+            .map(|entry| self.symbol(entry))
+    }
+}

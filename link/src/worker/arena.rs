@@ -1,0 +1,254 @@
+//! [`Arena`]: the worker's thread-local storage for the image.
+//!
+//! The executable has a thread-local variable of [`ARENA_SIZE`] bytes. It lies
+//! at one offset from the thread pointer in every thread, because the
+//! executable's thread-locals are part of the block that each thread is made
+//! with; so code may be linked against it with the models that an executable
+//! uses. What a new thread finds in it is copied by the C library from the
+//! executable's *template*, which is written here too.
+//!
+//! What holds between calls: the template and every thread's copy agree on what
+//! was never written by the program. That is why initial bytes can be set only
+//! while the worker has one thread; later reservations must be all zero.
+
+use std::cell::UnsafeCell;
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::ops::Range;
+
+use super::mapping::PAGE;
+
+/// Bytes of thread-local storage for all that is published into one worker.
+/// Every thread of this executable pays for them.
+pub const ARENA_SIZE: usize = 16 << 10;
+
+/// What the arena begins with before anybody uses it, by which its template is
+/// found: the variable is initialised, so it is in the template.
+const MARK: [u8; 32] = *b"sapwood: thread-local storage \xf0\x0d";
+
+#[repr(C, align(64))]
+struct Storage(UnsafeCell<[u8; ARENA_SIZE]>);
+
+const fn marked() -> [u8; ARENA_SIZE] {
+    let mut bytes = [0; ARENA_SIZE];
+    let mut index = 0;
+    while index < MARK.len() {
+        bytes[index] = MARK[index];
+        index += 1;
+    }
+    bytes
+}
+
+thread_local! {
+    static STORAGE: Storage = const { Storage(UnsafeCell::new(marked())) };
+}
+
+/// The calling thread's arena.
+fn storage() -> *mut u8 {
+    STORAGE.with(|storage| storage.0.get().cast())
+}
+
+/// The calling thread's thread pointer, from which thread-locals are counted.
+pub fn thread_pointer() -> i64 {
+    let pointer: i64;
+    // SAFETY: on x86-64 the thread pointer's first word is its own address.
+    unsafe {
+        std::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, readonly, preserves_flags));
+    }
+    pointer
+}
+
+/// How much of the arena is taken.
+#[derive(Debug, Default)]
+pub struct Arena {
+    used: u64,
+    /// The template, once it was looked for.
+    template: Option<Template>,
+    /// Whether the program runs, so that there may be threads nobody here knows.
+    threads: bool,
+}
+
+/// Where the C library copies new threads' arenas from.
+#[derive(Clone, Copy, Debug)]
+struct Template(*mut u8);
+
+// SAFETY: a place in the executable's own memory, the same for every thread.
+unsafe impl Send for Template {}
+
+impl Arena {
+    /// Takes `size` bytes. Gives their offset from the thread pointer, or
+    /// nothing when there is no room.
+    pub fn reserve(&mut self, size: u64, alignment: u64) -> Option<i64> {
+        let base = self.base();
+        let taken = alignment_from(base, self.used, alignment)?;
+        let end = taken.checked_add(size)?;
+        if end > ARENA_SIZE as u64 {
+            return None;
+        }
+        self.used = end;
+        Some(base + taken.cast_signed())
+    }
+
+    /// Gives back everything from `offset` on.
+    pub fn release(&mut self, offset: i64) {
+        let from_start = offset.wrapping_sub(self.base());
+        if let Ok(keep) = u64::try_from(from_start) {
+            self.used = self.used.min(keep);
+        }
+    }
+
+    /// From here on there may be threads whose arenas cannot be reached.
+    pub fn more_threads_may_come(&mut self) {
+        self.threads = true;
+    }
+
+    /// Sets what reserved bytes hold, in this thread and in every future one.
+    pub fn initialise(&mut self, offset: i64, bytes: &[u8]) -> io::Result<()> {
+        let start = offset
+            .wrapping_sub(self.base())
+            .try_into()
+            .map_err(|_| outside())?;
+        let end = usize::checked_add(start, bytes.len()).ok_or_else(outside)?;
+        if end as u64 > self.used {
+            return Err(outside());
+        }
+        let zero = bytes.iter().all(|byte| *byte == 0);
+        if self.threads {
+            return match zero {
+                true => Ok(()),
+                false => Err(io::Error::other(
+                    "thread-locals with initial values cannot be added while the program runs",
+                )),
+            };
+        }
+        let template = self.template()?;
+        template.write(start, bytes)?;
+        // SAFETY: the range was checked to lie in the arena, which this thread,
+        // the only one, reaches through nothing else meanwhile.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), storage().add(start), bytes.len());
+        }
+        Ok(())
+    }
+
+    fn base(&self) -> i64 {
+        (storage() as i64).wrapping_sub(thread_pointer())
+    }
+
+    /// Finds the template, and takes the mark off it and off this thread's
+    /// arena.
+    fn template(&mut self) -> io::Result<Template> {
+        if let Some(template) = self.template {
+            return Ok(template);
+        }
+        let image = template_image()
+            .ok_or_else(|| io::Error::other("the executable has no thread-locals"))?;
+        // SAFETY: the range is the executable's own initialised data, mapped
+        // readable for good, and written by nobody but this file.
+        let bytes = unsafe { std::slice::from_raw_parts(image.start, length(&image)) };
+        let at = bytes
+            .windows(MARK.len())
+            .position(|window| window == MARK)
+            .filter(|at| at + ARENA_SIZE <= bytes.len())
+            .ok_or_else(|| io::Error::other("the executable's thread-local arena is not there"))?;
+        // SAFETY: `at` lies in the range.
+        let template = Template(unsafe { image.start.add(at) });
+        template.write(0, &[0; MARK.len()])?;
+        // SAFETY: the arena is longer than the mark, and this thread's own.
+        unsafe { std::ptr::write_bytes(storage(), 0, MARK.len()) };
+        self.template = Some(template);
+        Ok(template)
+    }
+}
+
+fn outside() -> io::Error {
+    io::Error::other("not in reserved thread-local storage")
+}
+
+/// The first multiple of `alignment`, counted as an address, at or after `used`
+/// bytes from an arena at `base`; relative to the arena. The thread pointer is
+/// aligned to 64, and nothing more than that is promised.
+fn alignment_from(base: i64, used: u64, alignment: u64) -> Option<u64> {
+    const MOST: u64 = 64;
+    if !alignment.is_power_of_two() || alignment > MOST {
+        return None;
+    }
+    let address = base.wrapping_add(used.cast_signed());
+    let padding = address.wrapping_neg() & (alignment.cast_signed() - 1);
+    used.checked_add(padding.cast_unsigned())
+}
+
+impl Template {
+    /// Writes to the template, which the dynamic linker has made read-only.
+    fn write(self, start: usize, bytes: &[u8]) -> io::Result<()> {
+        let first = self.0 as u64 + start as u64;
+        let pages = first & !(PAGE - 1)..(first + bytes.len() as u64).next_multiple_of(PAGE);
+        protect(&pages, libc::PROT_READ | libc::PROT_WRITE)?;
+        // SAFETY: the caller's range lies in the template; its pages are
+        // writable now, and only the C library reads them, when a thread is
+        // made, which this one does not do meanwhile.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.add(start), bytes.len()) };
+        // They are left writable: data that is not read-only may share them.
+        Ok(())
+    }
+}
+
+fn protect(pages: &Range<u64>, access: c_int) -> io::Result<()> {
+    // SAFETY: pages of the executable's data, which only gain an access.
+    let failed = unsafe {
+        libc::mprotect(
+            pages.start as *mut c_void,
+            (pages.end - pages.start) as usize,
+            access,
+        )
+    };
+    match failed {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn length(range: &Range<*mut u8>) -> usize {
+    range.end as usize - range.start as usize
+}
+
+/// The initialised part of the executable's thread-local template.
+fn template_image() -> Option<Range<*mut u8>> {
+    unsafe extern "C" fn first(
+        info: *mut libc::dl_phdr_info,
+        _size: usize,
+        found: *mut c_void,
+    ) -> c_int {
+        // SAFETY: the C library gives a valid structure, whose headers stay
+        // mapped; `found` is what was passed below.
+        let (info, found) = unsafe { (&*info, &mut *found.cast::<Option<Range<*mut u8>>>()) };
+        // SAFETY: as above.
+        let headers =
+            unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+        if let Some(header) = headers.iter().find(|h| h.p_type == libc::PT_TLS) {
+            let start = info.dlpi_addr.wrapping_add(header.p_vaddr) as *mut u8;
+            *found = Some(start..start.wrapping_add(header.p_filesz as usize));
+        }
+        // The executable comes first, and is the only one of interest.
+        1
+    }
+    let mut found = None;
+    // SAFETY: the callback takes what is passed with it.
+    unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut found).cast()) };
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alignment_counts_from_the_thread_pointer() {
+        assert_eq!(alignment_from(-0x4000, 0, 16), Some(0));
+        assert_eq!(alignment_from(-0x4000, 1, 16), Some(16));
+        assert_eq!(alignment_from(-0x4008, 0, 16), Some(8));
+        assert_eq!(alignment_from(-0x4008, 9, 1), Some(9));
+        assert_eq!(alignment_from(-0x4000, 0, 128), None);
+        assert_eq!(alignment_from(-0x4000, 0, 3), None);
+    }
+}

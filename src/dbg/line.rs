@@ -1,0 +1,319 @@
+//! Line mode: reads commands, hands them to the debugger, prints what it says.
+//!
+//! The lines of a script, of a pipe and of a person at a terminal take the same
+//! path; they differ in where the next line comes from, and in what a failing
+//! command means.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use sapwood_dbg::parse::{ParseError, parse};
+use sapwood_dbg::render::render;
+use sapwood_dbg::{Command, Debugger, Event};
+
+use super::complete::Words;
+use crate::failure::Failure;
+
+/// What people see before they type.
+const PROMPT: &str = "(sapwood) ";
+
+/// How many lines of history are kept.
+const HISTORY_LINES: usize = 5000;
+
+/// What becomes of the commands that follow a failing one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnError {
+    /// They are not executed: a script relies on what went before.
+    Stop,
+    /// They are.
+    GoOn,
+}
+
+/// Where lines come from.
+pub enum Lines {
+    /// A script.
+    Text(VecDeque<String>),
+    /// Standard input that is no terminal.
+    Pipe,
+    /// A person.
+    Terminal(Box<Terminal>),
+}
+
+type Editor = rustyline::Editor<Words, FileHistory>;
+
+/// A person's terminal, with the history that goes with it.
+pub struct Terminal {
+    editor: Editor,
+    history: Option<PathBuf>,
+}
+
+/// The next line, or why there is none.
+enum Next {
+    Line(String),
+    /// Ctrl-C: the line that was being typed is dropped.
+    Dropped,
+    End,
+}
+
+impl Lines {
+    /// The lines of a script.
+    pub fn of_text(text: &str) -> Lines {
+        Lines::Text(text.lines().map(str::to_owned).collect())
+    }
+
+    /// What the user types, or sends through a pipe.
+    pub fn of_the_user() -> Result<Lines, Failure> {
+        match std::io::stdin().is_terminal() {
+            true => Ok(Lines::Terminal(Box::new(Terminal::open()?))),
+            false => Ok(Lines::Pipe),
+        }
+    }
+
+    fn next(&mut self, prompt: &str) -> Result<Next, Failure> {
+        Ok(match self {
+            Lines::Text(lines) => lines.pop_front().map_or(Next::End, Next::Line),
+            Lines::Terminal(terminal) => terminal.next(prompt)?,
+            Lines::Pipe => {
+                let mut line = String::new();
+                match std::io::stdin().lock().read_line(&mut line) {
+                    Ok(0) => Next::End,
+                    Ok(_) => Next::Line(line.trim_end_matches('\n').to_owned()),
+                    Err(error) => return Err(cannot_read(&error)),
+                }
+            }
+        })
+    }
+
+    fn is_a_person(&self) -> bool {
+        matches!(self, Lines::Terminal(_))
+    }
+}
+
+impl Terminal {
+    fn open() -> Result<Terminal, Failure> {
+        let config = rustyline::Config::builder()
+            .max_history_size(HISTORY_LINES)
+            .and_then(|builder| builder.history_ignore_dups(true))
+            .map_err(|error| cannot_read(&error))?
+            .completion_type(rustyline::CompletionType::List)
+            .build();
+        let mut editor = Editor::with_config(config).map_err(|error| cannot_read(&error))?;
+        editor.set_helper(Some(Words::default()));
+        let history = history_file();
+        if let Some(path) = &history {
+            // The first time there is none.
+            let _ = editor.load_history(path);
+        }
+        Ok(Terminal { editor, history })
+    }
+
+    fn next(&mut self, prompt: &str) -> Result<Next, Failure> {
+        match self.editor.readline(prompt) {
+            Ok(line) => Ok(Next::Line(line)),
+            Err(ReadlineError::Interrupted) => Ok(Next::Dropped),
+            Err(ReadlineError::Eof) => Ok(Next::End),
+            Err(error) => Err(cannot_read(&error)),
+        }
+    }
+
+    /// Keeps a command in the history at once, so that a debugger that is
+    /// killed forgets nothing.
+    fn remember(&mut self, text: &str) {
+        if text.trim().is_empty() {
+            return;
+        }
+        let added = self.editor.add_history_entry(text);
+        if let (Ok(true), Some(path)) = (added, &self.history) {
+            // History is a comfort: a full disk must not end the session.
+            let _ = self.editor.append_history(path);
+        }
+    }
+}
+
+fn cannot_read(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("cannot read commands: {error}"))
+}
+
+/// `$XDG_STATE_HOME/sapwood/history`; `None` where there is no home.
+fn history_file() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
+    let folder = state.join("sapwood");
+    fs::create_dir_all(&folder).ok()?;
+    Some(folder.join("history"))
+}
+
+/// A debugger and the terminal or file that its words go to.
+pub struct Face {
+    debugger: Debugger,
+    /// Whether commands that no person typed are shown before they are executed.
+    echo: bool,
+    /// What an empty line executes again.
+    last: Command,
+    /// The status to end with, once a command asked to end.
+    quit: Option<i32>,
+}
+
+impl Face {
+    /// A face with a debugger of its own, which Ctrl-C interrupts.
+    pub fn new(echo: bool) -> Result<Face, Failure> {
+        let debugger = Debugger::new();
+        let interrupter = debugger.interrupter();
+        let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])
+            .map_err(|error| Failure::new(format!("cannot handle SIGINT: {error}")))?;
+        std::thread::spawn(move || {
+            for _ in signals.forever() {
+                interrupter.interrupt();
+            }
+        });
+        Ok(Face {
+            debugger,
+            echo,
+            last: Command::Nothing,
+            quit: None,
+        })
+    }
+
+    /// Executes one command and prints what happens as it happens.
+    pub fn execute(&mut self, command: Command) -> Result<(), String> {
+        let quit = &mut self.quit;
+        let mut show = |event: Event| {
+            if let Event::Quit(status) = event {
+                *quit = Some(status.unwrap_or(0));
+            } else {
+                print(&render(&event));
+            }
+        };
+        self.debugger
+            .execute(command, &mut show)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Executes every command of `lines`. Gives the status to end with when one
+    /// of them said to end, or failed where that ends everything.
+    pub fn follow(
+        &mut self,
+        mut lines: Lines,
+        on_error: OnError,
+    ) -> Result<Option<ExitCode>, Failure> {
+        loop {
+            let command = match read_command(&mut lines)? {
+                Read::End => return Ok(None),
+                Read::Nothing => continue,
+                Read::Command { text, command } => {
+                    if command != Command::Nothing {
+                        self.echo(&text, &lines);
+                    }
+                    Ok(self.repeated(command, &lines))
+                }
+                Read::Wrong { text, why } => {
+                    self.echo(&text, &lines);
+                    Err(why)
+                }
+            };
+            if let Err(why) = command.and_then(|command| self.execute(command)) {
+                eprintln!("error: {why}");
+                if on_error == OnError::Stop {
+                    return Ok(Some(ExitCode::FAILURE));
+                }
+            }
+            if let Some(status) = self.quit {
+                return Ok(Some(ExitCode::from(status as u8)));
+            }
+        }
+    }
+
+    /// Shows a command that no person typed, where that was asked for.
+    fn echo(&self, text: &str, lines: &Lines) {
+        if self.echo && !lines.is_a_person() {
+            print(&format!("{PROMPT}{text}\n"));
+        }
+    }
+
+    /// An empty line of a person stands for the last command, where doing it
+    /// again makes sense.
+    fn repeated(&mut self, command: Command, lines: &Lines) -> Command {
+        if !lines.is_a_person() {
+            return command;
+        }
+        if command == Command::Nothing {
+            return self.last.clone();
+        }
+        self.last = again(&command);
+        command
+    }
+}
+
+/// What an empty line means after a command.
+fn again(command: &Command) -> Command {
+    use sapwood_dbg::command::ListWhat;
+    match command {
+        Command::Step(_)
+        | Command::Next(_)
+        | Command::StepInstruction(_)
+        | Command::NextInstruction(_)
+        | Command::Continue(_)
+        | Command::Finish
+        | Command::Until(_)
+        | Command::Up(_)
+        | Command::Down(_) => command.clone(),
+        Command::List(ListWhat::Before) => Command::List(ListWhat::Before),
+        Command::List(_) => Command::List(ListWhat::More),
+        Command::Examine(format, _) => Command::Examine(*format, None),
+        _ => Command::Nothing,
+    }
+}
+
+/// A command, which may have taken several lines, or why there is none.
+enum Read {
+    Command { text: String, command: Command },
+    Wrong { text: String, why: String },
+    Nothing,
+    End,
+}
+
+fn read_command(lines: &mut Lines) -> Result<Read, Failure> {
+    let mut text = match lines.next(PROMPT)? {
+        Next::Line(line) => line,
+        Next::Dropped => return Ok(Read::Nothing),
+        Next::End => return Ok(Read::End),
+    };
+    let parsed = loop {
+        match parse(&text) {
+            Err(ParseError::Incomplete(prompt)) => match lines.next(prompt)? {
+                Next::Line(line) => {
+                    text.push('\n');
+                    text.push_str(&line);
+                }
+                Next::Dropped => return Ok(Read::Nothing),
+                Next::End => break Err(ParseError::Incomplete("")),
+            },
+            other => break other,
+        }
+    };
+    if let Lines::Terminal(terminal) = lines {
+        terminal.remember(&text);
+    }
+    Ok(match parsed {
+        Ok(command) => Read::Command { text, command },
+        Err(why) => Read::Wrong {
+            text,
+            why: why.to_string(),
+        },
+    })
+}
+
+/// Prints, and lets nothing wait: the program prints to the same terminal. When
+/// nobody reads any more, nobody misses it.
+fn print(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_all(text.as_bytes());
+    let _ = output.flush();
+}
