@@ -19,8 +19,16 @@ use crate::exit::{Access, FaultKind};
 use crate::fault::{self, Registration};
 use crate::interp::{self, Next};
 use crate::ir::Block;
-use crate::riscv;
+use crate::{aarch64, riscv};
 use crate::{Exit, Fault, GuestAddr, GuestMemory, GuestState};
+
+/// The processor that guest code is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Guest {
+    Riscv64,
+    Aarch64,
+}
 
 /// How an engine runs guest code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -37,6 +45,7 @@ const HOT: u32 = 4;
 
 /// Runs the threads of one guest process.
 pub struct Engine {
+    guest: Guest,
     tier: Tier,
     inner: Mutex<Inner>,
 }
@@ -51,12 +60,6 @@ struct Inner {
 enum Step {
     Enter(u64, Arc<Mapping>),
     Interpret(Arc<Block>),
-}
-
-impl Default for Engine {
-    fn default() -> Engine {
-        Engine::new(Tier::Translate)
-    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -86,9 +89,10 @@ impl Inner {
 
 impl Engine {
     /// An engine with nothing translated yet.
-    pub fn new(tier: Tier) -> Engine {
+    pub fn new(guest: Guest, tier: Tier) -> Engine {
         fault::install();
         Engine {
+            guest,
             tier,
             inner: Mutex::new(Inner::new()),
         }
@@ -169,7 +173,7 @@ impl Engine {
         let record = match inner.blocks.record(pc) {
             Some(record) => record,
             None => {
-                let (block, bytes) = lift(pc, memory, riscv::lift::MAX_INSTRUCTIONS);
+                let (block, bytes) = self.guest.lift(pc, memory, riscv::lift::MAX_INSTRUCTIONS);
                 if matches!(block.end, crate::ir::End::Fault(..)) {
                     return Step::Interpret(Arc::new(block));
                 }
@@ -222,7 +226,7 @@ impl Engine {
         memory: &GuestMemory,
         values: &mut Vec<u128>,
     ) -> Result<Next, Exit> {
-        let (block, _) = lift(state.pc, memory, 1);
+        let (block, _) = self.guest.lift(state.pc, memory, 1);
         interp::run(&block, state, memory, values)
     }
 
@@ -300,13 +304,18 @@ impl Inner {
 /// No region has more blocks than this.
 const REGION_BLOCKS: usize = 24;
 
-/// Lifts the block at `pc`; gives it and the bytes it was lifted from.
-fn lift(pc: GuestAddr, memory: &GuestMemory, limit: u32) -> (Block, Vec<u8>) {
-    let mut bytes = vec![0; 4 * limit as usize];
-    let got = memory.fetch(pc, &mut bytes);
-    let block = riscv::lift_block(pc, &bytes[..got], limit);
-    bytes.truncate(block.length as usize);
-    (block, bytes)
+impl Guest {
+    /// Lifts the block at `pc`; gives it and the bytes it was lifted from.
+    fn lift(self, pc: GuestAddr, memory: &GuestMemory, limit: u32) -> (Block, Vec<u8>) {
+        let mut bytes = vec![0; 4 * limit as usize];
+        let got = memory.fetch(pc, &mut bytes);
+        let block = match self {
+            Guest::Riscv64 => riscv::lift_block(pc, &bytes[..got], limit),
+            Guest::Aarch64 => aarch64::lift_block(pc, &bytes[..got], limit),
+        };
+        bytes.truncate(block.length as usize);
+        (block, bytes)
+    }
 }
 
 /// A failed fetch, with what the map of guest memory says of it.

@@ -21,7 +21,7 @@ pub mod soft;
 pub mod state;
 
 pub use addr::GuestAddr;
-pub use engine::{Engine, Tier};
+pub use engine::{Engine, Guest, Tier};
 pub use errno::Errno;
 pub use exit::{Access, Exit, Fault, FaultKind};
 pub use memory::GuestMemory;

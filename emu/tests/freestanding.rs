@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sapwood_emu::memory::{Kind, Map, Placement, Protection, Source};
-use sapwood_emu::{Engine, Exit, GuestAddr, GuestMemory, GuestState, Tier};
+use sapwood_emu::{Engine, Guest, Exit, GuestAddr, GuestMemory, GuestState, Tier};
 
 const CODE: GuestAddr = GuestAddr(0x10000);
 const STACK: GuestAddr = GuestAddr(0x4000_0000);
@@ -91,7 +91,7 @@ fn run(code: &[u8], tier: Tier) -> (Exit, GuestState) {
     );
     map(&memory, STACK, STACK_BYTES, Protection::READ_WRITE);
     memory.write_bytes(CODE, code).expect("the code fits");
-    let engine = Engine::new(tier);
+    let engine = Engine::new(Guest::Riscv64, tier);
     let mut state = GuestState::new(memory.base(), memory.limit());
     state.pc = CODE;
     state.x[2] = STACK.0 + STACK_BYTES - 64;

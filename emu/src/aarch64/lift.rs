@@ -21,10 +21,6 @@ use crate::ir::{
     VectorUnary, Width,
 };
 
-/// No block has more guest instructions than this, so that lifting one takes
-/// bounded time and an interrupt is seen soon.
-pub const MAX_INSTRUCTIONS: u32 = 96;
-
 /// Lifts the block that begins at `start`, whose code begins with `code`. Ends
 /// at a jump, after `limit` instructions, or where `code` ends; when `code` does
 /// not hold even one instruction the block ends in the fault of fetching the
