@@ -121,6 +121,9 @@ impl Engine {
                     // mapping that is held; `next` checked the rounding mode;
                     // the caller vouches for the memory.
                     let left = unsafe { enter::enter(state, code) };
+                    if self.guest == Guest::Aarch64 {
+                        state.take_flags();
+                    }
                     self.left(left, state, memory, &mut values)
                 }
             };
@@ -166,7 +169,8 @@ impl Engine {
         let mut inner = self.lock();
         let inner = &mut *inner;
         let pc = state.pc;
-        let translate = self.tier == Tier::Translate && enter::control_word(state.fcsr).is_some();
+        let plain = enter::control_word(state.fcsr).is_some() && state.aarch64.fpcr == 0;
+        let translate = self.tier == Tier::Translate && plain;
         if translate && let Some(code) = inner.blocks.code_at(pc) {
             return inner.step_into(code, state);
         }

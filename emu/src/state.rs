@@ -163,6 +163,13 @@ impl GuestState {
         }
     }
 
+    /// Moves the floating-point flags that translated code left in `fcsr`, in
+    /// RISC-V's order, to FPSR, which has them the other way round.
+    pub(crate) fn take_flags(&mut self) {
+        let flags = std::mem::take(&mut self.fcsr);
+        self.aarch64.fpsr |= (flags & 0x1f).reverse_bits() >> 27;
+    }
+
     /// A copy for a new thread of the same guest, with no reservation and no
     /// interrupt pending.
     pub fn duplicate(&self) -> GuestState {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{F64, I8, I32, I64};
+use cranelift_codegen::ir::types::{F64, I8, I8X16, I32, I64};
 use cranelift_codegen::ir::{
     self as clif, AbiParam, BlockArg, ExternalName, GlobalValueData, InstBuilder, MemFlagsData,
     SigRef, Signature, SourceLoc, UserExternalName,
@@ -60,6 +60,10 @@ pub(super) struct Emit<'a> {
     limit: clif::Value,
     x: [Option<Variable>; 32],
     f: [Option<Variable>; 32],
+    v: [Option<Variable>; 32],
+    nzcv: Option<Variable>,
+    /// Whether the flags' variable is newer than the state.
+    nzcv_dirty: bool,
     /// Integer registers whose variable is newer than the state.
     dirty: [bool; 32],
     /// Base addresses found to be below the limit, in this block.
@@ -116,6 +120,9 @@ impl<'a> Emit<'a> {
             limit,
             x: [None; 32],
             f: [None; 32],
+            v: [None; 32],
+            nzcv: None,
+            nzcv_dirty: false,
             dirty: [false; 32],
             checked: FxHashSet::default(),
             exits: Vec::new(),
@@ -138,12 +145,19 @@ impl<'a> Emit<'a> {
             let (slot, ty) = match place {
                 Place::X(n) => (&mut self.x[usize::from(n)], I64),
                 Place::F(n) => (&mut self.f[usize::from(n)], F64),
+                Place::V(n) => (&mut self.v[usize::from(n)], I8X16),
+                Place::Nzcv => (&mut self.nzcv, I64),
                 _ => continue,
             };
             if slot.is_none() {
                 let variable = self.b.declare_var(ty);
                 *slot = Some(variable);
-                let value = self.load_state(ty, home(place));
+                let value = if place == Place::Nzcv {
+                    let word = self.load_state(I32, home(place));
+                    self.b.ins().uextend(I64, word)
+                } else {
+                    self.load_state(ty, home(place))
+                };
                 self.b.def_var(variable, value);
             }
         }
@@ -173,11 +187,13 @@ impl<'a> Emit<'a> {
     fn block(&mut self, block: &Block) {
         self.b.switch_to_block(self.labels[&block.start]);
         self.dirty = [false; 32];
+        self.nzcv_dirty = false;
         self.checked.clear();
         self.values.clear();
         self.count_uses(block);
-        for op in &block.ops {
-            if is_left_to_interpreter(op) {
+        for (i, op) in block.ops.iter().enumerate() {
+            if matches!(op, Op::Guest(_)) && self.is_left(&block.ops[i + 1..]) {
+                self.op(block, op);
                 self.interpret();
                 return;
             }
@@ -185,6 +201,13 @@ impl<'a> Emit<'a> {
             self.values.push(value);
         }
         self.end(&block.end);
+    }
+
+    /// Whether the instruction with these operations, and those of the next
+    /// ones, has any that is left to the interpreter.
+    fn is_left(&self, ops: &[Op]) -> bool {
+        let mut instruction = ops.iter().take_while(|op| !matches!(op, Op::Guest(_)));
+        instruction.any(|op| is_left_to_interpreter(op, self.fused))
     }
 
     fn count_uses(&mut self, block: &Block) {
@@ -206,8 +229,18 @@ impl<'a> Emit<'a> {
             }
             Op::Get(Place::X(n)) => Some(self.b.use_var(self.x[usize::from(n)].expect("declared"))),
             Op::Get(Place::F(n)) => Some(self.b.use_var(self.f[usize::from(n)].expect("declared"))),
+            Op::Get(Place::V(n)) => Some(self.b.use_var(self.v[usize::from(n)].expect("declared"))),
+            Op::Get(Place::Nzcv) => Some(self.b.use_var(self.nzcv.expect("declared"))),
+            Op::Get(Place::Tpidr) => Some(self.load_state(I64, offset::TPIDR)),
+            Op::Flags(ref flags) => Some(self.flags(flags)),
+            Op::Vector(ref vector) => self.vector(vector),
             Op::Set(place, v) => {
-                self.set(place, v, &block.ops[v.index()]);
+                let from = match block.ops[v.index()] {
+                    // An extension may be merged with the load that it extends.
+                    Op::Extend(_, _, inner) => &block.ops[inner.index()],
+                    ref from => from,
+                };
+                self.set(place, v, from);
                 None
             }
             Op::GetFcsr => Some(self.fcsr()),
@@ -296,7 +329,17 @@ impl<'a> Emit<'a> {
                     self.store_state(value, home(place));
                 }
             }
-            _ => unreachable!("{place:?} is left to the interpreter"),
+            Place::V(n) => {
+                self.b
+                    .def_var(self.v[usize::from(n)].expect("declared"), value);
+                self.store_state(value, home(place));
+            }
+            Place::Nzcv => {
+                self.b.def_var(self.nzcv.expect("declared"), value);
+                self.nzcv_dirty = true;
+            }
+            Place::Tpidr => self.store_state(value, home(place)),
+            Place::Fpcr | Place::Fpsr => unreachable!("{place:?} is left to the interpreter"),
         }
     }
 
@@ -304,9 +347,15 @@ impl<'a> Emit<'a> {
     pub(super) fn flush(&mut self) {
         self.store_dirty();
         self.dirty = [false; 32];
+        self.nzcv_dirty = false;
     }
 
     fn store_dirty(&mut self) {
+        if self.nzcv_dirty {
+            let value = self.b.use_var(self.nzcv.expect("declared"));
+            let word = self.flags_word(value);
+            self.store_state(word, offset::NZCV);
+        }
         for n in 0..32 {
             if self.dirty[n] {
                 let value = self
@@ -536,21 +585,17 @@ fn home(place: Place) -> i32 {
 }
 
 /// Operations that are too rare to be lowered.
-fn is_left_to_interpreter(op: &Op) -> bool {
+fn is_left_to_interpreter(op: &Op, fused: bool) -> bool {
+    if let Op::Vector(op) = op {
+        return !super::vector::is_lowered(op, fused);
+    }
     matches!(
         op,
         Op::Counter(_)
             | Op::FloatClass(..)
-            | Op::Flags(_)
-            | Op::Vector(_)
-            | Op::CompareExchange(..)
-            | Op::ClearReservation
             | Op::Crc32(..)
-            | Op::Get(Place::V(_) | Place::Nzcv | Place::Fpcr | Place::Fpsr | Place::Tpidr)
-            | Op::Set(
-                Place::V(_) | Place::Nzcv | Place::Fpcr | Place::Fpsr | Place::Tpidr,
-                _
-            )
+            | Op::Get(Place::Fpcr | Place::Fpsr)
+            | Op::Set(Place::Fpcr | Place::Fpsr, _)
     )
 }
 
