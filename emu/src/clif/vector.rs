@@ -79,7 +79,8 @@ pub(super) fn is_lowered(op: &Vector, fused: bool) -> bool {
         Vector::Ternary(op, ..) => op == T::Select,
         Vector::FloatUnary(op, shape, _) => match op {
             G::Sqrt => true,
-            G::Round(rounding, exact) => !exact && rounding != Rounding::NearestAway,
+            // The host's rounding to an integer tells when it is inexact.
+            G::Round(rounding, exact) => exact && is_default(rounding),
             G::ToInt(rounding, signed, 0) => rounding == Rounding::Zero && signed && shape.lanes == 1,
             G::FromInt(signed, 0) => signed && shape.lanes == 1,
             _ => false,
@@ -423,10 +424,7 @@ impl Emit<'_> {
         let a = self.operand(shape, a);
         let result = match op {
             G::Sqrt => self.b.ins().sqrt(a),
-            G::Round(Rounding::Nearest | Rounding::Dynamic, _) => self.b.ins().nearest(a),
-            G::Round(Rounding::Up, _) => self.b.ins().ceil(a),
-            G::Round(Rounding::Down, _) => self.b.ins().floor(a),
-            G::Round(..) => self.b.ins().trunc(a),
+            G::Round(..) => self.b.ins().nearest(a),
             _ => {
                 let ty = lane_type(size_of(shape.format));
                 let integer = self.b.ins().fcvt_to_sint_sat(ty, a);
