@@ -15,7 +15,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::addr::GuestAddr;
 use crate::blocks::{ENTRY_CODE, ENTRY_PC, LOOKUP_ENTRIES};
 use crate::enter::{CLEAR_FLAGS, FLAGS, LEAVE, reason};
-use crate::ir::{Block, Cond, End, Op, Place, Value, Width};
+use crate::ir::{Block, Cond, End, Flags, Op, Place, Value, Vector, Width};
 use crate::state::offset;
 
 /// What a region needs besides its code.
@@ -232,8 +232,22 @@ impl<'a> Emit<'a> {
             Op::Get(Place::V(n)) => Some(self.b.use_var(self.v[usize::from(n)].expect("declared"))),
             Op::Get(Place::Nzcv) => Some(self.b.use_var(self.nzcv.expect("declared"))),
             Op::Get(Place::Tpidr) => Some(self.load_state(I64, offset::TPIDR)),
-            Op::Flags(ref flags) => Some(self.flags(flags)),
-            Op::Vector(ref vector) => self.vector(vector),
+            Op::Flags(ref flags) => {
+                let value = self.flags(flags);
+                // Of a comparison that only sets flags which nobody may read,
+                // what it raised counts all the same.
+                if matches!(flags, Flags::Float(..)) && self.uses[self.values.len()] < 2 {
+                    self.store_state(value, offset::SINK);
+                }
+                Some(value)
+            }
+            Op::Vector(ref vector) => {
+                let value = self.vector(vector)?;
+                if matches!(vector, Vector::ToInt(..)) && self.uses[self.values.len()] == 0 {
+                    self.store_state(value, offset::SINK);
+                }
+                Some(value)
+            }
             Op::Set(place, v) => {
                 let from = match block.ops[v.index()] {
                     // An extension may be merged with the load that it extends.
