@@ -112,6 +112,9 @@ static NO_ENTRY: Entry = Entry { pc: 1, code: 0 };
 /// Everything that is known of one guest's code.
 pub struct Blocks {
     space: CodeSpace,
+    /// The number of the first exit here: numbers are not used twice, so that
+    /// code of an earlier space is not taken for code of this one.
+    first_exit: u32,
     records: FxHashMap<GuestAddr, Record>,
     /// Page number → the records with a byte in it.
     pages: FxHashMap<u64, Vec<GuestAddr>>,
@@ -134,11 +137,12 @@ fn slot(pc: GuestAddr) -> usize {
 }
 
 impl Blocks {
-    /// Nothing known yet.
-    pub fn new(space: CodeSpace) -> Blocks {
+    /// Nothing known yet. Exits are numbered from `first_exit` on.
+    pub fn new(space: CodeSpace, first_exit: ExitId) -> Blocks {
         let empty = || AtomicPtr::new((&raw const NO_ENTRY).cast_mut());
         Blocks {
             space,
+            first_exit: first_exit.0,
             records: FxHashMap::default(),
             pages: FxHashMap::default(),
             translations: Vec::new(),
@@ -189,7 +193,7 @@ impl Blocks {
 
     /// The number that the next exit will have.
     pub fn next_exit(&self) -> ExitId {
-        ExitId(self.exits.len() as u32)
+        ExitId(self.first_exit + self.exits.len() as u32)
     }
 
     /// Publishes the code of the blocks that begin at `members`, of which the
@@ -235,7 +239,7 @@ impl Blocks {
         }
         self.replace(head, id);
         for (i, &target) in compiled.exits.iter().enumerate() {
-            self.link(ExitId((first + i) as u32), target);
+            self.link(ExitId(self.first_exit + (first + i) as u32), target);
         }
         Ok(())
     }
@@ -253,11 +257,11 @@ impl Blocks {
             old.alive = false;
             exits.append(&mut old.incoming);
         }
-        let new = &mut self.translations[id.0 as usize];
+        let code = self.translations[id.0 as usize].entry.code;
         for &exit in &exits {
-            self.space
-                .set_cell(self.exits[exit.0 as usize].cell, new.entry.code);
+            self.space.set_cell(self.cell(exit), code);
         }
+        let new = &mut self.translations[id.0 as usize];
         new.incoming = exits;
         let entry = &raw const *new.entry;
         self.lookup[slot(head)].store(entry.cast_mut(), Ordering::Release);
@@ -272,13 +276,25 @@ impl Blocks {
         };
         let translation = &mut self.translations[code.0 as usize];
         translation.incoming.push(exit);
-        self.space
-            .set_cell(self.exits[exit.0 as usize].cell, translation.entry.code);
+        let code = translation.entry.code;
+        self.space.set_cell(self.cell(exit), code);
     }
 
-    /// Where an exit leads.
-    pub fn target(&self, exit: ExitId) -> GuestAddr {
-        self.exits[exit.0 as usize].target
+    fn cell(&self, exit: ExitId) -> HostAddr {
+        self.exits[(exit.0 - self.first_exit) as usize].cell
+    }
+
+    /// Where an exit leads; `None` when it is none of these blocks'.
+    pub fn target(&self, exit: ExitId) -> Option<GuestAddr> {
+        let index = exit.0.checked_sub(self.first_exit)?;
+        Some(self.exits.get(index as usize)?.target)
+    }
+
+    /// Has every exit lead back to the engine, so that threads leave this code.
+    pub fn unlink_all(&mut self) {
+        for exit in &self.exits {
+            self.space.set_cell(exit.cell, enter::unlinked());
+        }
     }
 
     /// The entry of the code for the block at `pc`, which the look-up table
@@ -380,8 +396,7 @@ impl Blocks {
         let incoming = std::mem::take(&mut translation.incoming);
         let entry = (&raw const *translation.entry).cast_mut();
         for &exit in &incoming {
-            self.space
-                .set_cell(self.exits[exit.0 as usize].cell, enter::unlinked());
+            self.space.set_cell(self.cell(exit), enter::unlinked());
         }
         self.waiting.entry(head).or_default().extend(incoming);
         let none = (&raw const NO_ENTRY).cast_mut();

@@ -1,14 +1,15 @@
 //! Lowers regions of IR to host code with Cranelift.
 //!
 //! A region is entered at its first block. Guest registers live in Cranelift
-//! variables through it and are read from the state once, at the entry. What is
-//! written back, and when:
-//! - floating-point registers, and integer registers that were loaded from
-//!   memory, at the write itself (the second use keeps Cranelift from merging
-//!   the load into a later operation, whose guest pc would then be wrong);
-//! - other integer registers before the next access to guest memory, because a
-//!   host fault there must find the state exact, and at the end of each block;
-//! - in the cold path of a check, what is dirty there.
+//! variables through it and are read from the state once, at the entry. What
+//! they were changed to is written back before each access that stores, at the
+//! end of each block, and in the cold path of a check.
+//!
+//! In between, the state is exact at *checkpoints*: instructions before which
+//! nothing is dirty. A host fault continues at the last checkpoint, in the
+//! interpreter and then in first-tier code, which find the fault again at its
+//! own instruction: since then there were only loads and arithmetic, which may
+//! be done twice. That is what the rows from host code to guest pc say here.
 //!
 //! What the host cannot do as the guest wants it leaves by the interpreter
 //! ([`reason::INTERPRET`](crate::enter::reason)), with the state as before the
@@ -126,6 +127,9 @@ impl Lowering {
             .context
             .compile(&*self.isa, &mut ControlPlane::default())
             .unwrap_or_else(|error| panic!("Cranelift refused a region of ours: {error:?}"));
+        let mut code = crate::x64::region_prologue();
+        let before = code.len() as u32;
+        code.extend_from_slice(compiled.code_buffer());
         let names = compiled.buffer.relocs().iter();
         let cells = names
             .map(|reloc| {
@@ -138,7 +142,7 @@ impl Lowering {
                 // declared in the order of the exits.
                 assert_eq!(reloc.kind, Reloc::X86GOTPCRel4, "a cell is read, not named");
                 CellUse {
-                    place: reloc.offset,
+                    place: before + reloc.offset,
                     exit: name.as_u32(),
                     addend: reloc.addend,
                 }
@@ -147,10 +151,15 @@ impl Lowering {
         let rows = compiled.buffer.get_srclocs_sorted().iter();
         let rows = rows
             .filter(|row| !row.loc.is_default())
-            .map(|row| (row.start, GuestAddr(emitted.pcs[row.loc.bits() as usize].0)))
+            .map(|row| {
+                (
+                    before + row.start,
+                    GuestAddr(emitted.pcs[row.loc.bits() as usize].0),
+                )
+            })
             .collect();
         Compiled {
-            code: compiled.code_buffer().to_vec(),
+            code,
             cells,
             exits: emitted.exits,
             rows,

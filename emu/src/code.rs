@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sapwood_link::HostAddr;
 
+use crate::enter;
+use crate::fault::{self, Registration};
+
 /// Bytes for code. An engine that fills them begins a new space.
 const CODE_BYTES: usize = 64 << 20;
 
@@ -41,6 +44,8 @@ pub struct Mapping {
     reservation: u64,
     /// The writable view of the code.
     view: u64,
+    /// Makes host faults in the code the guest's.
+    registration: Option<Registration>,
 }
 
 /// The space is full.
@@ -66,8 +71,11 @@ impl Mapping {
         let mut mapping = Mapping {
             reservation,
             view: 0,
+            registration: None,
         };
         mapping.map()?;
+        let code = mapping.code_start()..mapping.code_start() + CODE_BYTES as u64;
+        mapping.registration = Some(fault::register(code, enter::landing()));
         Ok(mapping)
     }
 
@@ -206,6 +214,8 @@ impl CodeSpace {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // Before the addresses can be anything else's.
+        self.registration = None;
         // SAFETY: both mappings are ours; who runs code in them holds a share.
         unsafe {
             libc::munmap(

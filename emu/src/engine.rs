@@ -1,13 +1,15 @@
 //! [`Engine`]: runs guest instructions until something needs the caller.
 //!
-//! The loop is: find translated code for the guest pc and run it, or else let
-//! the interpreter run one block; a block that was interpreted often enough is
-//! translated. Translated code goes from block to block by itself; it comes
-//! back for what it does not know, and the reason says what.
+//! The loop is: find translated code for the guest pc, or translate the block
+//! there by the first tier, and run it. Translated code goes from block to block
+//! by itself; it comes back for what it does not know, and the reason says what.
+//! It also comes back when it has made a number of backward jumps; where that
+//! happens repeatedly is a hot loop, which the second tier compiles as a region.
 //!
 //! One lock holds all that is known of the code; it is never held while guest
 //! instructions run.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,19 +18,13 @@ use crate::blocks::{Blocks, ExitId};
 use crate::code::{CodeSpace, Mapping};
 use crate::enter::{self, Left, reason};
 use crate::exit::{Access, FaultKind};
-use crate::fault::{self, Registration};
+use crate::fault;
 use crate::interp::{self, Next};
-use crate::ir::Block;
-use crate::{aarch64, riscv};
-use crate::{Exit, Fault, GuestAddr, GuestMemory, GuestState};
+use crate::ir::{Block, End};
+use crate::riscv;
+use rustc_hash::FxHashSet;
 
-/// The processor that guest code is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum Guest {
-    Riscv64,
-    Aarch64,
-}
+use crate::{Exit, Fault, GuestAddr, GuestMemory, GuestState};
 
 /// How an engine runs guest code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,30 +32,46 @@ pub enum Tier {
     /// Translate what runs often.
     #[default]
     Translate,
+    /// Translate everything by the second tier at once: slow to begin, and what
+    /// tests that tier.
+    Optimise,
     /// Interpret everything: slow, and what translated code is checked against.
     Interpret,
 }
 
-/// A block that was interpreted this often is translated.
-const HOT: u32 = 4;
+/// Backward and indirect jumps that first-tier code makes before it comes back.
+const FUEL: i32 = 1000;
+
+/// A jump target at which the fuel ran out this often is the head of a hot loop.
+const HOT: u32 = 2;
+
+/// No region has more blocks than this.
+const REGION_BLOCKS: usize = 24;
 
 /// Runs the threads of one guest process.
 pub struct Engine {
-    guest: Guest,
     tier: Tier,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     blocks: Blocks,
-    lowering: crate::clif::Lowering,
-    _registration: Registration,
+    /// Full spaces that threads may still be in.
+    retired: Vec<Blocks>,
+    first: crate::x64::Translator,
+    second: crate::clif::Lowering,
 }
 
 /// What to do next for a thread, decided under the lock.
 enum Step {
     Enter(u64, Arc<Mapping>),
     Interpret(Arc<Block>),
+}
+
+impl Default for Engine {
+    fn default() -> Engine {
+        Engine::new(Tier::Translate)
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -75,24 +87,49 @@ impl std::fmt::Debug for Engine {
 
 impl Inner {
     fn new() -> Inner {
-        // Nothing of the guest's runs without this memory, and only a host that
-        // is out of address space refuses it.
-        let space = CodeSpace::new().expect("address space for translated code");
-        let registration = fault::register(space.code(), enter::landing());
         Inner {
-            blocks: Blocks::new(space),
-            lowering: crate::clif::Lowering::new(),
-            _registration: registration,
+            blocks: Blocks::new(code_space(), ExitId(0)),
+            retired: Vec::new(),
+            first: crate::x64::Translator::new(),
+            second: crate::clif::Lowering::new(),
         }
     }
+
+    /// Begins a new space, after the old one is full. What is in it goes when
+    /// the last thread has left it.
+    fn renew(&mut self) {
+        self.retired
+            .retain(|blocks| Arc::strong_count(blocks.space().mapping()) > 1);
+        let next = self.blocks.next_exit();
+        let mut old = std::mem::replace(&mut self.blocks, Blocks::new(code_space(), next));
+        old.unlink_all();
+        self.retired.push(old);
+    }
+
+    fn target(&self, exit: ExitId) -> GuestAddr {
+        let mut all = std::iter::once(&self.blocks).chain(&self.retired);
+        let target = all.find_map(|blocks| blocks.target(exit));
+        target.unwrap_or_else(|| panic!("translated code left by {exit:?}, which it has not got"))
+    }
+
+    fn guest_pc(&self, host: u64) -> GuestAddr {
+        let mut all = std::iter::once(&self.blocks).chain(&self.retired);
+        let pc = all.find_map(|blocks| blocks.guest_pc(host));
+        pc.unwrap_or_else(|| panic!("no guest instruction is at host address {host:#x}"))
+    }
+}
+
+fn code_space() -> CodeSpace {
+    // Nothing of the guest's runs without this memory, and only a host that is
+    // out of address space refuses it.
+    CodeSpace::new().expect("address space for translated code")
 }
 
 impl Engine {
     /// An engine with nothing translated yet.
-    pub fn new(guest: Guest, tier: Tier) -> Engine {
+    pub fn new(tier: Tier) -> Engine {
         fault::install();
         Engine {
-            guest,
             tier,
             inner: Mutex::new(Inner::new()),
         }
@@ -121,9 +158,6 @@ impl Engine {
                     // mapping that is held; `next` checked the rounding mode;
                     // the caller vouches for the memory.
                     let left = unsafe { enter::enter(state, code) };
-                    if self.guest == Guest::Aarch64 {
-                        state.take_flags();
-                    }
                     self.left(left, state, memory, &mut values)
                 }
             };
@@ -167,30 +201,38 @@ impl Engine {
     /// Decides how the block at `state.pc` is to be run.
     fn next(&self, state: &mut GuestState, memory: &GuestMemory) -> Step {
         let mut inner = self.lock();
-        let inner = &mut *inner;
         let pc = state.pc;
-        let plain = enter::control_word(state.fcsr).is_some() && state.aarch64.fpcr == 0;
-        let translate = self.tier == Tier::Translate && plain;
+        let translate = self.tier != Tier::Interpret && enter::control_word(state.fcsr).is_some();
         if translate && let Some(code) = inner.blocks.code_at(pc) {
             return inner.step_into(code, state);
         }
-        let record = match inner.blocks.record(pc) {
-            Some(record) => record,
+        let known = inner.blocks.record(pc).map(|record| record.block.clone());
+        let block = match known {
+            Some(block) => block,
             None => {
-                let (block, bytes) = self.guest.lift(pc, memory, riscv::lift::MAX_INSTRUCTIONS);
-                if matches!(block.end, crate::ir::End::Fault(..)) {
-                    return Step::Interpret(Arc::new(block));
+                let (block, bytes) = lift(pc, memory, riscv::lift::MAX_INSTRUCTIONS);
+                let block = Arc::new(block);
+                if matches!(block.end, End::Fault(..)) {
+                    return Step::Interpret(block);
                 }
-                inner.blocks.insert(Arc::new(block), &bytes)
+                inner.blocks.insert(block.clone(), &bytes);
+                block
             }
         };
-        record.heat += 1;
-        let block = record.block.clone();
-        if translate && record.heat >= HOT && inner.translate(pc) {
-            let code = inner.blocks.code_at(pc).expect("it was just translated");
-            return inner.step_into(code, state);
+        if !translate {
+            return Step::Interpret(block);
         }
-        Step::Interpret(block)
+        let code = match self.tier {
+            Tier::Optimise => {
+                let region = inner.gather(pc);
+                inner.optimise(&region)
+            }
+            _ => inner.translate(&block),
+        };
+        match code {
+            Some(code) => inner.step_into(code, state),
+            None => Step::Interpret(block),
+        }
     }
 
     /// Deals with what translated code came back for.
@@ -199,23 +241,25 @@ impl Engine {
         left: Left,
         state: &mut GuestState,
         memory: &GuestMemory,
-        values: &mut Vec<u128>,
+        values: &mut Vec<u64>,
     ) -> Result<Next, Exit> {
         match left.reason {
             reason::LINK => {
-                state.pc = self.lock().blocks.target(ExitId(left.payload as u32));
+                state.pc = self.lock().target(ExitId(left.payload as u32));
                 Ok(Next::Block)
             }
             reason::DISPATCH => Ok(Next::Block),
+            reason::FUEL => {
+                self.lock().sample(state.pc);
+                Ok(Next::Block)
+            }
             reason::SYSCALL => Err(Exit::Syscall),
             reason::BREAKPOINT => Err(Exit::Breakpoint),
             reason::ILLEGAL => Err(Exit::Illegal),
             reason::INTERRUPTED => Err(Exit::Interrupted),
             reason::INTERPRET => self.interpret_one(state, memory, values),
             reason::FAULT => {
-                let host = state.fault_pc;
-                let pc = self.lock().blocks.guest_pc(host);
-                state.pc = pc.unwrap_or_else(|| panic!("no guest instruction at host {host:#x}"));
+                state.pc = self.lock().guest_pc(state.fault_pc);
                 self.interpret_one(state, memory, values)
             }
             other => unreachable!("translated code left with reason {other}"),
@@ -228,9 +272,9 @@ impl Engine {
         &self,
         state: &mut GuestState,
         memory: &GuestMemory,
-        values: &mut Vec<u128>,
+        values: &mut Vec<u64>,
     ) -> Result<Next, Exit> {
-        let (block, _) = self.guest.lift(state.pc, memory, 1);
+        let (block, _) = lift(state.pc, memory, 1);
         interp::run(&block, state, memory, values)
     }
 
@@ -260,66 +304,109 @@ impl Inner {
     fn step_into(&self, code: u64, state: &mut GuestState) -> Step {
         state.exits = std::ptr::from_ref(enter::exits()) as u64;
         state.lookup = self.blocks.lookup_address();
+        state.fuel = FUEL;
         Step::Enter(code, self.blocks.space().mapping().clone())
     }
 
-    /// Translates the block at `pc`, with what belongs to it. False when the
-    /// space was full; then everything is forgotten and a new one begun.
-    fn translate(&mut self, pc: GuestAddr) -> bool {
-        let region = self.gather(pc);
-        let members: Vec<GuestAddr> = region.iter().map(|block| block.start).collect();
-        let compiled = self.lowering.compile(&region, self.blocks.next_exit().0);
-        if self.blocks.publish(&members, &compiled).is_ok() {
-            return true;
+    /// Translates a block by the first tier. `None` when the space was full;
+    /// then a new one was begun.
+    fn translate(&mut self, block: &Block) -> Option<u64> {
+        let compiled = self.first.translate(block, self.blocks.next_exit().0);
+        if self.blocks.publish(&[block.start], &compiled).is_err() {
+            self.renew();
+            return None;
         }
-        *self = Inner::new();
-        false
+        self.blocks.code_at(block.start)
     }
 
-    /// The blocks to translate together with the one at `head`: those that
-    /// direct jumps reach from it and that have run.
+    /// The fuel ran out on the way to `pc`: a sample of where time goes. When
+    /// it is often the same place, and a loop, that is compiled by the second
+    /// tier.
+    fn sample(&mut self, pc: GuestAddr) {
+        let Some(record) = self.blocks.record(pc) else {
+            return;
+        };
+        record.heat += 1;
+        if record.heat != HOT {
+            return;
+        }
+        let region = loop_through_first(&self.gather(pc));
+        if !region.is_empty() {
+            self.optimise(&region);
+        }
+    }
+
+    /// Compiles a region by the second tier, as [`translate`](Self::translate)
+    /// does.
+    fn optimise(&mut self, region: &[Arc<Block>]) -> Option<u64> {
+        let members: Vec<GuestAddr> = region.iter().map(|block| block.start).collect();
+        let compiled = self.second.compile(region, self.blocks.next_exit().0);
+        if self.blocks.publish(&members, &compiled).is_err() {
+            self.renew();
+            return None;
+        }
+        self.blocks.code_at(members[0])
+    }
+
+    /// The known blocks that direct jumps reach from the one at `head`.
     fn gather(&mut self, head: GuestAddr) -> Vec<Arc<Block>> {
         let mut region: Vec<Arc<Block>> = Vec::new();
-        let mut wanted = std::collections::VecDeque::from([head]);
-        let mut seen = rustc_hash::FxHashSet::default();
+        let mut wanted = VecDeque::from([head]);
+        let mut seen = FxHashSet::default();
         while let Some(pc) = wanted.pop_front() {
             if region.len() == REGION_BLOCKS || !seen.insert(pc) {
                 continue;
             }
-            let Some(record) = self.blocks.record(pc).filter(|record| record.heat > 0) else {
-                continue;
-            };
-            region.push(record.block.clone());
-            match record.block.end {
-                crate::ir::End::Jump(to) | crate::ir::End::Synchronise(to, false) => {
-                    wanted.push_back(to)
-                }
-                crate::ir::End::Branch { taken, next, .. } => {
-                    wanted.push_back(next);
-                    wanted.push_back(taken);
-                }
-                _ => {}
+            if let Some(record) = self.blocks.record(pc) {
+                wanted.extend(direct_successors(&record.block.end));
+                region.push(record.block.clone());
             }
         }
         region
     }
 }
 
-/// No region has more blocks than this.
-const REGION_BLOCKS: usize = 24;
+/// Where a block goes by direct jumps that are no calls.
+fn direct_successors(end: &End) -> impl Iterator<Item = GuestAddr> {
+    let (first, second) = match *end {
+        End::Jump(to) | End::Synchronise(to, false) => (Some(to), None),
+        End::Branch { taken, next, .. } => (Some(next), Some(taken)),
+        _ => (None, None),
+    };
+    first.into_iter().chain(second)
+}
 
-impl Guest {
-    /// Lifts the block at `pc`; gives it and the bytes it was lifted from.
-    fn lift(self, pc: GuestAddr, memory: &GuestMemory, limit: u32) -> (Block, Vec<u8>) {
-        let mut bytes = vec![0; 4 * limit as usize];
-        let got = memory.fetch(pc, &mut bytes);
-        let block = match self {
-            Guest::Riscv64 => riscv::lift_block(pc, &bytes[..got], limit),
-            Guest::Aarch64 => aarch64::lift_block(pc, &bytes[..got], limit),
-        };
-        bytes.truncate(block.length as usize);
-        (block, bytes)
+/// The blocks of `reachable` that are on a way from its first block back to it:
+/// the loop. Empty when there is none. Whatever else the loop leads to, calls
+/// above all, is better left to the first tier, whose registers need no moving.
+fn loop_through_first(reachable: &[Arc<Block>]) -> Vec<Arc<Block>> {
+    let head = reachable[0].start;
+    let mut back = FxHashSet::default();
+    let mut grew = true;
+    while std::mem::take(&mut grew) {
+        for block in reachable {
+            let leads_back = |to| to == head || back.contains(&to);
+            if !back.contains(&block.start) && direct_successors(&block.end).any(leads_back) {
+                back.insert(block.start);
+                grew = true;
+            }
+        }
     }
+    let on_the_way = |block: &&Arc<Block>| back.contains(&block.start);
+    if back.contains(&head) {
+        reachable.iter().filter(on_the_way).cloned().collect()
+    } else {
+        Vec::new()
+    }
+}
+
+/// Lifts the block at `pc`; gives it and the bytes it was lifted from.
+fn lift(pc: GuestAddr, memory: &GuestMemory, limit: u32) -> (Block, Vec<u8>) {
+    let mut bytes = vec![0; 4 * limit as usize];
+    let got = memory.fetch(pc, &mut bytes);
+    let block = riscv::lift_block(pc, &bytes[..got], limit);
+    bytes.truncate(block.length as usize);
+    (block, bytes)
 }
 
 /// A failed fetch, with what the map of guest memory says of it.

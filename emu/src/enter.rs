@@ -3,8 +3,13 @@
 //! While translated code runs, r15 points into the guest state
 //! ([`offset::BIAS`] past its beginning) and the host's floating-point control
 //! word is the guest's. Translated code is jumped to, never called: it ends by
-//! jumping to further translated code or to one of the exits here, through
-//! [`EXITS`], a table whose address is in the guest state.
+//! jumping to further translated code or to one of the exits here.
+//!
+//! Wherever one piece of translated code goes on to another, r14 is the base
+//! of guest memory and the registers of [`PINS`] are in host registers; a
+//! direct jump also has the number of the exit in eax. Second-tier code keeps
+//! registers its own way inside: its prologue puts the pins into the state, and
+//! `resume` takes them out again.
 
 use std::arch::global_asm;
 
@@ -37,6 +42,8 @@ pub mod reason {
     pub const INTERPRET: u64 = 5;
     /// The interrupt flag is set; `pc` is where to go on.
     pub const INTERRUPTED: u64 = 6;
+    /// The fuel is used up; `pc` is where to go on.
+    pub const FUEL: u64 = 8;
     /// The host faulted. `pc` is not set: the host pc is in the state.
     pub const FAULT: u64 = 7;
 }
@@ -47,6 +54,9 @@ pub mod reason {
 pub struct Exits {
     /// Takes a reason in rdi and its payload in rsi, and leaves.
     pub leave: u64,
+    /// Where second-tier code goes on to other code: the number of the exit in
+    /// rdi, the code in rsi.
+    pub resume: u64,
     /// A C function that gives the RISC-V flags raised in the host's control
     /// word so far.
     pub flags: u64,
@@ -56,6 +66,8 @@ pub struct Exits {
 
 /// Offset of [`Exits::leave`].
 pub const LEAVE: i32 = std::mem::offset_of!(Exits, leave) as i32;
+/// Offset of [`Exits::resume`].
+pub const RESUME: i32 = std::mem::offset_of!(Exits, resume) as i32;
 /// Offset of [`Exits::flags`].
 pub const FLAGS: i32 = std::mem::offset_of!(Exits, flags) as i32;
 /// Offset of [`Exits::clear_flags`].
@@ -65,14 +77,20 @@ pub const CLEAR_FLAGS: i32 = std::mem::offset_of!(Exits, clear_flags) as i32;
 pub fn exits() -> &'static Exits {
     static TABLE: std::sync::LazyLock<Exits> = std::sync::LazyLock::new(|| Exits {
         leave: sapwood_leave as *const () as u64,
+        resume: sapwood_resume as *const () as u64,
         flags: sapwood_flags as *const () as u64,
         clear_flags: sapwood_clear_flags as *const () as u64,
     });
     &TABLE
 }
 
+/// Where first-tier code leaves: the guest pc in rax, the reason in ecx.
+pub fn leave_pinned() -> u64 {
+    sapwood_leave_pinned as *const () as u64
+}
+
 /// Where an exit that is not linked leads; it is entered with the exit's number
-/// in rdi.
+/// in eax, the guest's registers as first-tier code has them.
 pub fn unlinked() -> u64 {
     sapwood_unlinked as *const () as u64
 }
@@ -80,6 +98,53 @@ pub fn unlinked() -> u64 {
 /// Where the fault handler continues.
 pub fn landing() -> u64 {
     sapwood_landing as *const () as u64
+}
+
+/// Guest integer registers that live in host registers while first-tier code
+/// runs: (guest register, host register's number). The rest live in the state.
+/// The assembly below says the same.
+pub const PINS: [(u8, u8); 10] = [
+    (2, 3),   // sp: rbx
+    (8, 5),   // s0: rbp
+    (9, 6),   // s1: rsi
+    (10, 7),  // a0: rdi
+    (11, 8),  // a1: r8
+    (12, 9),  // a2: r9
+    (13, 10), // a3: r10
+    (14, 11), // a4: r11
+    (15, 12), // a5: r12
+    (16, 13), // a6: r13
+];
+
+macro_rules! save_pins {
+    () => {
+        "mov [r15 + {x} + 16], rbx
+         mov [r15 + {x} + 64], rbp
+         mov [r15 + {x} + 72], rsi
+         mov [r15 + {x} + 80], rdi
+         mov [r15 + {x} + 88], r8
+         mov [r15 + {x} + 96], r9
+         mov [r15 + {x} + 104], r10
+         mov [r15 + {x} + 112], r11
+         mov [r15 + {x} + 120], r12
+         mov [r15 + {x} + 128], r13"
+    };
+}
+
+macro_rules! load_pins {
+    () => {
+        "mov r14, [r15 + {memory_base}]
+         mov rbx, [r15 + {x} + 16]
+         mov rbp, [r15 + {x} + 64]
+         mov rsi, [r15 + {x} + 72]
+         mov rdi, [r15 + {x} + 80]
+         mov r8, [r15 + {x} + 88]
+         mov r9, [r15 + {x} + 96]
+         mov r10, [r15 + {x} + 104]
+         mov r11, [r15 + {x} + 112]
+         mov r12, [r15 + {x} + 120]
+         mov r13, [r15 + {x} + 128]"
+    };
 }
 
 global_asm!(
@@ -93,22 +158,45 @@ global_asm!(
     "push r14",
     "push r15",
     "mov r15, rdi",
+    "mov rax, rsi",
     "mov [r15 + {host_stack}], rsp",
     "stmxcsr [r15 + {host_mxcsr}]",
     "ldmxcsr [r15 + {guest_mxcsr}]",
-    "jmp rsi",
+    load_pins!(),
+    "jmp rax",
+    // From second-tier code: rdi is an exit's number, rsi where it leads.
+    ".p2align 4",
+    "sapwood_resume:",
+    "mov eax, edi",
+    "mov rcx, rsi",
+    "mov dword ptr [r15 + {in_region}], 0",
+    load_pins!(),
+    "jmp rcx",
     ".p2align 4",
     "sapwood_unlinked:",
-    "mov rsi, rdi",
+    save_pins!(),
+    "mov rsi, rax",
     "xor edi, edi",
     "jmp sapwood_leave",
     ".p2align 4",
+    "sapwood_leave_pinned:",
+    "mov [r15 + {pc}], rax",
+    save_pins!(),
+    "mov edi, ecx",
+    "xor esi, esi",
+    "jmp sapwood_leave",
+    ".p2align 4",
     "sapwood_landing:",
+    "cmp dword ptr [r15 + {in_region}], 0",
+    "jne 2f",
+    save_pins!(),
+    "2:",
     "mov edi, {fault}",
     "xor esi, esi",
     ".p2align 4",
     "sapwood_leave:",
     "mov rsp, [r15 + {host_stack}]",
+    "mov dword ptr [r15 + {in_region}], 0",
     "stmxcsr [r15 + {guest_mxcsr}]",
     "ldmxcsr [r15 + {host_mxcsr}]",
     "mov rax, rdi",
@@ -125,8 +213,7 @@ global_asm!(
     "stmxcsr [rsp - 8]",
     "mov eax, [rsp - 8]",
     "and eax, 0x3f",
-    "lea rcx, [rip + sapwood_flag_table]",
-    "movzx eax, byte ptr [rcx + rax]",
+    "movzx eax, byte ptr [r15 + rax + {flag_table}]",
     "ret",
     ".p2align 4",
     "sapwood_clear_flags:",
@@ -135,6 +222,11 @@ global_asm!(
     "ldmxcsr [rsp - 8]",
     "ret",
     ".popsection",
+    x = const offset::X - offset::BIAS,
+    pc = const offset::PC - offset::BIAS,
+    memory_base = const offset::MEMORY_BASE - offset::BIAS,
+    in_region = const offset::IN_REGION - offset::BIAS,
+    flag_table = const offset::FLAG_TABLE - offset::BIAS,
     host_stack = const offset::HOST_STACK - offset::BIAS,
     guest_mxcsr = const offset::MXCSR - offset::BIAS,
     host_mxcsr = const offset::MXCSR + 4 - offset::BIAS,
@@ -148,6 +240,8 @@ unsafe extern "C" {
     fn sapwood_leave();
     fn sapwood_unlinked();
     fn sapwood_landing();
+    fn sapwood_leave_pinned();
+    fn sapwood_resume();
     fn sapwood_flags();
     fn sapwood_clear_flags();
 }
@@ -172,9 +266,7 @@ pub const fn flags(mxcsr: u32) -> u32 {
 }
 
 /// [`flags`] of each value of MXCSR's six flags.
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals)]
-static sapwood_flag_table: [u8; 64] = {
+pub const FLAG_TABLE: [u8; 64] = {
     let mut table = [0; 64];
     let mut i = 0;
     while i < table.len() {

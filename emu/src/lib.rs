@@ -19,6 +19,7 @@ pub mod memory;
 pub mod riscv;
 pub mod soft;
 pub mod state;
+mod x64;
 
 pub use addr::GuestAddr;
 pub use engine::{Engine, Guest, Tier};

@@ -79,8 +79,62 @@ pub struct GuestState {
     /// The host's floating-point control word while translated code runs (low
     /// half), and the one of the caller (high half).
     pub(crate) mxcsr: [u32; 2],
+    /// How many more backward and indirect jumps first-tier code makes before
+    /// it comes back, so that interrupts are seen and hot loops noticed.
+    pub(crate) fuel: i32,
+    /// Not 0 while second-tier code runs: then no guest register is in a host
+    /// register that the landing after a fault would have to save.
+    pub(crate) in_region: u32,
+    /// What first-tier code needs and has no register or instruction for.
+    pub(crate) tables: Tables,
     /// The rest of an AArch64 guest's registers.
     pub aarch64: Aarch64State,
+}
+
+/// Constants and addresses that first-tier code reads from the state.
+#[repr(C, align(16))]
+#[derive(Clone)]
+pub(crate) struct Tables {
+    /// Sign bit of a double; the upper half is not used.
+    pub sign64: [u64; 2],
+    /// All bits of a double but the sign.
+    pub magnitude64: [u64; 2],
+    /// Sign bit of a single.
+    pub sign32: [u64; 2],
+    /// All bits of a single but the sign.
+    pub magnitude32: [u64; 2],
+    /// The guest's NaN, as a double and as a single.
+    pub nan: [u64; 2],
+    /// 2^32, 2^63 and −1 as doubles.
+    pub bounds64: [f64; 3],
+    /// 2^32, 2^63 and −1 as singles.
+    pub bounds32: [f32; 4],
+    /// RISC-V's flags for each value of the host's six.
+    pub flags: [u8; 64],
+    /// Where first-tier code goes when it leaves for good.
+    pub leave: u64,
+    /// A place to put things.
+    pub spill: [u64; SPILL_SLOTS],
+}
+
+/// Values that one block may have in memory at once.
+pub(crate) const SPILL_SLOTS: usize = 64;
+
+impl Tables {
+    fn new() -> Tables {
+        Tables {
+            sign64: [1 << 63, 0],
+            magnitude64: [!(1 << 63), 0],
+            sign32: [1 << 31, 0],
+            magnitude32: [!(1u32 << 31) as u64, 0],
+            nan: [0x7ff8_0000_0000_0000, 0x7fc0_0000],
+            bounds64: [4294967296.0, 9223372036854775808.0, -1.0],
+            bounds32: [4294967296.0, 9223372036854775808.0, -1.0, 0.0],
+            flags: crate::enter::FLAG_TABLE,
+            leave: crate::enter::leave_pinned(),
+            spill: [0; SPILL_SLOTS],
+        }
+    }
 }
 
 /// No load-reserved is outstanding. Odd, so that no aligned address equals it.
@@ -88,7 +142,7 @@ pub const NO_RESERVATION: u64 = u64::MAX;
 
 /// Byte offsets into [`GuestState`] for generated code.
 pub mod offset {
-    use super::GuestState;
+    use super::{GuestState, Tables};
     use std::mem::offset_of;
 
     /// Translated code keeps the state's address plus this in a register: the
@@ -123,6 +177,26 @@ pub mod offset {
     pub const SINK: i32 = offset_of!(GuestState, sink) as i32;
     /// The host pc of a fault.
     pub const FAULT_PC: i32 = offset_of!(GuestState, fault_pc) as i32;
+    /// Jumps left.
+    pub const FUEL: i32 = offset_of!(GuestState, fuel) as i32;
+    /// Whether second-tier code runs.
+    pub const IN_REGION: i32 = offset_of!(GuestState, in_region) as i32;
+    const TABLES: i32 = offset_of!(GuestState, tables) as i32;
+    /// Masks of a double's sign and its other bits, 16 bytes each, then the
+    /// same of a single.
+    pub const SIGNS: i32 = TABLES + offset_of!(Tables, sign64) as i32;
+    /// The NaN of a double, then of a single, 8 bytes each.
+    pub const NAN: i32 = TABLES + offset_of!(Tables, nan) as i32;
+    /// 2^32, 2^63, −1 as doubles.
+    pub const BOUNDS64: i32 = TABLES + offset_of!(Tables, bounds64) as i32;
+    /// 2^32, 2^63, −1 as singles.
+    pub const BOUNDS32: i32 = TABLES + offset_of!(Tables, bounds32) as i32;
+    /// Flags of the guest by flags of the host.
+    pub const FLAG_TABLE: i32 = TABLES + offset_of!(Tables, flags) as i32;
+    /// Where first-tier code leaves.
+    pub const LEAVE: i32 = TABLES + offset_of!(Tables, leave) as i32;
+    /// Scratch memory, 8 bytes each.
+    pub const SPILL: i32 = TABLES + offset_of!(Tables, spill) as i32;
     /// The floating-point control word of translated code.
     pub const MXCSR: i32 = offset_of!(GuestState, mxcsr) as i32;
     /// `v0`, 128 bits; register n is 16 × n further.
@@ -159,6 +233,9 @@ impl GuestState {
             sink: 0,
             fault_pc: 0,
             mxcsr: [0; 2],
+            fuel: 0,
+            in_region: 0,
+            tables: Tables::new(),
             aarch64: Aarch64State::default(),
         }
     }

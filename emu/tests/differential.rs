@@ -5,12 +5,14 @@
 //! `SAPWOOD_SEED` and `SAPWOOD_CASES` (cases for each row) choose other and
 //! longer runs.
 
+mod common;
+
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sapwood_emu::riscv::decode::{decode, listing};
 use sapwood_emu::riscv::table::Op;
+use sapwood_emu::{Exit, Tier};
 
 /// xorshift64*: the same cases for the same seed, everywhere.
 struct Random(u64);
@@ -211,6 +213,10 @@ fn case(op: Op, pattern: &str, bits: u8, random: &mut Random) -> Option<Case> {
         fcsr: random.pick(&[0, 0, 0, 1, 2, 3, 4]) << 5 | random.pick(&[0, 0, 0, 1, 0x10, 0x1f]),
         window: std::array::from_fn(|_| random.next()),
     };
+    // QEMU 7.2 counts beyond bit 31 when the low half is zero.
+    if op == Op::Ctzw && case.x[usize::from(insn.rs1)] as u32 == 0 {
+        return None;
+    }
     if touches_memory(op) {
         if insn.rs1 == 0 {
             return None;
@@ -260,7 +266,7 @@ fn assembly(cases: &[Case]) -> String {
     }
     let _ = writeln!(
         s,
-        "cases_end: .dword 0\n.bss\n.balign 16\nresults: .skip {}\nresults_end: .skip 8",
+        "cases_end: .dword 0\n.balign 16\nresults: .skip {}\nresults_end: .skip 8",
         cases.len() * RESULT
     );
     s
@@ -271,7 +277,6 @@ fn assembly(cases: &[Case]) -> String {
 const PROLOGUE: &str = "
 .option norvc
 .option norelax
-.attribute arch, \"rv64gc\"
 .data
 .balign 16
 .skip 4096
@@ -421,12 +426,6 @@ fn operands(case: &Case) -> Vec<String> {
         .to_vec()
 }
 
-fn guest() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    folder.join("examples/guest")
-}
-
 #[test]
 fn every_instruction_agrees_with_qemu() {
     let number = |name: &str, default: u64| {
@@ -452,36 +451,39 @@ fn every_instruction_agrees_with_qemu() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("p.S"), assembly(&cases)).unwrap();
     let program = folder.join("p");
+    std::fs::write(folder.join("p.ld"), common::SCRIPT).unwrap();
     let mut gcc = Command::new("riscv64-linux-gnu-gcc");
     gcc.args([
         "-static",
         "-nostdlib",
         "-march=rv64gc",
         "-Wl,--no-relax",
-        "-o",
-    ])
-    .arg(&program)
-    .arg(folder.join("p.S"));
+        "-Wl,--build-id=none",
+    ]);
+    gcc.args(["-Wl,-T,p.ld", "-Wl,-e,_start", "-o", "p", "p.S"])
+        .current_dir(&folder);
     output(gcc);
+    let flat = folder.join("p.bin");
+    let mut objcopy = Command::new("riscv64-linux-gnu-objcopy");
+    objcopy.args(["-O", "binary"]).arg(&program).arg(&flat);
+    output(objcopy);
     let mut qemu = Command::new("qemu-riscv64");
     qemu.args(["-cpu", "rv64,zba=true,zbb=true,zbs=true"])
         .arg(&program);
     let want = output(qemu);
     assert_eq!(want.len(), cases.len() * RESULT);
     let mut report = String::new();
-    for interpret in [true, false] {
-        let mut ours = Command::new(guest());
-        if interpret {
-            ours.arg("--interpret");
-        }
-        ours.arg(&program);
-        let got = output(ours);
-        assert_eq!(got.len(), want.len());
-        let lines = differences(&cases, &want, &got);
+    let code = std::fs::read(&flat).unwrap();
+    for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
+        let mut guest = common::Guest::new(&code, tier);
+        let exit = guest.run();
+        assert_eq!(exit, Exit::Syscall, "at {}", guest.state.pc);
+        assert_eq!(guest.output.len(), want.len());
+        let lines = differences(&cases, &want, &guest.output);
         if !lines.is_empty() {
             let _ = writeln!(
                 report,
-                "{} of {} differ, interpreted: {interpret}\n{}",
+                "{} of {} differ, {tier:?}\n{}",
                 lines.len(),
                 cases.len(),
                 lines.join("\n")

@@ -1,109 +1,22 @@
 //! C programs without a C library, run by each tier; the results must agree
 //! with each other and with what the program itself expects.
 
+mod common;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sapwood_emu::memory::{Kind, Map, Placement, Protection, Source};
-use sapwood_emu::{Engine, Guest, Exit, GuestAddr, GuestMemory, GuestState, Tier};
-
-const CODE: GuestAddr = GuestAddr(0x10000);
-const STACK: GuestAddr = GuestAddr(0x4000_0000);
-const STACK_BYTES: u64 = 1 << 20;
-
-/// Compiles a program whose `entry` is at the beginning of flat code.
-fn compile(source: &str, options: &[&str]) -> Vec<u8> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let unique = format!(
-        "sapwood-cpu-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
-    let folder: PathBuf = std::env::temp_dir().join(unique);
-    std::fs::create_dir(&folder).expect("a temporary folder");
-    let run = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program)
-            .args(arguments)
-            .current_dir(&folder)
-            .output();
-        let output = output.unwrap_or_else(|error| {
-            panic!("{program}: {error} (apt-get install gcc-riscv64-linux-gnu)")
-        });
-        assert!(
-            output.status.success(),
-            "{program}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    };
-    let all = format!(
-        "__asm__(\".section .text.first\\n call entry\\n li a7, 93\\n ecall\\n .text\\n\");\n{source}"
-    );
-    std::fs::write(folder.join("p.c"), all).expect("the source is written");
-    std::fs::write(
-        folder.join("p.ld"),
-        "SECTIONS { . = 0x10000; .all : { *(.text.first) *(.text*) *(.rodata*) *(.srodata*) *(.data*) *(.sdata*) *(.bss*) *(.sbss*) *(COMMON) } }",
-    )
-    .expect("the script is written");
-    let mut arguments = vec![
-        "-O2",
-        "-static",
-        "-nostdlib",
-        "-ffreestanding",
-        "-march=rv64gc",
-        "-Wl,-T,p.ld",
-        "-Wl,--build-id=none",
-        "-o",
-        "p.elf",
-        "p.c",
-    ];
-    arguments.extend(options);
-    run("riscv64-linux-gnu-gcc", &arguments);
-    run(
-        "riscv64-linux-gnu-objcopy",
-        &["-O", "binary", "p.elf", "p.bin"],
-    );
-    let code = std::fs::read(folder.join("p.bin")).expect("flat code");
-    std::fs::remove_dir_all(&folder).expect("the folder is ours");
-    code
-}
-
-fn map(memory: &GuestMemory, at: GuestAddr, length: u64, protection: Protection) {
-    let request = Map {
-        placement: Placement::Fixed(at),
-        length,
-        protection,
-        shared: false,
-        host_flags: 0,
-        source: Source::Anonymous(Kind::Anonymous),
-    };
-    let _ = memory.map(&request).expect("guest memory");
-}
-
-/// Runs flat code until it exits; gives the exit and the state.
-fn run(code: &[u8], tier: Tier) -> (Exit, GuestState) {
-    let memory = GuestMemory::new(4 << 30).expect("a reservation");
-    map(
-        &memory,
-        CODE,
-        code.len() as u64 + (64 << 10),
-        Protection::new(true, true, true),
-    );
-    map(&memory, STACK, STACK_BYTES, Protection::READ_WRITE);
-    memory.write_bytes(CODE, code).expect("the code fits");
-    let engine = Engine::new(Guest::Riscv64, tier);
-    let mut state = GuestState::new(memory.base(), memory.limit());
-    state.pc = CODE;
-    state.x[2] = STACK.0 + STACK_BYTES - 64;
-    let exit = engine.run(&mut state, &memory);
-    (exit, state)
-}
+use common::{Guest, compile};
+use sapwood_emu::{Exit, Tier};
 
 /// Runs a program whose `entry` must return `expected`.
 fn check(source: &str, options: &[&str], expected: u64) {
     let code = compile(source, options);
-    for tier in [Tier::Interpret, Tier::Translate] {
-        let (exit, state) = run(&code, tier);
+    for tier in [Tier::Interpret, Tier::Translate, Tier::Optimise] {
+        let mut guest = Guest::new(&code, tier);
+        let exit = guest.run();
+        let state = &guest.state;
         assert_eq!(exit, Exit::Syscall, "{tier:?} at {}", state.pc);
         assert_eq!(state.x[17], 93, "{tier:?}");
         assert_eq!(state.x[10], expected, "{tier:?}: {:#x}", state.x[10]);

@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::addr::GuestAddr;
 use crate::blocks::{ENTRY_CODE, ENTRY_PC, LOOKUP_ENTRIES};
-use crate::enter::{CLEAR_FLAGS, FLAGS, LEAVE, reason};
+use crate::enter::{CLEAR_FLAGS, FLAGS, LEAVE, RESUME, reason};
 use crate::ir::{Block, Cond, End, Flags, Op, Place, Value, Vector, Width};
 use crate::state::offset;
 
@@ -62,15 +62,23 @@ pub(super) struct Emit<'a> {
     f: [Option<Variable>; 32],
     v: [Option<Variable>; 32],
     nzcv: Option<Variable>,
-    /// Whether the flags' variable is newer than the state.
-    nzcv_dirty: bool,
-    /// Integer registers whose variable is newer than the state.
-    dirty: [bool; 32],
+    /// Registers whose variable is newer than the state, by [`dirty_bit`].
+    dirty: u128,
+    /// Registers that the loop which this block is keeps in variables from one
+    /// turn to the next; 0 when it is no such loop.
+    carried: u128,
+    /// The next instruction is a checkpoint, whatever is dirty.
+    checkpoint: bool,
+    /// The instruction has stored: what it sets is written back at once, so
+    /// that it is not done again.
+    stored: bool,
     /// Base addresses found to be below the limit, in this block.
     checked: FxHashSet<Value>,
     exits: Vec<GuestAddr>,
     first_exit: u32,
     pcs: Vec<GuestAddr>,
+    /// The block that is being lowered.
+    start: GuestAddr,
     /// The guest instruction that is being lowered.
     pc: GuestAddr,
     /// How often each value of the block is used.
@@ -78,7 +86,6 @@ pub(super) struct Emit<'a> {
     /// Takes a reason, leaves with it.
     leave: clif::Block,
     leave_signature: SigRef,
-    exit_signature: SigRef,
 }
 
 /// Accesses to the guest state.
@@ -93,7 +100,6 @@ impl<'a> Emit<'a> {
     ) -> Emit<'a> {
         let mut signature = Signature::new(CallConv::Tail);
         signature.params.push(AbiParam::new(I64));
-        let exit_signature = b.import_signature(signature.clone());
         signature.params.push(AbiParam::new(I64));
         let leave_signature = b.import_signature(signature);
         let entry = b.create_block();
@@ -122,17 +128,19 @@ impl<'a> Emit<'a> {
             f: [None; 32],
             v: [None; 32],
             nzcv: None,
-            nzcv_dirty: false,
-            dirty: [false; 32],
+            dirty: 0,
+            carried: 0,
+            checkpoint: false,
+            stored: false,
             checked: FxHashSet::default(),
             exits: Vec::new(),
             first_exit,
             pcs: Vec::new(),
+            start: region[0].start,
             pc: region[0].start,
             uses: Vec::new(),
             leave,
             leave_signature,
-            exit_signature,
         }
     }
 
@@ -147,7 +155,7 @@ impl<'a> Emit<'a> {
                 Place::F(n) => (&mut self.f[usize::from(n)], F64),
                 Place::V(n) => (&mut self.v[usize::from(n)], I8X16),
                 Place::Nzcv => (&mut self.nzcv, I64),
-                _ => continue,
+                Place::Fpcr | Place::Fpsr | Place::Tpidr => continue,
             };
             if slot.is_none() {
                 let variable = self.b.declare_var(ty);
@@ -186,8 +194,10 @@ impl<'a> Emit<'a> {
 
     fn block(&mut self, block: &Block) {
         self.b.switch_to_block(self.labels[&block.start]);
-        self.dirty = [false; 32];
-        self.nzcv_dirty = false;
+        self.start = block.start;
+        self.carried = carried(block, self.fused);
+        self.dirty = self.carried;
+        self.checkpoint = true;
         self.checked.clear();
         self.values.clear();
         self.count_uses(block);
@@ -223,8 +233,11 @@ impl<'a> Emit<'a> {
         match *op {
             Op::Guest(at) => {
                 self.pc = at;
-                self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
-                self.pcs.push(at);
+                self.stored = false;
+                if std::mem::take(&mut self.checkpoint) || self.dirty == 0 {
+                    self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
+                    self.pcs.push(at);
+                }
                 None
             }
             Op::Get(Place::X(n)) => Some(self.b.use_var(self.x[usize::from(n)].expect("declared"))),
@@ -249,12 +262,7 @@ impl<'a> Emit<'a> {
                 Some(value)
             }
             Op::Set(place, v) => {
-                let from = match block.ops[v.index()] {
-                    // An extension may be merged with the load that it extends.
-                    Op::Extend(_, _, inner) => &block.ops[inner.index()],
-                    ref from => from,
-                };
-                self.set(place, v, from);
+                self.set(place, v, &block.ops[v.index()]);
                 None
             }
             Op::GetFcsr => Some(self.fcsr()),
@@ -299,6 +307,7 @@ impl<'a> Emit<'a> {
     /// comparison between a read and a write of the flags. A new rounding mode
     /// is for the interpreter, which does the whole instruction.
     fn set_fcsr(&mut self, v: Value) {
+        self.flush();
         let new = self.get(v);
         let new = self.b.ins().band_imm_s(new, 0xff);
         let now = self.fcsr();
@@ -318,65 +327,60 @@ impl<'a> Emit<'a> {
 
     fn set(&mut self, place: Place, v: Value, from: &Op) {
         let value = self.get(v);
-        match place {
-            Place::X(n) => {
-                let n = usize::from(n);
-                self.b.def_var(self.x[n].expect("declared"), value);
-                let at_once = matches!(
-                    from,
-                    Op::Load(..) | Op::FloatToInt(..) | Op::FloatCompare(..) | Op::LoadReserved(..)
-                );
-                self.dirty[n] = !at_once;
-                if at_once {
-                    self.store_state(value, home(place));
-                }
-            }
-            Place::F(n) => {
-                self.b
-                    .def_var(self.f[usize::from(n)].expect("declared"), value);
-                if let Op::Box(single) = *from {
-                    let single = self.get(single);
-                    self.store_state(single, home(place));
-                    let ones = self.b.ins().iconst(I32, -1);
-                    self.store_state(ones, home(place) + 4);
-                } else {
-                    self.store_state(value, home(place));
-                }
-            }
-            Place::V(n) => {
-                self.b
-                    .def_var(self.v[usize::from(n)].expect("declared"), value);
-                self.store_state(value, home(place));
-            }
-            Place::Nzcv => {
-                self.b.def_var(self.nzcv.expect("declared"), value);
-                self.nzcv_dirty = true;
-            }
-            Place::Tpidr => self.store_state(value, home(place)),
-            Place::Fpcr | Place::Fpsr => unreachable!("{place:?} is left to the interpreter"),
+        let bit = dirty_bit(place);
+        if matches!(place, Place::F(_) | Place::V(_)) && self.dirty & !self.carried & bit != 0 {
+            // The operation behind a value that nobody read counts for its flags.
+            self.write_back(place);
         }
+        self.b.def_var(self.variable(place), value);
+        // What an atomic did must not be done again after a fault.
+        let at_once = self.stored || matches!(from, Op::Atomic(..) | Op::StoreConditional(..));
+        self.dirty |= bit;
+        if at_once {
+            self.write_back(place);
+            self.dirty &= !bit;
+        }
+    }
+
+    fn variable(&self, place: Place) -> Variable {
+        let variable = match place {
+            Place::X(n) => self.x[usize::from(n)],
+            Place::F(n) => self.f[usize::from(n)],
+            Place::V(n) => self.v[usize::from(n)],
+            Place::Nzcv => self.nzcv,
+            Place::Fpcr | Place::Fpsr | Place::Tpidr => None,
+        };
+        variable.expect("the entry declares every register that is touched")
+    }
+
+    fn write_back(&mut self, place: Place) {
+        let mut value = self.b.use_var(self.variable(place));
+        if place == Place::Nzcv {
+            value = self.flags_word(value);
+        }
+        self.store_state(value, home(place));
     }
 
     /// Writes back what is dirty; the state is exact then.
     pub(super) fn flush(&mut self) {
         self.store_dirty();
-        self.dirty = [false; 32];
-        self.nzcv_dirty = false;
+        self.dirty = 0;
     }
 
     fn store_dirty(&mut self) {
-        if self.nzcv_dirty {
-            let value = self.b.use_var(self.nzcv.expect("declared"));
-            let word = self.flags_word(value);
-            self.store_state(word, offset::NZCV);
-        }
+        self.write_back_all(self.dirty);
+    }
+
+    fn write_back_all(&mut self, places: u128) {
         for n in 0..32 {
-            if self.dirty[n] {
-                let value = self
-                    .b
-                    .use_var(self.x[n].expect("dirty registers are declared"));
-                self.store_state(value, home(Place::X(n as u8)));
+            for place in [Place::X(n), Place::F(n), Place::V(n)] {
+                if places & dirty_bit(place) != 0 {
+                    self.write_back(place);
+                }
             }
+        }
+        if places & dirty_bit(Place::Nzcv) != 0 {
+            self.write_back(Place::Nzcv);
         }
     }
 
@@ -424,7 +428,7 @@ impl<'a> Emit<'a> {
         self.b.switch_to_block(go_on);
     }
 
-    /// Leaves for `pc` when an interrupt is pending. The state is exact.
+    /// Leaves for `pc` when an interrupt is pending.
     fn interruptible(&mut self, pc: GuestAddr) {
         // Atomic, so that it is read anew each time, and a barrier: no guest
         // load is moved over it, out of a loop that waits for memory to change.
@@ -438,15 +442,20 @@ impl<'a> Emit<'a> {
         self.b.set_cold_block(cold);
         self.b.ins().brif(flag, cold, &[], go_on, &[]);
         self.b.switch_to_block(cold);
+        self.store_dirty();
         self.leave(pc, reason::INTERRUPTED);
         self.b.switch_to_block(go_on);
     }
 
     /// The host address of guest memory at `v` + offset. Leaves for the
     /// interpreter when it may be beyond the limit. The offset is not checked:
-    /// the guards on both sides are longer than any. The state is exact then.
-    pub(super) fn host_address(&mut self, v: Value) -> clif::Value {
-        self.flush();
+    /// the guards on both sides are longer than any. Before a store the state
+    /// is made exact, because a store is not done twice; a load may be.
+    pub(super) fn host_address(&mut self, v: Value, stores: bool) -> clif::Value {
+        if stores {
+            self.flush();
+            self.stored = true;
+        }
         let address = self.get(v);
         if self.checked.insert(v) {
             let below = self
@@ -467,9 +476,8 @@ impl<'a> Emit<'a> {
     }
 
     fn end(&mut self, end: &End) {
-        self.flush();
         match *end {
-            End::Jump(to) | End::Call { to, .. } => self.go(to),
+            End::Jump(to) | End::Call { to, .. } | End::Synchronise(to, false) => self.go(to),
             End::Branch {
                 cond,
                 a,
@@ -479,20 +487,29 @@ impl<'a> Emit<'a> {
             } => {
                 let holds = self.compare(cond, Width::W64, a, b);
                 let (yes, no) = (self.b.create_block(), self.b.create_block());
+                if self.carried == 0 {
+                    self.flush();
+                }
+                let dirty = self.dirty;
                 self.b.ins().brif(holds, yes, &[], no, &[]);
                 self.b.switch_to_block(yes);
                 self.go(taken);
+                self.dirty = dirty;
                 self.b.switch_to_block(no);
                 self.go(next);
             }
             End::Indirect(to, _) => self.indirect(to),
-            End::Syscall(at) => self.leave(at, reason::SYSCALL),
-            End::Breakpoint(at) => self.leave(at, reason::BREAKPOINT),
-            End::Illegal(at) => self.leave(at, reason::ILLEGAL),
-            End::Fault(at, _) => self.leave(at, reason::INTERPRET),
-            End::Synchronise(to, false) => self.go(to),
-            End::Synchronise(_, true) => self.leave(self.pc, reason::INTERPRET),
+            End::Syscall(at) => self.leave_exactly(at, reason::SYSCALL),
+            End::Breakpoint(at) => self.leave_exactly(at, reason::BREAKPOINT),
+            End::Illegal(at) => self.leave_exactly(at, reason::ILLEGAL),
+            End::Fault(at, _) => self.leave_exactly(at, reason::INTERPRET),
+            End::Synchronise(..) => self.leave_exactly(self.pc, reason::INTERPRET),
         }
+    }
+
+    fn leave_exactly(&mut self, pc: GuestAddr, reason: u64) {
+        self.flush();
+        self.leave(pc, reason);
     }
 
     pub(super) fn compare(&mut self, cond: Cond, width: Width, a: Value, b: Value) -> clif::Value {
@@ -530,6 +547,15 @@ impl<'a> Emit<'a> {
 
     /// Goes to a known address: a block of this region, or an exit.
     fn go(&mut self, to: GuestAddr) {
+        if self.carried != 0 && to == self.start {
+            // The next turn of a loop that only loads: the checkpoint stays
+            // where the loop was entered.
+            self.write_back_all(self.dirty & !self.carried);
+            self.interruptible(to);
+            self.b.ins().jump(self.labels[&to], &[]);
+            return;
+        }
+        self.flush();
         if let Some(&label) = self.labels.get(&to) {
             if to <= self.pc {
                 self.interruptible(to);
@@ -551,13 +577,21 @@ impl<'a> Emit<'a> {
         });
         let target = self.b.ins().symbol_value(I64, cell);
         let exit = self.constant(u64::from(self.first_exit + exit));
+        self.resume(exit, target);
+    }
+
+    /// Goes on to other translated code.
+    fn resume(&mut self, exit: clif::Value, target: clif::Value) {
+        let exits = self.load_state(I64, offset::EXITS);
+        let resume = self.b.ins().load(I64, STATE, exits, RESUME);
         self.b
             .ins()
-            .return_call_indirect(self.exit_signature, target, &[exit]);
+            .return_call_indirect(self.leave_signature, resume, &[exit, target]);
     }
 
     /// Goes to a computed address, through the look-up table.
     fn indirect(&mut self, to: Value) {
+        self.flush();
         let to = self.get(to);
         self.store_state(to, offset::PC);
         let table = self.load_state(I64, offset::LOOKUP);
@@ -579,9 +613,56 @@ impl<'a> Emit<'a> {
         self.b.switch_to_block(hit);
         let code = self.b.ins().load(I64, STATE, entry, ENTRY_CODE);
         let nothing = self.constant(0);
-        self.b
-            .ins()
-            .return_call_indirect(self.exit_signature, code, &[nothing]);
+        self.resume(nothing, code);
+    }
+}
+
+/// The registers that a block need not write back when it jumps to itself: all
+/// that it sets, if it does nothing that must not be done twice. A
+/// floating-point register that it only sets is written back all the same,
+/// because the operation behind it counts for its flags.
+fn carried(block: &Block, fused: bool) -> u128 {
+    let loops = match block.end {
+        End::Jump(to) => to == block.start,
+        End::Branch { taken, next, .. } => taken == block.start || next == block.start,
+        _ => false,
+    };
+    let repeatable = |op: &Op| {
+        !matches!(
+            op,
+            Op::Store(..)
+                | Op::StoreFloat(..)
+                | Op::Atomic(..)
+                | Op::StoreConditional(..)
+                | Op::SetFcsr(_)
+                | Op::CompareExchange(..)
+                | Op::ClearReservation
+                | Op::Vector(Vector::Store(..))
+        ) && !is_left_to_interpreter(op, fused)
+    };
+    if !loops || !block.ops.iter().all(repeatable) {
+        return 0;
+    }
+    let (mut got, mut set) = (0, 0);
+    for op in &block.ops {
+        match *op {
+            Op::Get(place) => got |= dirty_bit(place),
+            Op::Set(place, _) => set |= dirty_bit(place),
+            _ => {}
+        }
+    }
+    set & (got | 0xffff_ffff | dirty_bit(Place::Nzcv))
+}
+
+/// Integer registers, floating-point ones, vectors, flags.
+fn dirty_bit(place: Place) -> u128 {
+    match place {
+        Place::X(n) => 1 << n,
+        Place::F(n) => 1 << (32 + n),
+        Place::V(n) => 1 << (64 + n),
+        Place::Nzcv => 1 << 96,
+        // Written by the interpreter alone.
+        Place::Fpcr | Place::Fpsr | Place::Tpidr => 0,
     }
 }
 
@@ -609,7 +690,7 @@ fn is_left_to_interpreter(op: &Op, fused: bool) -> bool {
             | Op::FloatClass(..)
             | Op::Crc32(..)
             | Op::Get(Place::Fpcr | Place::Fpsr)
-            | Op::Set(Place::Fpcr | Place::Fpsr, _)
+            | Op::Set(Place::Fpcr | Place::Fpsr | Place::Tpidr, _)
     )
 }
 

@@ -5,7 +5,7 @@ use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64};
 use cranelift_codegen::ir::{self as clif, AtomicRmwOp, BlockArg, InstBuilder, MemFlagsData};
 
 use super::emit::Emit;
-use crate::ir::{AtomicOp, Binary, Format, Op, Size, Unary, Value, Width};
+use crate::ir::{AtomicOp, Binary, Format, Op, Size, Unary, Value};
 use crate::state::{NO_RESERVATION, offset};
 
 /// Accesses to guest memory: not aligned, and they may fault.
@@ -48,7 +48,7 @@ impl Emit<'_> {
                 self.b.ins().select(c, a, b)
             }
             Op::Load(size, signed, a, by) => {
-                let at = self.host_address(a);
+                let at = self.host_address(a, false);
                 let narrow = self.b.ins().load(clif_type(size), GUEST, at, by);
                 match (size, signed) {
                     (Size::B8, _) => narrow,
@@ -57,18 +57,18 @@ impl Emit<'_> {
                 }
             }
             Op::Store(size, a, by, v) => {
-                let at = self.host_address(a);
+                let at = self.host_address(a, true);
                 let value = self.low(size, v);
                 self.b.ins().store(GUEST, value, at, by);
                 return None;
             }
             Op::LoadFloat(format, a, by) => {
-                let at = self.host_address(a);
+                let at = self.host_address(a, false);
                 let ty = if format == Format::Single { F32 } else { F64 };
                 self.b.ins().load(ty, GUEST, at, by)
             }
             Op::StoreFloat(_, a, by, v) => {
-                let at = self.host_address(a);
+                let at = self.host_address(a, true);
                 let value = self.get(v);
                 self.b.ins().store(GUEST, value, at, by);
                 return None;
@@ -78,7 +78,7 @@ impl Emit<'_> {
             Op::Atomic(op, size, a, v) => self.atomic(op, size, a, v),
             Op::CompareExchange(size, a, expected, new) => {
                 self.require_aligned(a, size.bytes());
-                let at = self.host_address(a);
+                let at = self.host_address(a, true);
                 let (expected, new) = (self.low(size, expected), self.low(size, new));
                 let old = self.b.ins().atomic_cas(GUEST, at, expected, new);
                 if size == Size::B8 { old } else { self.b.ins().sextend(I64, old) }
@@ -228,7 +228,7 @@ impl Emit<'_> {
 
     fn load_reserved(&mut self, size: Size, a: Value) -> clif::Value {
         self.require_aligned(a, size.bytes());
-        let at = self.host_address(a);
+        let at = self.host_address(a, false);
         let narrow = self.b.ins().atomic_load(clif_type(size), GUEST, at);
         let value = if size == Size::B8 {
             narrow
@@ -243,7 +243,7 @@ impl Emit<'_> {
 
     fn store_conditional(&mut self, size: Size, a: Value, v: Value) -> clif::Value {
         self.require_aligned(a, size.bytes());
-        let at = self.host_address(a);
+        let at = self.host_address(a, true);
         let address = self.get(a);
         let reserved = self.load_state(I64, offset::RESERVATION);
         let other = self.b.ins().icmp(IntCC::NotEqual, reserved, address);
@@ -263,7 +263,7 @@ impl Emit<'_> {
 
     fn atomic(&mut self, op: AtomicOp, size: Size, a: Value, v: Value) -> clif::Value {
         self.require_aligned(a, size.bytes());
-        let at = self.host_address(a);
+        let at = self.host_address(a, true);
         let operand = self.low(size, v);
         let op = match op {
             AtomicOp::Swap => AtomicRmwOp::Xchg,
@@ -299,10 +299,4 @@ fn narrowed(n: u64, ty: clif::Type) -> i64 {
     } else {
         n as i64
     }
-}
-
-/// What the width of an operation is called in Cranelift.
-#[allow(dead_code)]
-fn width_type(width: Width) -> clif::Type {
-    if width == Width::W32 { I32 } else { I64 }
 }

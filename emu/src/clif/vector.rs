@@ -157,7 +157,7 @@ impl Emit<'_> {
         Some(match *op {
             Vector::Const(low, high) => self.constant_vector(low, high),
             Vector::Load(bytes, a, by) => {
-                let at = self.host_address(a);
+                let at = self.host_address(a, false);
                 match bytes.size() {
                     None => self.b.ins().load(I8X16, GUEST, at, by),
                     Some(size) => {
@@ -167,7 +167,7 @@ impl Emit<'_> {
                 }
             }
             Vector::Store(bytes, a, by, v) => {
-                let at = self.host_address(a);
+                let at = self.host_address(a, true);
                 let value = match bytes.size() {
                     None => self.get(v),
                     Some(size) => {

@@ -73,6 +73,7 @@ pub enum Cc {
     Np = 11,
     L = 12,
     Ge = 13,
+    Le = 14,
     G = 15,
 }
 
@@ -196,7 +197,15 @@ impl Asm {
 
     /// An operation of 64 (`wide`) or 32 bits into a register.
     pub fn alu(&mut self, op: Alu, wide: bool, to: Reg, from: impl Into<Rm>) {
-        self.modrm(0, wide, Map::One, (op as u8) << 3 | 3, to.0, from.into(), false);
+        self.modrm(
+            0,
+            wide,
+            Map::One,
+            (op as u8) << 3 | 3,
+            to.0,
+            from.into(),
+            false,
+        );
     }
 
     /// An operation with a constant.
@@ -257,7 +266,15 @@ impl Asm {
     /// Loads `bytes` bytes, extended to 64 bits.
     pub fn load(&mut self, bytes: u32, signed: bool, to: Reg, from: Rm) {
         match (bytes, signed) {
-            (1, false) => self.modrm(0, false, Map::Two, 0xb6, to.0, from, matches!(from, Rm::Reg(4..))),
+            (1, false) => self.modrm(
+                0,
+                false,
+                Map::Two,
+                0xb6,
+                to.0,
+                from,
+                matches!(from, Rm::Reg(4..)),
+            ),
             (1, true) => self.modrm(0, true, Map::Two, 0xbe, to.0, from, false),
             (2, false) => self.modrm(0, false, Map::Two, 0xb7, to.0, from, false),
             (2, true) => self.modrm(0, true, Map::Two, 0xbf, to.0, from, false),
@@ -403,7 +420,14 @@ impl Asm {
     }
 
     /// A scalar as an integer, truncated (2C) or rounded (2D).
-    pub fn to_integer(&mut self, double: bool, truncate: bool, wide: bool, to: Reg, from: impl Into<Rm>) {
+    pub fn to_integer(
+        &mut self,
+        double: bool,
+        truncate: bool,
+        wide: bool,
+        to: Reg,
+        from: impl Into<Rm>,
+    ) {
         let prefix = if double { 0xf2 } else { 0xf3 };
         let opcode = if truncate { 0x2c } else { 0x2d };
         self.modrm(prefix, wide, Map::Two, opcode, to.0, from.into(), false);
@@ -436,7 +460,8 @@ impl Asm {
     fn vex38(&mut self, pp: u8, wide: bool, opcode: u8, reg: u8, second: u8, rm: u8) {
         self.code.push(0xc4);
         self.code.push((!reg & 8) << 4 | 0x40 | (!rm & 8) << 2 | 2);
-        self.code.push(u8::from(wide) << 7 | (!second & 15) << 3 | pp);
+        self.code
+            .push(u8::from(wide) << 7 | (!second & 15) << 3 | pp);
         self.code.push(opcode);
         self.code.push(0xc0 | (reg & 7) << 3 | rm & 7);
     }

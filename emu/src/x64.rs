@@ -1,0 +1,272 @@
+//! The first tier: host code from IR in one pass, a block at a time.
+//!
+//! Ten guest registers live in host registers ([`PINS`](crate::enter::PINS)),
+//! the rest in the guest state; a write goes to its register's home at once, so
+//! the state is exact at every access to memory by construction, and a fault
+//! needs no more than the pins to be saved. Values between operations live
+//! wherever they happen to be: in their register's home, in one of three
+//! scratch registers, in a vector register, in a constant, or, when those run
+//! out, in a spill slot ([`place`]).
+//!
+//! What is rare leaves for the interpreter by a cold path behind the block:
+//! addresses beyond the limit, misaligned atomics, NaN operands whose flags
+//! differ, conversions out of range, rounding modes that are not the dynamic
+//! one, and operations that no instruction here does.
+
+mod asm;
+mod end;
+mod float;
+mod int;
+mod memory;
+mod place;
+
+use asm::{Asm, Cc, Jump, Reg, Rm, Xmm};
+
+use crate::addr::GuestAddr;
+use crate::blocks::{CellUse, Compiled};
+use crate::enter::reason;
+use crate::ir::{Block, Op, Place};
+use crate::state::offset;
+use place::Places;
+
+/// Holds the address of the guest state, biased.
+const STATE: Reg = Reg::R15;
+
+/// Holds the host address of guest address 0.
+const MEMORY: Reg = Reg::R14;
+
+/// Memory in the guest state.
+const fn state(at: i32) -> Rm {
+    Rm::Base(STATE, at - offset::BIAS)
+}
+
+/// Where a guest register lives in the state.
+fn home(place: Place) -> Rm {
+    match place {
+        Place::X(n) => state(offset::X + 8 * i32::from(n)),
+        Place::F(n) => state(offset::F + 8 * i32::from(n)),
+    }
+}
+
+/// Host instructions that not every x86-64 has.
+#[derive(Clone, Copy, Debug)]
+struct Features {
+    /// Shifts by any register.
+    bmi2: bool,
+    /// lzcnt, tzcnt, popcnt.
+    counts: bool,
+    /// Fused multiplication and addition.
+    fused: bool,
+}
+
+/// What is done behind the block, off the straight path.
+enum Cold {
+    /// Leave for good, at this guest pc.
+    Leave(Vec<Jump>, GuestAddr, u64),
+    /// The result is NaN: make it the guest's, and go back to this offset.
+    Nan(Jump, Xmm, bool, usize),
+    /// A division with no ordinary result; see [`int`].
+    Divide(Jump, int::Division, usize),
+}
+
+/// Translates blocks.
+pub struct Translator {
+    features: Features,
+}
+
+/// One block on its way.
+struct Emit<'a> {
+    asm: Asm,
+    block: &'a Block,
+    places: Places,
+    features: Features,
+    /// The operation that is being emitted.
+    at: usize,
+    pc: GuestAddr,
+    /// The jumps of the current guest instruction to its own way into the
+    /// interpreter.
+    to_interpreter: Vec<Jump>,
+    cold: Vec<Cold>,
+    first_exit: u32,
+    compiled: Compiled,
+}
+
+impl Translator {
+    /// For this host.
+    pub fn new() -> Translator {
+        Translator {
+            features: Features {
+                bmi2: is_x86_feature_detected!("bmi2"),
+                counts: is_x86_feature_detected!("lzcnt")
+                    && is_x86_feature_detected!("bmi1")
+                    && is_x86_feature_detected!("popcnt"),
+                fused: is_x86_feature_detected!("fma"),
+            },
+        }
+    }
+
+    /// Translates a block, whose exits are numbered from `first_exit` on.
+    pub fn translate(&self, block: &Block, first_exit: u32) -> Compiled {
+        let mut emit = Emit {
+            asm: Asm::default(),
+            block,
+            places: Places::new(block),
+            features: self.features,
+            at: 0,
+            pc: block.start,
+            to_interpreter: Vec::new(),
+            cold: Vec::new(),
+            first_exit,
+            compiled: Compiled::default(),
+        };
+        emit.asm.code.reserve(64 + block.ops.len() * 8);
+        emit.run();
+        let mut compiled = emit.compiled;
+        compiled.code = emit.asm.code;
+        compiled
+    }
+}
+
+/// The prologue of second-tier code: what [`enter`](crate::enter) says of the
+/// way between the tiers. Padded to 32 bytes' alignment.
+pub fn region_prologue() -> Vec<u8> {
+    let mut asm = Asm::default();
+    for (guest, host) in crate::enter::PINS {
+        asm.store(8, home(Place::X(guest)), Reg(host));
+    }
+    asm.store_imm(false, state(offset::IN_REGION), 1);
+    let padding = asm.len().next_multiple_of(32) - asm.len();
+    asm.code.extend(std::iter::repeat_n(0x90, padding));
+    asm.code
+}
+
+impl Emit<'_> {
+    fn run(&mut self) {
+        let block = self.block;
+        for (at, op) in block.ops.iter().enumerate() {
+            self.at = at;
+            if let Op::Guest(pc) = *op {
+                self.begin_instruction(pc);
+                continue;
+            }
+            if !self.op(op) {
+                // What cannot be done here ends the block: the interpreter
+                // does the instruction.
+                self.leave(self.pc, reason::INTERPRET);
+                self.finish();
+                return;
+            }
+            self.places.done(op);
+        }
+        self.at = block.ops.len();
+        self.end();
+        self.finish();
+    }
+
+    fn begin_instruction(&mut self, pc: GuestAddr) {
+        self.close_instruction();
+        self.pc = pc;
+        self.compiled.rows.push((self.asm.len() as u32, pc));
+    }
+
+    fn close_instruction(&mut self) {
+        if !self.to_interpreter.is_empty() {
+            let jumps = std::mem::take(&mut self.to_interpreter);
+            self.cold
+                .push(Cold::Leave(jumps, self.pc, reason::INTERPRET));
+        }
+    }
+
+    /// Lets the interpreter do this instruction when the condition holds.
+    fn interpret_if(&mut self, cc: Cc) {
+        let jump = self.asm.jcc(cc);
+        self.to_interpreter.push(jump);
+    }
+
+    /// Leaves for good.
+    fn leave(&mut self, pc: GuestAddr, reason: u64) {
+        self.asm.constant(Reg::RAX, pc.0);
+        self.asm.constant(Reg::RCX, reason);
+        self.asm.jmp_memory(state(offset::LEAVE));
+    }
+
+    /// Emits what was put off.
+    fn finish(&mut self) {
+        self.close_instruction();
+        for cold in std::mem::take(&mut self.cold) {
+            match cold {
+                Cold::Leave(jumps, pc, reason) => {
+                    for jump in jumps {
+                        self.asm.land(jump);
+                    }
+                    self.leave(pc, reason);
+                }
+                Cold::Nan(jump, xmm, double, back) => {
+                    self.asm.land(jump);
+                    let nan = offset::NAN + if double { 0 } else { 8 };
+                    self.asm.load_scalar(double, xmm, state(nan));
+                    let jump = self.asm.jmp();
+                    self.asm.land_at(jump, back);
+                }
+                Cold::Divide(jump, division, back) => self.divide_specially(jump, division, back),
+            }
+        }
+    }
+
+    /// Emits an operation; false when it cannot be.
+    fn op(&mut self, op: &Op) -> bool {
+        match *op {
+            Op::Const(_) => true,
+            Op::Get(place) => {
+                self.places.at_home(self.value(), place);
+                true
+            }
+            Op::Set(place, v) => {
+                self.set(place, v);
+                true
+            }
+            Op::Binary(op, width, a, b) => self.binary(op, width, a, b),
+            Op::Unary(op, width, a) => self.unary(op, width, a),
+            Op::Compare(cond, width, a, b) => {
+                let cc = self.compare(cond, width, a, b);
+                let to = self.result();
+                self.asm.set(cc, to);
+                true
+            }
+            Op::Extend(size, signed, a) => {
+                let from = self.operand(a);
+                let to = self.result();
+                self.asm.load(size.bytes(), signed, to, from);
+                true
+            }
+            Op::Select(c, a, b) => {
+                self.select(c, a, b);
+                true
+            }
+            Op::Load(..)
+            | Op::Store(..)
+            | Op::LoadFloat(..)
+            | Op::StoreFloat(..)
+            | Op::LoadReserved(..)
+            | Op::StoreConditional(..)
+            | Op::Atomic(..)
+            | Op::Fence => self.memory_op(op),
+            ref other => self.float_op(other),
+        }
+    }
+
+    /// Adds an exit to `to` and goes there through its cell.
+    fn exit(&mut self, to: GuestAddr) {
+        let exit = self.compiled.exits.len() as u32;
+        self.compiled.exits.push(to);
+        self.asm
+            .constant(Reg::RAX, u64::from(self.first_exit + exit));
+        self.asm.jmp_memory(Rm::Rip);
+        let place = self.asm.len() as u32 - 4;
+        self.compiled.cells.push(CellUse {
+            place,
+            exit,
+            addend: -4,
+        });
+    }
+}
