@@ -29,6 +29,14 @@ const UNSAFE_FILES: &str = include_str!("unsafe-files.txt");
 /// A file longer than this wants to be two.
 const MOST_LINES: usize = 800;
 
+/// Files that are longer all the same, and how long they may get: to be taken
+/// apart, and never to grow.
+const LONG_FILES: [(&str, usize); 3] = [
+    ("dbg/src/expr/evaluate.rs", 1310),
+    ("dwarf/src/types.rs", 840),
+    ("emu/src/riscv/lift.rs", 840),
+];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -101,7 +109,10 @@ fn every_file_opens_with_its_page() {
 fn no_file_is_long() {
     let long: Vec<String> = sources()
         .iter()
-        .filter(|(_, text)| text.lines().count() > MOST_LINES)
+        .filter(|(name, text)| {
+            let known = LONG_FILES.iter().find(|(long, _)| long == name);
+            text.lines().count() > known.map_or(MOST_LINES, |(_, most)| *most)
+        })
         .map(|(name, text)| format!("{name}: {} lines", text.lines().count()))
         .collect();
     none("a file has a few hundred lines", &long);

@@ -30,6 +30,7 @@
 //! | `: needs PROGRAM…` | say which Debian package is missing, and fail, where one is |
 //! | `: copy FILE…` | copy files, named from `tests/`, into the folder |
 //! | `: hide addresses` | show hexadecimal numbers of five digits and more as `0xADDR` |
+//! | `: hide processes` | show numbers of processes as `PID` |
 //! | `: replace REGEX => TEXT` | in each line of output |
 //! | `: timeout SECONDS` | for each command; 60 when not said |
 //!

@@ -485,3 +485,43 @@ fn calls_give_what_the_functions_return() {
         assert_eq!(answers, [expected], "{expr}");
     }
 }
+
+#[test]
+fn containers_of_cpp_are_those_of_gdb() {
+    if Command::new("g++").arg("--version").output().is_err() {
+        println!("skipped: no g++");
+        return;
+    }
+    let options = ["-g", "-O0", "-std=c++17"];
+    compare(
+        "g++",
+        "containers.cpp",
+        &options,
+        "stop",
+        1,
+        "containers.txt",
+    );
+}
+
+#[test]
+fn values_of_rust() {
+    let folder = Folder::new("rust");
+    let options = ["-g", "--edition", "2024", "--crate-name", "containers"];
+    let program = folder.compile("rustc", "containers.rs", &options);
+    let mut stopped = Stopped::at(&program, "stop");
+    let main = stopped.frames.iter().position(|frame| {
+        frame
+            .function_name()
+            .is_some_and(|name| name == "containers::main")
+    });
+    let main = main.expect("main is on the stack");
+    let mut wrong = Vec::new();
+    for case in cases("rust.txt") {
+        let (expr, expected) = case.split_once(" => ").expect("an answer");
+        let answer = ours(&mut stopped, main, &[expr.to_owned()]).remove(0);
+        if answer != expected {
+            wrong.push(format!("{expr}\n  want {expected}\n  have {answer}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

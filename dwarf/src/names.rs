@@ -176,7 +176,19 @@ impl<'a> Info<'a> {
                 .map(|name| name.to_string_lossy().into_owned());
             return name.is_some_and(|name| matches_path(&[name], wanted));
         }
-        matches_path(&self.path_of(id), wanted)
+        let mut path = self.path_of(id);
+        if matches_path(&path, wanted) {
+            return true;
+        }
+        // The constants of a plain enum are seen from the scope around it.
+        let is_constant = self
+            .entry(id)
+            .is_some_and(|(_, entry)| entry.tag() == c::DW_TAG_enumerator);
+        if is_constant && path.len() >= 2 {
+            path.remove(path.len() - 2);
+            return matches_path(&path, wanted);
+        }
+        false
     }
 
     /// The qualified names of all entries of those kinds, each once, sorted.

@@ -577,10 +577,7 @@ impl<'i, 'a> Reading<'i, 'a> {
 
     fn base_class(&self) -> Option<Member> {
         let type_id = self.reference(c::DW_AT_type)?;
-        let name = self
-            .info
-            .name_of(type_id.0)
-            .map(|n| n.to_string_lossy().into_owned());
+        let name = Some(self.info.qualified_name(type_id.0));
         let offset = self.member_offset(type_id, None);
         Some(Member {
             name,

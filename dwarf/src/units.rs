@@ -106,11 +106,6 @@ impl UnitRanges {
         units.dedup();
         units
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.ranges.len()
-    }
 }
 
 /// The code of one function of a unit: a range may be one of several.

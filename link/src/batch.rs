@@ -10,12 +10,12 @@ use crate::host::{Host, Resolver};
 use crate::ids::{AtomId, Generation, InputId};
 use crate::image;
 use crate::model::{AtomKind, Binding, RelocKind, SymbolKind, Visibility};
+use crate::names;
 use crate::publish;
 use crate::session::Session;
 use crate::space::AddressSpace;
 use crate::staged::{
-    Role, Source, Span, Staged, StagedAtom, StagedDefinition, StagedInput, StagedReloc,
-    StagedSymbol,
+    Role, Source, Staged, StagedAtom, StagedDefinition, StagedInput, StagedReloc, StagedSymbol,
 };
 
 /// The ground an image grows on: where its bytes live, what can be asked of
@@ -101,15 +101,16 @@ pub struct Published {
 /// Inputs staged for one publish. Dropping it leaves nothing.
 pub struct Batch<'s, 'i> {
     session: &'s mut Session,
-    pub(crate) staged: Staged<'i>,
-    pub(crate) archives: Vec<Archive>,
+    staged: Staged<'i>,
+    archives: Vec<Archive>,
 }
 
 impl<'s, 'i> Batch<'s, 'i> {
     pub(crate) fn new(session: &'s mut Session) -> Batch<'s, 'i> {
+        let staged = std::mem::take(&mut session.scratch.staged);
         Batch {
             session,
-            staged: Staged::default(),
+            staged,
             archives: Vec::new(),
         }
     }
@@ -136,46 +137,37 @@ impl<'s, 'i> Batch<'s, 'i> {
     /// messages and views.
     pub fn atom(&mut self, input: &str, spec: &AtomSpec<'_>) -> Result<(), Error> {
         check_spec(input, spec)?;
-        let mut buffer = Vec::new();
-        let mut keep = |bytes: &[u8]| {
-            let span = Span {
-                start: buffer.len() as u32,
-                len: bytes.len() as u32,
-            };
-            buffer.extend_from_slice(bytes);
-            span
-        };
         let staged = &mut self.staged;
         let number = staged.inputs.len() as u32;
-        let first = (
-            staged.atoms.len() as u32,
-            staged.symbols.len() as u32,
-            staged.relocs.len() as u32,
-        );
-        let name = keep(spec.name.unwrap_or("").as_bytes());
+        let (atom, first_reloc) = (staged.atoms.len() as u32, staged.relocs.len() as u32);
+        let input_name = staged.keep(input.as_bytes());
+        let name = staged.keep(spec.name.unwrap_or("").as_bytes());
+        let bytes = staged.keep(spec.bytes);
         for reloc in spec.relocs {
+            staged.wants_low |= crate::arch::x86_64::is_absolute_32(reloc.kind);
             staged.relocs.push(StagedReloc {
                 offset: reloc.offset,
                 kind: reloc.kind,
                 symbol: staged.symbols.len() as u32,
                 addend: reloc.addend,
             });
-            let target = keep(reloc.target.as_bytes());
-            staged.symbols.push(global(
-                target,
+            push_global(
+                staged,
+                number,
+                reloc.target,
                 StagedDefinition::Undefined,
                 0,
                 SymbolKind::Untyped,
-            ));
+            );
         }
-        if spec.name.is_some() {
-            let kind = if spec.kind == AtomKind::Code {
-                SymbolKind::Function
-            } else {
-                SymbolKind::Object
+        if let Some(name) = spec.name {
+            let kind = match spec.kind {
+                AtomKind::Code => SymbolKind::Function,
+                AtomKind::ThreadLocal => SymbolKind::ThreadLocal,
+                _ => SymbolKind::Object,
             };
-            let here = StagedDefinition::Atom(first.0, 0);
-            staged.symbols.push(global(name, here, spec.size, kind));
+            let here = StagedDefinition::Atom(atom, 0);
+            push_global(staged, number, name, here, spec.size, kind);
         }
         staged.atoms.push(StagedAtom {
             input: number,
@@ -184,15 +176,14 @@ impl<'s, 'i> Batch<'s, 'i> {
             alignment_log2: spec.alignment.ilog2() as u8,
             discarded: false,
             size: spec.size as u32,
-            bytes: keep(spec.bytes),
+            bytes,
             name,
-            relocs: first.2..staged.relocs.len() as u32,
+            relocs: first_reloc..staged.relocs.len() as u32,
         });
         staged.inputs.push(StagedInput {
-            name: input.into(),
-            source: Source::Built(buffer),
-            symbols: first.1..staged.symbols.len() as u32,
-            sections: Vec::new(),
+            name: input_name,
+            source: Source::Built,
+            sections: 0..0,
             has_debug: false,
         });
         Ok(())
@@ -200,21 +191,39 @@ impl<'s, 'i> Batch<'s, 'i> {
 
     /// Publishes the batch whole as the next generation, or leaves everything
     /// as it was and says why. See [`publish`](crate::publish).
-    pub fn publish(self, ground: &mut dyn Ground) -> Result<Published, Error> {
-        publish::publish(self.session, self.staged, self.archives, ground)
+    pub fn publish(mut self, ground: &mut dyn Ground) -> Result<Published, Error> {
+        let archives = std::mem::take(&mut self.archives);
+        publish::publish(self.session, &mut self.staged, archives, ground)
     }
 }
 
-fn global(name: Span, definition: StagedDefinition, size: u64, kind: SymbolKind) -> StagedSymbol {
-    StagedSymbol {
-        name,
+impl Drop for Batch<'_, '_> {
+    /// Gives the lists back, so that the next batch allocates none.
+    fn drop(&mut self) {
+        self.session.scratch.staged = std::mem::take(&mut self.staged).recycle();
+    }
+}
+
+fn push_global(
+    staged: &mut Staged<'_>,
+    input: u32,
+    name: &str,
+    definition: StagedDefinition,
+    size: u64,
+    kind: SymbolKind,
+) {
+    let symbol = StagedSymbol {
+        name: staged.keep(name.as_bytes()),
+        hash: names::hash(name.as_bytes()),
+        input,
         definition,
         size,
         binding: Binding::Global,
         visibility: Visibility::Default,
         kind,
         nameless: false,
-    }
+    };
+    staged.symbols.push(symbol);
 }
 
 fn check_spec(input: &str, spec: &AtomSpec<'_>) -> Result<(), Error> {

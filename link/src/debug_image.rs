@@ -42,7 +42,7 @@ const SYMBOL_LEN: usize = 24;
 impl Session {
     /// The debug image of an input, or `None` when it has no debug sections.
     pub fn debug_image(&self, input: InputId) -> Result<Option<Vec<u8>>, Error> {
-        let Some(source) = self.debug.get(&input) else {
+        let Some(source) = self.debug_source(input) else {
             return Ok(None);
         };
         let view = self.view();
@@ -56,6 +56,23 @@ impl Session {
             .build()
             .map(Some)
             .map_err(|error| Error::malformed(name, error))
+    }
+
+    /// What an object with debug sections is remembered by.
+    fn debug_source(&self, input: InputId) -> Option<&DebugSource> {
+        let sources = &self.debug;
+        let source = |index| sources.get(index).expect("below the length");
+        let (mut low, mut high) = (0, sources.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if source(middle).0 < input {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        let found = sources.get(low).filter(|(found, _)| *found == input);
+        found.map(|(_, source)| source)
     }
 }
 
@@ -238,7 +255,7 @@ impl Image<'_> {
             let field = match value {
                 // The symbol of index 0 stands for no symbol: its value is 0.
                 None if symbol != 0 => {
-                    let width = x86_64::debug_width(kind);
+                    let width = x86_64::width(kind);
                     Some(x86_64::Field { value: 0, width })
                 }
                 _ => x86_64::debug_field(kind, &letters),

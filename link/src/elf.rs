@@ -16,6 +16,7 @@ use object::{LittleEndian, SectionIndex, SymbolIndex};
 use crate::arch::Arch;
 use crate::error::Error;
 use crate::model::{AtomKind, Binding, NONE, RelocKind, SymbolKind, Visibility};
+use crate::names::hash;
 use crate::staged::{
     Group, Role, Source, Span, Staged, StagedAtom, StagedDefinition, StagedInput, StagedReloc,
     StagedSymbol,
@@ -40,9 +41,16 @@ pub(crate) fn stage<'i>(
     let before = staged.lengths();
     // The bytes are borrowed from a clone so that `source` can be moved into
     // the list at the end; a clone is a reference or a reference count.
-    let bytes = source.clone();
-    let read = Reader::new(staged, arch, name, bytes.bytes()).and_then(Reader::read);
-    match read {
+    let bytes = match &source {
+        Source::Borrowed(bytes) => Source::Borrowed(bytes),
+        other => other.clone(),
+    };
+    let data = match &bytes {
+        Source::Borrowed(bytes) => bytes,
+        Source::Member(bytes, range) => &bytes[range.clone()],
+        Source::Built => unreachable!("an object has bytes of its own"),
+    };
+    match Reader::new(staged, arch, name, data).and_then(Reader::read) {
         Ok(input) => {
             staged.inputs.push(StagedInput { source, ..input });
             Ok(())
@@ -60,8 +68,9 @@ struct Reader<'r, 'i, 'd> {
     data: &'d [u8],
     sections: Sections<'d>,
     symbols: Symbols<'d>,
-    /// For each section its atom in the batch, or `NONE`.
-    atoms: Vec<u32>,
+    /// Where the object's sections begin in the batch's list, which says the
+    /// atom of each, or `NONE`.
+    first_section: usize,
     first_symbol: u32,
     has_debug: bool,
 }
@@ -80,8 +89,10 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         }
         let sections = header.sections(LE, data).map_err(fail)?;
         let symbols = sections.symbols(LE, data, elf::SHT_SYMTAB).map_err(fail)?;
+        let first_section = staged.sections.len();
+        staged.sections.resize(first_section + sections.len(), NONE);
         Ok(Reader {
-            atoms: vec![NONE; sections.len()],
+            first_section,
             first_symbol: staged.symbols.len() as u32,
             has_debug: false,
             staged,
@@ -99,12 +110,18 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         self.read_groups()?;
         self.read_relocations()?;
         Ok(StagedInput {
-            name: self.name.into(),
-            source: Source::Built(Vec::new()),
-            symbols: self.first_symbol..self.staged.symbols.len() as u32,
-            sections: self.atoms,
+            name: self.staged.keep(self.name.as_bytes()),
+            source: Source::Built,
+            sections: self.first_section as u32..self.staged.sections.len() as u32,
             has_debug: self.has_debug,
         })
+    }
+
+    /// The atom of a section, or `NONE`; nothing when there is no such section.
+    fn atom_of(&self, section: usize) -> Option<u32> {
+        self.staged.sections[self.first_section..]
+            .get(section)
+            .copied()
     }
 
     fn read_sections(&mut self) -> Result<(), Error> {
@@ -169,7 +186,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             name: name.0,
             relocs: relocs..relocs,
         });
-        self.atoms[index.0] = atom;
+        self.staged.sections[self.first_section + index.0] = atom;
         Ok(atom)
     }
 
@@ -186,6 +203,8 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             let definition = self.definition(index, symbol, nameless, name.1)?;
             let staged = StagedSymbol {
                 name: name.0,
+                hash: if nameless { 0 } else { hash(name.1.as_bytes()) },
+                input: self.staged.inputs.len() as u32,
                 definition,
                 size: symbol.st_size(LE),
                 binding: match symbol.st_bind() {
@@ -252,7 +271,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 "its offset {value:#x} is past the end of its section"
             )));
         }
-        let mut atom = self.atoms[section.0];
+        let mut atom = self.atom_of(section.0).expect("the section is there");
         if atom == NONE {
             // An empty section: worth an atom only if a name marks its place.
             if nameless {
@@ -286,9 +305,9 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 );
                 return Err(Error::malformed(self.name, what));
             }
-            let mut atoms = Vec::new();
+            let first = self.staged.group_atoms.len() as u32;
             for member in members {
-                match self.atoms.get(member.get(LE) as usize) {
+                match self.atom_of(member.get(LE) as usize) {
                     None => {
                         let what = format!(
                             "group section {}: member {} is not there",
@@ -297,14 +316,14 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                         );
                         return Err(Error::malformed(self.name, what));
                     }
-                    Some(&NONE) => {}
-                    Some(&atom) => atoms.push(atom),
+                    Some(NONE) => {}
+                    Some(atom) => self.staged.group_atoms.push(atom),
                 }
             }
             self.staged.groups.push(Group {
                 input: self.staged.inputs.len() as u32,
                 signature: self.staged.symbols[symbol].name,
-                atoms,
+                atoms: first..self.staged.group_atoms.len() as u32,
             });
         }
         Ok(())
@@ -317,7 +336,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 continue;
             }
             let patched = section.sh_info(LE) as usize;
-            let Some(&atom) = self.atoms.get(patched) else {
+            let Some(atom) = self.atom_of(patched) else {
                 let what = format!("relocations for section {patched}, which is not there");
                 return Err(Error::malformed(self.name, what));
             };
@@ -349,6 +368,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 "two relocation sections for one section",
             ));
         }
+        self.staged.relocs.reserve(relocs.len());
         for reloc in relocs {
             let offset = reloc.r_offset(LE);
             let kind = RelocKind(Rela::r_type(reloc, LE, false).0);
@@ -370,6 +390,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 return Err(Error::unsupported(self.name, what));
             }
             let width = u64::from(crate::arch::x86_64::width(kind));
+            self.staged.wants_low |= crate::arch::x86_64::is_absolute_32(kind);
             if offset.checked_add(width).is_none_or(|end| end > size) {
                 let what = format!("{}: its field is past the end of the section", place());
                 return Err(Error::malformed(self.name, what));

@@ -87,8 +87,26 @@ pub trait ThreadLocals {
     fn release(&mut self, offset: i64) -> Result<(), HostError>;
 }
 
+/// Where libgcc's unwinder has its entry points in the target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Libgcc {
+    /// `__register_frame_info`.
+    pub register_frame_info: HostAddr,
+    /// `__deregister_frame_info`.
+    pub deregister_frame_info: HostAddr,
+    /// `_Unwind_Find_FDE`.
+    pub find_fde: HostAddr,
+}
+
 /// The target's unwinder.
 pub trait Unwind {
+    /// libgcc's entry points, when it is the target's unwinder and the host can
+    /// [`call`](Host::call) them. An image's entries are then registered once
+    /// for each slab, and publishing more of them costs no call.
+    fn libgcc(&mut self) -> Result<Option<Libgcc>, HostError> {
+        Ok(None)
+    }
+
     /// Registers an `.eh_frame` section that ends with a zero terminator.
     fn register(&mut self, eh_frame: Range<HostAddr>) -> Result<(), HostError>;
     /// Takes a registration back.

@@ -11,16 +11,24 @@
 
 use std::ops::Range;
 
-use rustc_hash::FxHashMap;
-
 use crate::addr::HostAddr;
 use crate::error::Error;
+use crate::index::Index;
 use crate::model::AtomKind;
+use crate::publish::unwind::{self, Registered};
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId};
+use crate::table::{Table, Writer};
 
 /// The protections of a slab's segments, in order.
-pub(crate) const PROTECTIONS: [Protection; 3] =
-    [Protection::Code, Protection::ReadOnly, Protection::Data];
+pub(crate) const PROTECTIONS: [Protection; 4] = [
+    Protection::Code,
+    Protection::ReadOnly,
+    Protection::Data,
+    // The unwinder's array; see `publish::unwind`.
+    Protection::Data,
+];
+/// The segment of the unwinder's array is this many times shorter than others.
+const ARRAY_SHARE: u64 = 8;
 /// Segments in a slab.
 pub(crate) const SEGMENTS: usize = PROTECTIONS.len();
 /// Pages are committed at least this many bytes at a time, so that small
@@ -61,17 +69,58 @@ impl Segment {
     }
 }
 
+/// Places known by the address that they hold or jump to.
+pub(crate) struct Known {
+    index: Index,
+    places: Table<(u64, HostAddr)>,
+}
+
+impl Known {
+    fn new(writer: &mut Writer) -> Known {
+        Known {
+            index: Index::new(writer),
+            places: Table::default(),
+        }
+    }
+
+    /// The place of an address.
+    pub fn get(&self, value: u64) -> Option<HostAddr> {
+        if self.places.len() == 0 {
+            return None;
+        }
+        let place = |number: u32| *self.places.get(number as usize).expect("it is indexed");
+        let found = self
+            .index
+            .find(hash(value), |number| place(number).0 == value);
+        found.map(|number| place(number).1)
+    }
+
+    /// Adds the place of an address that has none.
+    pub fn insert(&mut self, writer: &mut Writer, value: u64, place: HostAddr) {
+        let number = writer.push(&self.places, (value, place));
+        self.index.insert(writer, hash(value), number);
+    }
+}
+
+/// Addresses differ in their middle bits; the index goes by the high ones.
+fn hash(value: u64) -> u32 {
+    (value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+}
+
 /// Segments for each protection, near one another, and the cells and stubs that
 /// lie in their reach.
-#[derive(Clone, Debug)]
 pub(crate) struct Slab {
     pub segments: [Segment; SEGMENTS],
     /// The number of the slab's first region in the region table.
     pub first_region: u16,
+    /// How its unwind entries reach the unwinder.
+    pub registered: Registered,
     /// Address held → GOT cell that holds it.
-    pub cells: FxHashMap<u64, HostAddr>,
+    pub cells: Known,
     /// Address jumped to → stub that jumps there.
-    pub stubs: FxHashMap<u64, HostAddr>,
+    pub stubs: Known,
+    /// Address of type information outside → copy of it.
+    pub copies: Known,
 }
 
 impl Slab {
@@ -138,13 +187,15 @@ impl Image {
 /// Below 2 GiB means there or not at all; any other wish gives way to
 /// "together, anywhere" when it cannot be had.
 pub(crate) fn reserve_slab(
+    writer: &mut Writer,
     space: &mut dyn AddressSpace,
     near: &Near,
     ground: Ground,
     usual: u64,
     wanted: &[u64; SEGMENTS],
 ) -> Result<Slab, Error> {
-    let lengths = wanted.map(|wanted| wanted.max(usual));
+    let mut lengths = wanted.map(|wanted| wanted.max(usual));
+    lengths[unwind::SEGMENT] = wanted[unwind::SEGMENT].max(usual / ARRAY_SHARE);
     if let Some(length) = lengths.into_iter().find(|length| *length > MAX_REGION) {
         let why = format!("a batch wants {length:#x} bytes in one segment");
         return Err(SpaceError::NoRoom(why).into());
@@ -170,8 +221,10 @@ pub(crate) fn reserve_slab(
     Ok(Slab {
         segments,
         first_region: 0,
-        cells: Default::default(),
-        stubs: Default::default(),
+        registered: Registered::NotYet,
+        cells: Known::new(writer),
+        stubs: Known::new(writer),
+        copies: Known::new(writer),
     })
 }
 

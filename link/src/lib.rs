@@ -50,6 +50,7 @@
 pub mod addr;
 pub mod arch;
 mod archive;
+mod arena;
 mod batch;
 mod debug_image;
 mod elf;
@@ -58,6 +59,7 @@ pub mod gap;
 pub mod host;
 mod ids;
 mod image;
+mod index;
 pub mod local;
 mod model;
 mod names;
@@ -76,7 +78,7 @@ pub use addr::HostAddr;
 pub use arch::Arch;
 pub use batch::{AtomSpec, Batch, Emission, Ground, Parts, Published, RelocSpec};
 pub use error::{Error, Place, Undefined};
-pub use host::{Host, HostError, Outside, Resolver, Wanted};
+pub use host::{Host, HostError, Libgcc, Outside, Resolver, Wanted};
 pub use ids::{AtomId, Generation, InputId, NameId, SymbolId};
 pub use local::{LocalHost, LocalSpace};
 pub use model::{

@@ -13,9 +13,15 @@ use std::io;
 use std::ptr;
 
 use crate::addr::HostAddr;
+use crate::arena::{self, OwnArena};
 use crate::gap::{find_gap, parse_maps};
-use crate::host::{Call, Host, HostError, Outside, Resolver, Unwind, Wanted};
+use crate::host::{
+    Call, Host, HostError, Libgcc, Outside, Resolver, ThreadLocals, Unwind, Wanted,
+};
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
+
+/// From so many bytes on, pages that will be written are asked for together.
+const MANY: u64 = 64 << 10;
 
 /// This process as a place for an image. Dropping it leaves its regions mapped:
 /// code may be running there. [`Session::release`](crate::Session::release)
@@ -60,6 +66,17 @@ impl LocalSpace {
             let range = mapped.region.range();
             range.start <= at && HostAddr(end) <= range.end
         })
+    }
+
+    /// The writable view of a range.
+    fn view(&mut self, at: HostAddr, length: u64) -> Option<&mut [u8]> {
+        let mapped = self.mapped(at, length)?;
+        let offset = at.distance_from(mapped.region.start) as usize;
+        // SAFETY: `offset + length` lies in the region, whose window is mapped
+        // writable whole. Rust code refers to these bytes only through this
+        // view, under `&mut self`; published bytes that image code may be
+        // reading at the same time are never given out again by the session.
+        Some(unsafe { std::slice::from_raw_parts_mut(mapped.window.add(offset), length as usize) })
     }
 
     /// Maps a region. Another thread may take the gap that was found before it
@@ -222,7 +239,7 @@ impl AddressSpace for LocalSpace {
 
     fn decommit(&mut self, region: &Region, length: u64) -> Result<(), SpaceError> {
         let rest = region.length - length;
-        if let Some(bytes) = self.window(region.start.add(length), rest) {
+        if let Some(bytes) = self.view(region.start.add(length), rest) {
             let page = length.next_multiple_of(4096) - length;
             let (partial, whole) = bytes.split_at_mut(page.min(rest) as usize);
             partial.fill(0);
@@ -240,13 +257,17 @@ impl AddressSpace for LocalSpace {
     }
 
     fn window(&mut self, at: HostAddr, length: u64) -> Option<&mut [u8]> {
-        let mapped = self.mapped(at, length)?;
-        let offset = at.distance_from(mapped.region.start) as usize;
-        // SAFETY: `offset + length` lies in the region, whose window is mapped
-        // writable whole. Rust code refers to these bytes only through this
-        // view, under `&mut self`; published bytes that image code may be
-        // reading at the same time are never given out again by the session.
-        Some(unsafe { std::slice::from_raw_parts_mut(mapped.window.add(offset), length as usize) })
+        let window = self.view(at, length)?;
+        if length >= MANY {
+            // The whole is about to be written: one call in place of a fault
+            // for each page.
+            let start = window.as_mut_ptr() as usize & !4095;
+            let end = window.as_ptr_range().end as usize;
+            // SAFETY: the range lies in the window; populating it changes no
+            // byte, and where it fails the pages come one by one.
+            unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_POPULATE_WRITE) };
+        }
+        Some(window)
     }
 
     fn apply(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {
@@ -264,18 +285,36 @@ impl AddressSpace for LocalSpace {
     }
 
     fn read(&mut self, at: HostAddr, into: &mut [u8]) -> Result<(), SpaceError> {
-        let Some(window) = self.window(at, into.len() as u64) else {
-            return Err(SpaceError::Failed(format!("no region at {at}")));
+        if let Some(window) = self.view(at, into.len() as u64) {
+            into.copy_from_slice(window);
+            return Ok(());
+        }
+        // Of the rest of the process what is readable is read, and what is not
+        // is an error and no fault.
+        let len = into.len();
+        let local = libc::iovec {
+            iov_base: into.as_mut_ptr().cast(),
+            iov_len: len,
         };
-        into.copy_from_slice(window);
-        Ok(())
+        let remote = libc::iovec {
+            iov_base: at.get() as *mut libc::c_void,
+            iov_len: len,
+        };
+        // SAFETY: it writes to `into` only.
+        let read = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
+        if usize::try_from(read) == Ok(len) {
+            Ok(())
+        } else {
+            Err(SpaceError::Failed(format!("no {len} bytes to read at {at}")))
+        }
     }
 }
 
 /// This process as a host and a resolver: functions are called on the calling
 /// thread, names are those the dynamic linker knows.
-#[derive(Default)]
-pub struct LocalHost(());
+pub struct LocalHost {
+    arena: OwnArena,
+}
 
 impl LocalHost {
     /// This process.
@@ -284,13 +323,16 @@ impl LocalHost {
     /// Whatever is published with this host runs in this process, initialisers
     /// at once: the caller vouches for its code.
     pub unsafe fn new() -> LocalHost {
-        LocalHost(())
+        LocalHost { arena: OwnArena }
     }
 }
 
 impl Host for LocalHost {
     fn call(&mut self) -> Option<&mut dyn Call> {
         Some(self)
+    }
+    fn thread_locals(&mut self) -> Option<&mut dyn ThreadLocals> {
+        Some(&mut self.arena)
     }
     fn unwind(&mut self) -> Option<&mut dyn Unwind> {
         Some(self)
@@ -335,9 +377,21 @@ impl Call for LocalHost {
 unsafe extern "C" {
     fn __register_frame(begin: *const u8);
     fn __deregister_frame(begin: *const u8);
+    fn __register_frame_info(begin: *const u8, object: *mut u8);
+    fn __deregister_frame_info(begin: *const u8) -> *mut u8;
+    fn _Unwind_Find_FDE(pc: *const u8, bases: *mut u8) -> *const u8;
 }
 
 impl Unwind for LocalHost {
+    fn libgcc(&mut self) -> Result<Option<Libgcc>, HostError> {
+        let at = |function: *const ()| HostAddr(function as u64);
+        Ok(Some(Libgcc {
+            register_frame_info: at(__register_frame_info as *const ()),
+            deregister_frame_info: at(__deregister_frame_info as *const ()),
+            find_fde: at(_Unwind_Find_FDE as *const ()),
+        }))
+    }
+
     fn register(&mut self, eh_frame: std::ops::Range<HostAddr>) -> Result<(), HostError> {
         // SAFETY: the session registers whole, relocated sections of its image
         // that end with a zero terminator and stay mapped.
@@ -371,5 +425,29 @@ fn lookup(wanted: &Wanted<'_>) -> Option<Outside> {
             None => libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()),
         }
     };
-    (!found.is_null()).then_some(Outside::Address(HostAddr(found as u64)))
+    if found.is_null() {
+        return None;
+    }
+    if is_in_a_library(found) {
+        return Some(Outside::Address(HostAddr(found as u64)));
+    }
+    // What lies in no library is a thread-local of the calling thread. Only
+    // where it lies at the same offset in another thread can code be bound to
+    // that offset.
+    let offset = (found as i64).wrapping_sub(arena::thread_pointer());
+    let there = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            // SAFETY: as above.
+            let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+            (found as i64).wrapping_sub(arena::thread_pointer())
+        });
+        other.join().ok()
+    });
+    (there == Some(offset)).then_some(Outside::ThreadOffset(offset))
+}
+
+fn is_in_a_library(address: *mut libc::c_void) -> bool {
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
+    // SAFETY: it fills in the structure, which is not read.
+    unsafe { libc::dladdr(address, info.as_mut_ptr()) != 0 }
 }

@@ -163,6 +163,8 @@ pub enum Definition {
     Absolute(u64),
     /// Outside the image, at this address.
     Outside(HostAddr),
+    /// A thread-local outside the image, at this offset from the thread pointer.
+    ThreadOffset(i64),
 }
 
 /// A symbol as the table keeps it. 32 bytes.
@@ -173,7 +175,7 @@ pub(crate) struct SymbolRecord {
     pub generation: u32,
     /// The symbol of the same name before this one, or `NONE`.
     pub older: u32,
-    /// Its atom, or one of the two marks below.
+    /// Its atom, or one of the marks below.
     pub atom: u32,
     pub size: u32,
     pub binding: Binding,
@@ -186,16 +188,24 @@ impl SymbolRecord {
     pub const ABSOLUTE: u32 = NONE;
     /// In `atom`: the value is an address outside the image.
     pub const OUTSIDE: u32 = NONE - 1;
+    /// In `atom`: the value is the offset from the thread pointer of a
+    /// thread-local outside the image.
+    pub const THREAD_OUTSIDE: u32 = NONE - 2;
 
     /// Whether the image itself defines it, for others to see.
     pub fn is_image_definition(&self) -> bool {
-        self.binding != Binding::Local && self.atom != SymbolRecord::OUTSIDE
+        let outside = matches!(
+            self.atom,
+            SymbolRecord::OUTSIDE | SymbolRecord::THREAD_OUTSIDE
+        );
+        self.binding != Binding::Local && !outside
     }
 
     pub fn definition(&self) -> Definition {
         match self.atom {
             SymbolRecord::ABSOLUTE => Definition::Absolute(self.value),
             SymbolRecord::OUTSIDE => Definition::Outside(HostAddr(self.value)),
+            SymbolRecord::THREAD_OUTSIDE => Definition::ThreadOffset(self.value as i64),
             atom => Definition::Atom(AtomId(atom), self.value),
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! Four steps, one file each:
 //!
-//! 1. [`plan`] reads the session and gives placements and relocation values, or
-//!    an error. Before it, [`select`] pulls archive members and [`bind`] says
-//!    what every name stands for.
+//! 1. [`plan`] reads the session and gives placements and (in [`relocate`])
+//!    relocation values, or an error. Before it, [`select`] pulls archive members
+//!    and [`bind`] says what every name stands for.
 //! 2. [`apply`] writes bytes past the cursors, and nowhere else.
 //! 3. [`commit`] cannot fail: it pushes records and stores the generation.
 //! 4. [`run`] does what must execute in the target: unwind registration and
@@ -16,45 +16,59 @@
 
 mod apply;
 mod bind;
+mod by_name;
 mod commit;
 mod in_place;
 mod plan;
+mod relocate;
 mod run;
 mod select;
+pub(crate) mod unwind;
 
+pub(crate) use bind::Bound;
 pub(crate) use in_place::{commit_in_place, room_in_place};
 
 use crate::archive::Archive;
 use crate::batch::{Ground, Published};
 use crate::error::Error;
-use crate::host::Host;
+use crate::host::{Host, HostError};
 use crate::image::{self, SEGMENTS, Slab};
 use crate::session::{Options, Session};
 use crate::space::AddressSpace;
-use crate::staged::Staged;
-use crate::txn::Txn;
+use crate::staged::{Role, Staged, StagedAtom, StagedDefinition, StagedSymbol};
+use crate::txn::{ThreadBlock, Txn};
+use unwind::Registered;
 
 /// Publishes what a batch staged.
 pub(crate) fn publish(
     session: &mut Session,
-    mut staged: Staged<'_>,
+    staged: &mut Staged<'_>,
     mut archives: Vec<Archive>,
     ground: &mut dyn Ground,
 ) -> Result<Published, Error> {
     session.image.check_space(ground.space().id())?;
-    let pulled = select::pull(session, &mut staged, &mut archives)?;
-    match plan_and_apply(session, &mut staged, ground) {
-        Ok((taken, txn)) => {
+    let pulled = select::pull(session, staged, &mut archives)?;
+    let mut bound = std::mem::take(&mut session.scratch.bound);
+    let mut txn = std::mem::take(&mut session.scratch.txn);
+    txn.clear();
+    let planned = plan_and_apply(session, staged, &mut bound, &mut txn, ground);
+    let result = match planned {
+        Ok(taken) => {
             let space = ground.space().id();
-            let mut published = commit::commit(session, &staged, archives, taken, &txn, space);
-            published.faulted = run::run(session, &txn, published.generation, ground);
+            let ground_of_slab = taken.ground;
+            let mut published = commit::commit(session, staged, archives, taken, &txn, space);
+            published.faulted =
+                run::run(session, &txn, ground_of_slab, published.generation, ground);
             Ok(published)
         }
         Err(error) => {
             select::put_back(session, &mut archives, &pulled);
             Err(error)
         }
-    }
+    };
+    session.scratch.bound = bound;
+    session.scratch.txn = txn;
+    result
 }
 
 /// A slab that a batch goes to, taken out of the image while it is worked on.
@@ -69,23 +83,88 @@ struct Taken {
 fn plan_and_apply(
     session: &mut Session,
     staged: &mut Staged<'_>,
+    bound: &mut Bound,
+    txn: &mut Txn,
     ground: &mut dyn Ground,
-) -> Result<(Taken, Txn), Error> {
-    let bound = bind::bind(session, staged, ground.resolver())?;
+) -> Result<Taken, Error> {
+    bind::bind(session, staged, bound, ground)?;
+    check_abilities(staged, bound, ground.host())?;
     let which = session.ground_for(plan::ground(staged));
-    let wanted = plan::wanted(staged);
+    let wanted = plan::wanted(staged, bound);
     let taken = take_slab(session, ground.space(), which, &wanted)?;
-    let result = plan::plan(session, staged, &bound, &taken.slab).and_then(|txn| {
-        check_abilities(&txn, staged, ground.host())?;
-        apply::apply(staged, &taken.slab, &txn, ground.space())?;
-        Ok(txn)
-    });
+    let result = keeps_array(session, &taken.slab, ground.host())
+        .map(|keeps| txn.keeps_array = keeps)
+        .and_then(|()| reserve_thread_locals(staged, txn, ground.host()))
+        .and_then(|()| plan::plan(session, staged, bound, &taken.slab, txn))
+        .and_then(|()| apply::apply(staged, &taken.slab, txn, ground));
     match result {
-        Ok(txn) => Ok((taken, txn)),
+        Ok(()) => Ok(taken),
         Err(error) => {
             give_back(session, taken, ground.space())?;
+            release_thread_locals(txn, ground.host())?;
             Err(error)
         }
+    }
+}
+
+/// Whether unwind entries go to a sorted array; libgcc is asked for once.
+fn keeps_array(session: &mut Session, slab: &Slab, host: &mut dyn Host) -> Result<bool, Error> {
+    if session.libgcc.is_none() {
+        let can_call = host.call().is_some();
+        session.libgcc = Some(match host.unwind() {
+            Some(unwind) if can_call => unwind.libgcc()?,
+            _ => None,
+        });
+    }
+    let libgcc = session.libgcc.flatten();
+    Ok(libgcc.is_some() && slab.registered != Registered::Plainly)
+}
+
+/// Reserves a block for the batch's thread-locals, and says where each lies in
+/// it.
+fn reserve_thread_locals(
+    staged: &Staged<'_>,
+    txn: &mut Txn,
+    host: &mut dyn Host,
+) -> Result<(), Error> {
+    let (size, alignment) = plan::thread_layout(staged, &mut txn.thread_locals);
+    let Some(&(first, _)) = txn.thread_locals.first() else {
+        return Ok(());
+    };
+    let no_room = |why: &str| {
+        let input = staged.input_name_of_atom(first);
+        let name = thread_local_name(staged, first);
+        Error::unsupported(input, format!("`{name}` is thread-local, and {why}"))
+    };
+    let Some(thread_locals) = host.thread_locals() else {
+        return Err(no_room("this target has no room for thread-locals"));
+    };
+    match thread_locals.reserve(size, alignment) {
+        Ok(offset) => {
+            txn.thread_block = Some(ThreadBlock { offset, size });
+            Ok(())
+        }
+        Err(HostError::Failed(why)) => Err(no_room(&why)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Undoes [`reserve_thread_locals`].
+fn release_thread_locals(txn: &Txn, host: &mut dyn Host) -> Result<(), Error> {
+    match (txn.thread_block, host.thread_locals()) {
+        (Some(block), Some(thread_locals)) => Ok(thread_locals.release(block.offset)?),
+        _ => Ok(()),
+    }
+}
+
+/// A symbol in a thread-local atom, or the atom's own name.
+fn thread_local_name<'s>(staged: &'s Staged<'_>, atom: u32) -> &'s str {
+    let here = |symbol: &StagedSymbol| {
+        matches!(symbol.definition, StagedDefinition::Atom(of, _) if of == atom) && !symbol.nameless
+    };
+    match staged.symbols.iter().position(here) {
+        Some(symbol) => staged.symbol_name(symbol as u32),
+        None => staged.atom_name(atom),
     }
 }
 
@@ -108,7 +187,10 @@ fn take_slab(
             let Options {
                 near, slab_length, ..
             } = &session.options;
-            let mut slab = image::reserve_slab(space, near, ground, *slab_length, wanted)?;
+            let mut slab = {
+                let writer = &mut session.writer;
+                image::reserve_slab(writer, space, near, ground, *slab_length, wanted)?
+            };
             slab.first_region = next_region(session);
             Ok(Taken {
                 ground,
@@ -151,13 +233,24 @@ fn give_back(
 
 /// Refuses a batch that needs what the host cannot do, before a byte is
 /// written.
-fn check_abilities(txn: &Txn, staged: &Staged<'_>, host: &mut dyn Host) -> Result<(), Error> {
-    let actions = &txn.actions;
-    if (!actions.initialisers.is_empty() || !actions.finalisers.is_empty()) && host.call().is_none()
-    {
-        let input = staged.inputs.first().map_or("batch", |input| &input.name);
-        let what = "it has initialisers, and this target cannot be asked to call functions";
-        return Err(Error::unsupported(input, what));
+fn check_abilities(staged: &Staged<'_>, bound: &Bound, host: &mut dyn Host) -> Result<(), Error> {
+    let is_list = |atom: &&StagedAtom| {
+        let list = matches!(
+            atom.role,
+            Role::Initialisers { .. } | Role::Finalisers { .. }
+        );
+        list && !atom.discarded && atom.size > 0
+    };
+    let wanting = match (bound.first_ifunc(), staged.atoms.iter().find(is_list)) {
+        (Some(atom), _) => Some((staged.atoms[atom as usize].input, "indirect functions")),
+        (None, Some(atom)) => Some((atom.input, "initialisers or finalisers")),
+        (None, None) => None,
+    };
+    match wanting {
+        Some((input, what)) if host.call().is_none() => {
+            let what = format!("it has {what}, and this target cannot be asked to call functions");
+            Err(Error::unsupported(staged.input_name(input), what))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -4,19 +4,21 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use crate::addr::HostAddr;
 use crate::arch::Arch;
 use crate::archive::Archive;
-use crate::batch::Batch;
+use crate::batch::{Batch, Parts};
 use crate::error::Error;
-use crate::host::Host;
+use crate::host::{Host, Libgcc};
 use crate::ids::{Generation, InputId};
 use crate::image::{self, Image};
+use crate::publish::Bound;
+use crate::publish::unwind::{Adopted, give_back};
 use crate::space::{AddressSpace, Near, Region, SpaceId};
-use crate::table::Writer;
+use crate::staged::Staged;
+use crate::table::{Table, Writer};
 use crate::tables::Tables;
+use crate::txn::Txn;
 use crate::view::View;
 
 /// How a session's image is to be laid out.
@@ -57,9 +59,28 @@ pub struct Session {
     pub(crate) writer: Writer,
     pub(crate) image: Image,
     pub(crate) archives: Vec<Archive>,
-    pub(crate) debug: FxHashMap<InputId, DebugSource>,
+    /// The objects with debug sections, in the order of their ids.
+    pub(crate) debug: Table<(InputId, DebugSource)>,
     /// What was registered with the target's unwinder.
     pub(crate) unwind: Vec<Range<HostAddr>>,
+    /// The target's libgcc, once its host was asked for it.
+    pub(crate) libgcc: Option<Option<Libgcc>>,
+    /// Arrays registered with it.
+    pub(crate) adopted: Vec<Adopted>,
+    /// Where thread-local blocks of the target were reserved, in their order.
+    pub(crate) thread_blocks: Vec<i64>,
+    pub(crate) scratch: Scratch,
+}
+
+/// Lists that every publish fills and empties, kept so that a small batch
+/// allocates nothing. Between publishes nothing in them means anything.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub staged: Staged<'static>,
+    pub bound: Bound,
+    pub txn: Txn,
+    /// Atoms of a batch in the order of their addresses.
+    pub order: Vec<u32>,
 }
 
 impl Session {
@@ -72,8 +93,12 @@ impl Session {
             writer,
             image: Image::default(),
             archives: Vec::new(),
-            debug: FxHashMap::default(),
+            debug: Table::default(),
             unwind: Vec::new(),
+            libgcc: None,
+            adopted: Vec::new(),
+            thread_blocks: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -130,6 +155,21 @@ impl Session {
         if let Some(unwind) = host.unwind() {
             for range in self.unwind.drain(..) {
                 unwind.deregister(range)?;
+            }
+        }
+        if !self.adopted.is_empty() && host.call().is_some() {
+            let ground = &mut Parts {
+                space,
+                host,
+                resolver: &mut (),
+            };
+            for adopted in self.adopted.drain(..) {
+                give_back(adopted, ground)?;
+            }
+        }
+        if let Some(thread_locals) = host.thread_locals() {
+            for block in self.thread_blocks.drain(..).rev() {
+                thread_locals.release(block)?;
             }
         }
         let regions: Vec<Region> = self

@@ -16,18 +16,8 @@ pub(crate) enum Source<'i> {
     Borrowed(&'i [u8]),
     /// A member of an archive the session keeps.
     Member(Arc<[u8]>, Range<usize>),
-    /// Hand-built atoms: bytes and names gathered in one buffer.
-    Built(Vec<u8>),
-}
-
-impl Source<'_> {
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Source::Borrowed(bytes) => bytes,
-            Source::Member(bytes, range) => &bytes[range.clone()],
-            Source::Built(bytes) => bytes,
-        }
-    }
+    /// Hand-built: bytes and names lie in [`Staged::built`].
+    Built,
 }
 
 /// A run of bytes in an input's source.
@@ -50,13 +40,12 @@ impl Span {
 
 /// One input of a batch.
 pub(crate) struct StagedInput<'i> {
-    pub name: String,
+    /// Its name in [`Staged::built`].
+    pub name: Span,
     pub source: Source<'i>,
-    /// Its symbols in the batch's list.
-    pub symbols: Range<u32>,
     /// For each section of an ELF object, its atom in the batch's list, or
-    /// `NONE`. Empty for hand-built atoms.
-    pub sections: Vec<u32>,
+    /// `NONE`: a run of [`Staged::sections`]. Empty for hand-built atoms.
+    pub sections: Range<u32>,
     /// Whether the object has debug sections, so that its bytes are worth keeping.
     pub has_debug: bool,
 }
@@ -110,6 +99,9 @@ pub(crate) enum StagedDefinition {
 /// One symbol of a batch.
 pub(crate) struct StagedSymbol {
     pub name: Span,
+    /// The [`hash`](crate::names::hash) of its name, unless it is nameless.
+    pub hash: u32,
+    pub input: u32,
     pub definition: StagedDefinition,
     pub size: u64,
     pub binding: Binding,
@@ -139,40 +131,76 @@ pub(crate) struct Staged<'i> {
     pub relocs: Vec<StagedReloc>,
     /// COMDAT groups: signature's input and name, and the group's atoms.
     pub groups: Vec<Group>,
+    /// The atoms of all groups.
+    pub group_atoms: Vec<u32>,
+    /// For each section of each object its atom, or `NONE`.
+    pub sections: Vec<u32>,
+    /// The inputs' names, and the bytes and names of hand-built atoms.
+    pub built: Vec<u8>,
+    /// Whether a field holds a 32-bit absolute address.
+    pub wants_low: bool,
 }
 
 /// A COMDAT group: of several with one signature, one is kept.
 pub(crate) struct Group {
     pub input: u32,
     pub signature: Span,
-    pub atoms: Vec<u32>,
+    /// A run of [`Staged::group_atoms`].
+    pub atoms: Range<u32>,
 }
 
 impl<'i> Staged<'i> {
-    /// The input a symbol belongs to.
-    pub fn input_of_symbol(&self, symbol: u32) -> &StagedInput<'i> {
-        let after = self
-            .inputs
-            .partition_point(|input| input.symbols.end <= symbol);
-        &self.inputs[after]
+    /// The bytes that an input's spans count in.
+    pub fn bytes_of(&self, input: u32) -> &[u8] {
+        match &self.inputs[input as usize].source {
+            Source::Borrowed(bytes) => bytes,
+            Source::Member(bytes, range) => &bytes[range.clone()],
+            Source::Built => &self.built,
+        }
+    }
+
+    /// Keeps hand-built bytes or a text.
+    pub fn keep(&mut self, bytes: &[u8]) -> Span {
+        let start = self.built.len() as u32;
+        self.built.extend_from_slice(bytes);
+        Span {
+            start,
+            len: bytes.len() as u32,
+        }
+    }
+
+    /// What an input is called.
+    pub fn input_name(&self, input: u32) -> &str {
+        self.inputs[input as usize].name.text(&self.built)
+    }
+
+    /// A symbol's name as bytes.
+    pub fn symbol_bytes(&self, symbol: u32) -> &[u8] {
+        let symbol = &self.symbols[symbol as usize];
+        symbol.name.of(self.bytes_of(symbol.input))
     }
 
     /// A symbol's name.
     pub fn symbol_name(&self, symbol: u32) -> &str {
-        let bytes = self.input_of_symbol(symbol).source.bytes();
-        self.symbols[symbol as usize].name.text(bytes)
+        let symbol = &self.symbols[symbol as usize];
+        symbol.name.text(self.bytes_of(symbol.input))
     }
 
-    /// The input an atom belongs to.
-    pub fn input_of_atom(&self, atom: u32) -> &StagedInput<'i> {
-        &self.inputs[self.atoms[atom as usize].input as usize]
+    /// The bytes of an atom.
+    pub fn atom_bytes(&self, atom: u32) -> &[u8] {
+        let atom = &self.atoms[atom as usize];
+        atom.bytes.of(self.bytes_of(atom.input))
     }
 
     /// An atom's name.
     pub fn atom_name(&self, atom: u32) -> &str {
-        self.atoms[atom as usize]
-            .name
-            .text(self.input_of_atom(atom).source.bytes())
+        let atom = &self.atoms[atom as usize];
+        atom.name.text(self.bytes_of(atom.input))
+    }
+
+    /// What the input of an atom is called.
+    pub fn input_name_of_atom(&self, atom: u32) -> &str {
+        self.input_name(self.atoms[atom as usize].input)
     }
 
     /// Lengths, to go back to when an input turns out to be bad.
@@ -183,6 +211,10 @@ impl<'i> Staged<'i> {
             symbols: self.symbols.len(),
             relocs: self.relocs.len(),
             groups: self.groups.len(),
+            group_atoms: self.group_atoms.len(),
+            sections: self.sections.len(),
+            built: self.built.len(),
+            wants_low: self.wants_low,
         }
     }
 
@@ -193,14 +225,42 @@ impl<'i> Staged<'i> {
         self.symbols.truncate(lengths.symbols);
         self.relocs.truncate(lengths.relocs);
         self.groups.truncate(lengths.groups);
+        self.group_atoms.truncate(lengths.group_atoms);
+        self.sections.truncate(lengths.sections);
+        self.built.truncate(lengths.built);
+        self.wants_low = lengths.wants_low;
+    }
+
+    /// Empties the lists for another batch, which may borrow other inputs.
+    pub fn recycle<'j>(mut self) -> Staged<'j> {
+        self.truncate(&Lengths::default());
+        // An empty list of one lifetime becomes one of another in place: the
+        // iterator has nothing to map.
+        let inputs = self.inputs.into_iter().map(|_| unreachable!("it is empty"));
+        Staged {
+            inputs: inputs.collect(),
+            atoms: self.atoms,
+            symbols: self.symbols,
+            relocs: self.relocs,
+            groups: self.groups,
+            group_atoms: self.group_atoms,
+            sections: self.sections,
+            built: self.built,
+            wants_low: false,
+        }
     }
 }
 
 /// See [`Staged::lengths`].
+#[derive(Default)]
 pub(crate) struct Lengths {
     inputs: usize,
     atoms: usize,
     symbols: usize,
     relocs: usize,
     groups: usize,
+    group_atoms: usize,
+    sections: usize,
+    built: usize,
+    wants_low: bool,
 }

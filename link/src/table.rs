@@ -14,7 +14,7 @@
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// The first chunk holds `1 << FIRST_BITS` elements, the next as many, and each
 /// after that twice the one before.
@@ -83,6 +83,18 @@ impl<T> Table<T> {
     fn push(&self, value: T) -> usize {
         let index = self.len.load(Ordering::Relaxed);
         let (chunk, offset) = locate(index);
+        let base = self.chunk(chunk);
+        // SAFETY: the chunk holds `chunk_len(chunk)` elements and `locate` keeps
+        // `offset` below that; no reader looks at an index that is not below
+        // `len`, so nobody else refers to this element.
+        unsafe { (*base.add(offset)).write(value) };
+        self.len.store(index + 1, Ordering::Release);
+        index
+    }
+
+    /// The first element of a chunk, allocated now if need be. Only the one
+    /// thread that pushes calls it.
+    fn chunk(&self, chunk: usize) -> *mut MaybeUninit<T> {
         assert!(chunk < CHUNKS, "a table holds at most 2^32 elements");
         let mut base = self.chunks[chunk].load(Ordering::Relaxed);
         if base.is_null() {
@@ -90,12 +102,30 @@ impl<T> Table<T> {
             base = Box::into_raw(fresh).cast();
             self.chunks[chunk].store(base, Ordering::Release);
         }
-        // SAFETY: the chunk holds `chunk_len(chunk)` elements and `locate` keeps
-        // `offset` below that; no reader looks at an index that is not below
-        // `len`, so nobody else refers to this element.
-        unsafe { (*base.add(offset)).write(value) };
-        self.len.store(index + 1, Ordering::Release);
-        index
+        base
+    }
+}
+
+impl<T: Copy> Table<T> {
+    /// Appends elements, and says so in one store.
+    fn extend(&self, values: impl Iterator<Item = T>) {
+        let mut index = self.len.load(Ordering::Relaxed);
+        let (mut chunk, mut offset) = locate(index);
+        let mut base = self.chunk(chunk);
+        let mut room = chunk_len(chunk);
+        for value in values {
+            if offset == room {
+                (chunk, offset) = (chunk + 1, 0);
+                base = self.chunk(chunk);
+                room = chunk_len(chunk);
+            }
+            // SAFETY: `offset` is below the chunk's length, and no reader looks
+            // at an index that is not below `len`.
+            unsafe { (*base.add(offset)).write(value) };
+            offset += 1;
+            index += 1;
+        }
+        self.len.store(index, Ordering::Release);
     }
 }
 
@@ -131,6 +161,12 @@ impl<T> Drop for Table<T> {
 unsafe impl<T: Send> Send for Table<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Table<T> {}
+
+/// `len` words of zero, on pages that the kernel gives when they are touched.
+pub(crate) fn zeroed_words(len: usize) -> Box<[AtomicU64]> {
+    // SAFETY: an `AtomicU64` of zero bytes is the word 0.
+    unsafe { Box::new_zeroed_slice(len).assume_init() }
+}
 
 /// Bytes in one piece of a [`Text`], unless a single text is longer.
 const PIECE_LEN: usize = 64 << 10;
@@ -203,10 +239,13 @@ impl Text {
             .get(index as usize)
             .expect("just found or pushed");
         let start = piece.filled.load(Ordering::Relaxed);
-        for (cell, byte) in piece.bytes[start..start + len].iter().zip(text.bytes()) {
-            // SAFETY: bytes at and above `filled` are not read by anyone, and
-            // `&mut Writer` makes this the only thread that writes them.
-            unsafe { *cell.get() = byte };
+        let cells = &piece.bytes[start..start + len];
+        // SAFETY: bytes at and above `filled` are not read by anyone, and
+        // `&mut Writer` makes this the only thread that writes them; the slice
+        // is `len` cells long, and `UnsafeCell` lets its bytes be written.
+        unsafe {
+            let to = UnsafeCell::raw_get(cells.as_ptr());
+            ptr::copy_nonoverlapping(text.as_ptr(), to, len);
         }
         piece.filled.store(start + len, Ordering::Release);
         TextAt {
@@ -231,6 +270,11 @@ impl Writer {
     /// Appends to a table of this writer's session and gives the index.
     pub fn push<T>(&mut self, table: &Table<T>, value: T) -> u32 {
         u32::try_from(table.push(value)).expect("locate() bounds the index to 32 bits")
+    }
+
+    /// Appends elements to a table of this writer's session.
+    pub fn extend<T: Copy>(&mut self, table: &Table<T>, values: impl Iterator<Item = T>) {
+        table.extend(values);
     }
 }
 

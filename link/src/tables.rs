@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use crate::addr::HostAddr;
 use crate::host::HostError;
 use crate::ids::{AtomId, Generation, InputId, NameId, SymbolId};
-use crate::model::{AtomRecord, RelocRecord, SymbolRecord};
+use crate::model::{AtomKind, AtomRecord, RelocRecord, SymbolRecord};
 use crate::names::Names;
 use crate::space::Region;
 use crate::table::{Table, Text, TextAt, Writer};
@@ -39,6 +39,9 @@ pub(crate) struct Tables {
     /// For each generation, how many atoms there are in it. Element 0 is the
     /// empty image, so the length less one is the newest generation.
     pub generations: Table<u32>,
+    /// Thread-local atoms in the order of their ids, and their offsets from the
+    /// thread pointer in bytes.
+    pub thread_locals: Table<(AtomId, i64)>,
     /// Generations whose `run` step faulted, and how.
     pub faults: Mutex<Vec<(Generation, String)>>,
 }
@@ -54,6 +57,7 @@ impl Tables {
             input_names: Text::default(),
             regions: Table::default(),
             generations: Table::default(),
+            thread_locals: Table::default(),
             faults: Mutex::default(),
         };
         writer.push(&tables.generations, 0);
@@ -110,9 +114,43 @@ impl Tables {
     pub fn symbol_address(&self, symbol: SymbolId) -> HostAddr {
         let record = self.symbol(symbol);
         match record.atom {
-            SymbolRecord::ABSOLUTE | SymbolRecord::OUTSIDE => HostAddr(record.value),
+            SymbolRecord::ABSOLUTE | SymbolRecord::OUTSIDE | SymbolRecord::THREAD_OUTSIDE => {
+                HostAddr(record.value)
+            }
             atom => self.address(AtomId(atom)).add(record.value),
         }
+    }
+
+    /// A thread-local symbol's offset from the thread pointer, in bytes; nothing
+    /// for any other symbol.
+    pub fn thread_offset(&self, symbol: SymbolId) -> Option<i64> {
+        let record = self.symbol(symbol);
+        match record.atom {
+            SymbolRecord::THREAD_OUTSIDE => Some(record.value as i64),
+            SymbolRecord::ABSOLUTE | SymbolRecord::OUTSIDE => None,
+            atom if self.atom(AtomId(atom)).kind == AtomKind::ThreadLocal => {
+                let start = self.atom_thread_offset(AtomId(atom))?;
+                Some(start.wrapping_add(record.value as i64))
+            }
+            _ => None,
+        }
+    }
+
+    /// A thread-local atom's offset from the thread pointer, in bytes.
+    pub fn atom_thread_offset(&self, atom: AtomId) -> Option<i64> {
+        let places = &self.thread_locals;
+        let place = |index| *places.get(index).expect("below the length");
+        let (mut low, mut high) = (0, places.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if place(middle).0 < atom {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        let found = places.get(low).filter(|(found, _)| *found == atom);
+        found.map(|(_, offset)| *offset)
     }
 
     /// The newest symbol of a name that `accept` takes.

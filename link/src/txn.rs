@@ -10,17 +10,9 @@ use rustc_hash::FxHashMap;
 
 use crate::addr::HostAddr;
 use crate::arch::x86_64::Field;
+use crate::arch::x86_64::tls::Sequence;
 use crate::image::SEGMENTS;
-use crate::model::{AtomRecord, RelocRecord, SymbolRecord};
-
-/// A field of a staged atom to be overwritten.
-#[derive(Clone, Copy)]
-pub(crate) struct Fix {
-    /// The atom, counted in the batch.
-    pub atom: u32,
-    pub offset: u32,
-    pub field: Field,
-}
+use crate::model::{AtomRecord, SymbolRecord};
 
 /// Bytes that the session itself makes: a stub or a cell.
 #[derive(Clone, Copy)]
@@ -43,11 +35,20 @@ pub(crate) struct FunctionList {
     pub reversed: bool,
 }
 
+/// A cell to be filled with what an indirect function's resolver gives.
+#[derive(Clone, Copy)]
+pub(crate) struct IfuncCell {
+    pub cell: HostAddr,
+    pub resolver: HostAddr,
+}
+
 /// What `run` will do once the batch is published.
 #[derive(Default)]
 pub(crate) struct Actions {
     /// `.eh_frame` ranges to register, terminator included.
     pub unwind: Vec<Range<HostAddr>>,
+    /// Resolvers to call, before any initialiser.
+    pub ifuncs: Vec<IfuncCell>,
     /// Initialiser lists in the order they run.
     pub initialisers: Vec<FunctionList>,
     /// Finaliser lists in the order they are registered, which is the reverse
@@ -55,7 +56,30 @@ pub(crate) struct Actions {
     pub finalisers: Vec<FunctionList>,
 }
 
-/// See the [module page](self).
+/// What a staged symbol resolves to.
+#[derive(Clone, Copy)]
+pub(crate) struct Resolved {
+    /// Its address, or a thread-local's offset from the thread pointer.
+    pub address: u64,
+    /// What is added to a kept relocation's addend, because its target is an
+    /// atom and not the place in it.
+    pub offset: u64,
+    /// How the kept record names it; see [`pack`](crate::model::RelocTarget).
+    pub target: crate::model::RelocTarget,
+    /// The symbol's size, for the relocations that ask for it.
+    pub size: u32,
+    pub thread_local: bool,
+}
+
+/// The thread-local block of a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct ThreadBlock {
+    /// Its first byte's offset from the thread pointer.
+    pub offset: i64,
+    pub size: u64,
+}
+
+/// See the [module page](self). Its lists are kept from batch to batch.
 #[derive(Default)]
 pub(crate) struct Txn {
     /// Cursors after the batch.
@@ -75,11 +99,61 @@ pub(crate) struct Txn {
     pub atoms: Vec<AtomRecord>,
     /// For each staged atom its index in `atoms`, or `NONE`.
     pub atom_numbers: Vec<u32>,
-    pub relocs: Vec<RelocRecord>,
-    pub fixes: Vec<Fix>,
+    /// For each staged symbol what it resolves to.
+    pub resolved: Vec<Resolved>,
+    /// For each staged relocation of a kept atom its field; of width 0 when a
+    /// sequence takes its place.
+    pub fields: Vec<Field>,
+    /// Rewritten code: a staged atom, and the bytes.
+    pub sequences: Vec<(u32, Sequence)>,
     pub made: Vec<Made>,
     /// New cells and stubs: address held or jumped to → where.
     pub cells: FxHashMap<u64, HostAddr>,
     pub stubs: FxHashMap<u64, HostAddr>,
+    /// New copies of type information: its address → where.
+    pub copies: FxHashMap<u64, HostAddr>,
+    /// Thread-local atoms, counted in `atoms`, and their offsets from the
+    /// thread pointer.
+    pub thread_locals: Vec<(u32, i64)>,
+    pub thread_block: Option<ThreadBlock>,
+    /// Whether the unwinder's array is kept, and not every batch's entries
+    /// registered.
+    pub keeps_array: bool,
+    /// Unwind entries of the batch: pc and address, in the order of pcs.
+    pub frames: Vec<(HostAddr, HostAddr)>,
+    /// What is added to the unwinder's array.
+    pub array_bytes: Vec<u8>,
     pub actions: Actions,
+}
+
+impl Txn {
+    /// Whether the session itself adds data: cells, or copies, which lie with
+    /// them.
+    pub fn has_cells(&self) -> bool {
+        !self.cells.is_empty() || !self.copies.is_empty()
+    }
+
+    /// Empties the lists for another batch.
+    pub fn clear(&mut self) {
+        self.names.clear();
+        self.symbols.clear();
+        self.atoms.clear();
+        self.atom_numbers.clear();
+        self.resolved.clear();
+        self.fields.clear();
+        self.sequences.clear();
+        self.made.clear();
+        self.cells.clear();
+        self.stubs.clear();
+        self.copies.clear();
+        self.thread_locals.clear();
+        self.thread_block = None;
+        self.keeps_array = false;
+        self.frames.clear();
+        self.array_bytes.clear();
+        self.actions.unwind.clear();
+        self.actions.ifuncs.clear();
+        self.actions.initialisers.clear();
+        self.actions.finalisers.clear();
+    }
 }

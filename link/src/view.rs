@@ -94,6 +94,12 @@ impl View {
         }
     }
 
+    /// A thread-local symbol's offset from the thread pointer, in bytes; nothing
+    /// for any other symbol. (Its `address` is that of its initial bytes.)
+    pub fn thread_offset(&self, symbol: SymbolId) -> Option<i64> {
+        self.tables.thread_offset(symbol)
+    }
+
     /// All symbols, oldest first.
     pub fn symbols(&self) -> impl Iterator<Item = Symbol<'_>> {
         let end = self.first_symbol_after(self.generation);

@@ -127,6 +127,10 @@ impl Settings {
             "needs" => self.needs.extend(words()),
             "copy" => self.copy.extend(words()),
             "hide" if rest == "addresses" => self.replace_with(r"0x[0-9a-f]{5,}", "0xADDR")?,
+            "hide" if rest == "processes" => {
+                self.replace_with(r"process \d+", "process PID")?;
+                self.replace_with(r"Thread 0x[0-9a-f]+ \(LWP \d+\)", "Thread PID")?;
+            }
             "replace" => {
                 let (pattern, with) = rest
                     .split_once(" => ")

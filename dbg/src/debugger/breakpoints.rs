@@ -133,6 +133,7 @@ impl Debugger {
     /// Takes a breakpoint out, wherever it stands.
     pub(super) fn remove_breakpoint(&mut self, id: BreakpointId) {
         self.remove_sites(id);
+        self.free_slots(id);
         self.breakpoints.remove(id);
     }
 

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use sapwood_dwarf::{ModuleId, ModuleKind, SymbolKind};
+use sapwood_dwarf::{Module, ModuleId, ModuleKind, Modules, SymbolKind};
 use sapwood_link::{
     AddressSpace, Generation, Ground, Host, HostAddr, HostError, Near, Options, Outside, Resolver,
     Session, SpaceId, Wanted,
@@ -68,7 +68,7 @@ enum Input {
 
 /// The program's names: its own, static ones included, then its libraries'.
 struct ProgramNames<'a> {
-    debugger: &'a sapwood_dwarf::Modules,
+    modules: &'a Modules,
     /// The source file that is preferred where static names are ambiguous.
     near: Option<&'a Path>,
     resolved: &'a HashMap<Address, Address>,
@@ -77,32 +77,42 @@ struct ProgramNames<'a> {
 }
 
 impl ProgramNames<'_> {
+    /// The program's own names first, then what was published and is not for
+    /// others to see (the session knows the rest), the newest first, then the
+    /// libraries'.
     fn find(&self, name: &str) -> Option<(Address, SymbolKind)> {
-        for (_, module) in self.debugger.iter() {
-            if matches!(module.kind(), ModuleKind::Published(_) | ModuleKind::Vdso) {
-                continue;
-            }
-            let symbols = module.symbols_named(name);
-            let Some(first) = symbols.first() else {
-                continue;
-            };
-            let is_local = first.binding == sapwood_dwarf::Binding::Local;
-            if is_local && module.kind() != ModuleKind::Executable {
-                continue;
-            }
-            if is_local
-                && symbols.len() > 1
-                && let Some(near) = self.near
-            {
-                let functions = module.functions(name);
-                let here = functions.iter().find(|f| f.file.as_deref() == Some(near));
-                if let Some(entry) = here.and_then(|f| f.entry) {
-                    return Some((entry, SymbolKind::Function));
-                }
-            }
+        let of = |wanted: fn(ModuleKind) -> bool| {
+            let modules = self.modules.iter();
+            modules.filter(move |(_, module)| wanted(module.kind()))
+        };
+        of(|kind| kind == ModuleKind::Executable)
+            .chain(of(|kind| matches!(kind, ModuleKind::Published(_))).rev())
+            .find_map(|(_, module)| self.find_in(module, name, true))
+            .or_else(|| {
+                of(|kind| kind == ModuleKind::Library)
+                    .find_map(|(_, module)| self.find_in(module, name, false))
+            })
+    }
+
+    fn find_in(&self, module: &Module, name: &str, locals: bool) -> Option<(Address, SymbolKind)> {
+        let symbols = module.symbols_named(name);
+        let first = symbols.first()?;
+        if first.binding != sapwood_dwarf::Binding::Local {
             return Some((first.address, first.kind));
         }
-        None
+        if !locals {
+            return None;
+        }
+        if symbols.len() > 1
+            && let Some(near) = self.near
+        {
+            let functions = module.functions(name);
+            let here = functions.iter().find(|f| f.file.as_deref() == Some(near));
+            if let Some(entry) = here.and_then(|f| f.entry) {
+                return Some((entry, SymbolKind::Function));
+            }
+        }
+        Some((first.address, first.kind))
     }
 }
 
@@ -247,7 +257,7 @@ impl Debugger {
                 calls: Vec::new(),
             },
             names: ProgramNames {
-                debugger: &self.modules,
+                modules: &self.modules,
                 near: near.as_deref(),
                 resolved: &image.resolved,
                 missing: Vec::new(),
@@ -314,7 +324,7 @@ impl Debugger {
     }
 
     /// Calls what a generation wants called before it is used.
-    fn run_deferred(&mut self, calls: &[Deferred], events: Events<'_>) -> Result<()> {
+    pub(super) fn run_deferred(&mut self, calls: &[Deferred], events: Events<'_>) -> Result<()> {
         for call in calls {
             match call {
                 Deferred::Now(function) => {
@@ -342,7 +352,7 @@ impl Debugger {
     pub(super) fn library_function(&self, name: &str) -> Option<Address> {
         let none = HashMap::new();
         let names = ProgramNames {
-            debugger: &self.modules,
+            modules: &self.modules,
             near: None,
             resolved: &none,
             missing: Vec::new(),
@@ -414,6 +424,8 @@ impl Debugger {
     /// Keeps a snippet's text under the names its line table may use.
     fn keep_text(&mut self, name: &str, text: &str) {
         self.sources.keep(name, text);
+        // Compilers that map folders away leave a path without one, or a root.
+        self.sources.keep(Path::new("/").join(name), text);
         if let Ok(here) = std::env::current_dir() {
             self.sources.keep(here.join(name), text);
         }
@@ -436,17 +448,37 @@ impl Debugger {
 
     /// `load`.
     pub(super) fn load(&mut self, files: &[PathBuf], events: Events<'_>) -> Result<()> {
+        if self.target.is_none() && self.program.is_none() {
+            return self.choose_inputs(files);
+        }
         self.thread()
             .map_err(|_| Error::new("load needs a running program: use run or start first."))?;
+        let calls = self.publish_files(files, events)?;
+        let newest = self.image.as_ref().map(|i| i.session.generation());
+        if let Some(view) = newest.and_then(|newest| self.generation_view(newest)) {
+            events(Event::Generations(vec![view]));
+        }
+        self.run_deferred(&calls, events)
+    }
+
+    /// Publishes files as one batch; gives what they want called.
+    pub(super) fn publish_files(
+        &mut self,
+        files: &[PathBuf],
+        events: Events<'_>,
+    ) -> Result<Vec<Deferred>> {
         let mut inputs = Vec::new();
         for file in files {
             inputs.push(self.input(file, events)?);
         }
-        let landed = self.publish(&inputs, events)?;
-        if let Some(view) = self.generation_view(landed.generation) {
-            events(Event::Generations(vec![view]));
-        }
-        self.run_deferred(&landed.calls, events)
+        Ok(self.publish(&inputs, events)?.calls)
+    }
+
+    /// The newest definition of a name in the image.
+    pub(super) fn image_symbol(&self, name: &str) -> Option<Address> {
+        let view = self.image.as_ref()?.session.view();
+        let symbol = view.symbol(name)?;
+        Some(Address(symbol.address.get()))
     }
 
     fn input(&mut self, file: &Path, events: Events<'_>) -> Result<Input> {

@@ -126,7 +126,15 @@ impl Debugger {
                     (_, true) => FrameKind::Inlined,
                     _ => FrameKind::Normal,
                 };
+                // What called the program's own beginning is nobody's business.
+                let is_main = frame.function_name() == Some("main")
+                    && !frame.is_inlined
+                    && frame.function.is_some();
                 stack.frames.push((frame, kind));
+                if is_main {
+                    stack.complete = true;
+                    return Ok(stack);
+                }
                 if stack.frames.len() >= wanted {
                     return Ok(stack);
                 }

@@ -11,7 +11,9 @@ mod disassembly;
 mod eval;
 mod frames;
 mod info;
+mod live;
 mod modules;
+mod motion;
 mod places;
 mod process;
 mod run;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 
 use sapwood_dwarf::{Address, ModuleId, Modules, Unwinder};
 
-use crate::breakpoint::{Breakpoints, Sites};
+use crate::breakpoint::{BreakpointId, Breakpoints, Sites};
 use crate::call::Alarm;
 use crate::command::{Command, Format};
 use crate::error::{Error, Result};
@@ -39,7 +41,7 @@ use crate::signal::Dispositions;
 use crate::source::Sources;
 use crate::target::{Target, ThreadId};
 
-use crate::value::Memo;
+use crate::value::{Memo, Value};
 use calls::PendingCall;
 use eval::{Compilers, Image};
 use frames::Stack;
@@ -59,6 +61,8 @@ pub struct Debugger {
     signals: Dispositions,
     /// The program that `run` starts.
     program: Option<PathBuf>,
+    /// Or the files that it runs live, without an executable.
+    inputs: Vec<PathBuf>,
     target: Option<Box<dyn Target>>,
     /// Shared with an evaluation in progress, whose calls may add to them.
     modules: Arc<Modules>,
@@ -82,6 +86,8 @@ pub struct Debugger {
     stack: Option<Stack>,
     /// Threads that stand on a site whose hit was reported already.
     standing: BTreeMap<ThreadId, Address>,
+    /// The selected thread was put where it is: a breakpoint there counts.
+    unseen: bool,
     sources: Sources,
     listing: Listing,
     /// Calls into the program that have not returned, the innermost last.
@@ -94,6 +100,8 @@ pub struct Debugger {
     compiler: Compilers,
     memo: Memo,
     displays: Displays,
+    /// What watchpoints watch.
+    watched: BTreeMap<BreakpointId, Value>,
     /// Commands of a breakpoint that are still to be executed.
     queue: VecDeque<String>,
     /// Where `x` goes on.
@@ -165,6 +173,7 @@ impl Debugger {
             Command::Ignore(id, count) => self.ignore(id, count, events),
             Command::Commands(id, commands) => self.set_commands(id, commands),
 
+            Command::File(path) if live::is_input(&path) => self.choose_inputs(&[path]),
             Command::File(path) => self.choose_program(&path),
             Command::Run(arguments) => self.run(arguments, events),
             Command::Start(arguments) => self.start(arguments, events),

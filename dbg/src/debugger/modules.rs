@@ -3,7 +3,7 @@
 //! Adding a module never looks at another: breakpoints are resolved against
 //! the modules that came since they were last resolved, and against no others.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sapwood_dwarf::{Module, ModuleId, ModuleKind};
@@ -40,6 +40,7 @@ impl Debugger {
             .map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
         self.load_program(&path, None)?;
         self.program = Some(path);
+        self.inputs.clear();
         self.resolve_new(&mut |_| {});
         Ok(())
     }
@@ -60,6 +61,24 @@ impl Debugger {
         }
         self.sources.refresh();
         Ok(())
+    }
+
+    /// There is no executable any more.
+    pub(super) fn forget_program(&mut self) {
+        self.program = None;
+        if let Some(old) = self.executable.take() {
+            self.remove_module(old);
+        }
+    }
+
+    /// Takes in a process whose executable is nobody's business.
+    pub(super) fn take_in_ground(&mut self, events: Events<'_>) -> Result<()> {
+        self.forget_process_modules();
+        let target = self.target.as_deref_mut().ok_or(Error::NotRunning)?;
+        self.ground = libraries::ground(target);
+        self.take_in_vdso();
+        self.take_in_interpreter();
+        self.refresh_libraries(events)
     }
 
     /// Takes in a process that has just been started, attached to, or has
@@ -124,7 +143,8 @@ impl Debugger {
             return;
         };
         let program = self.executable.and_then(|id| self.modules.get(id));
-        let Some(path) = program.and_then(|p| p.interpreter().map(Path::to_owned)) else {
+        let asked = program.and_then(|p| p.interpreter().map(Path::to_owned));
+        let Some(path) = asked.or_else(|| self.mapped_at(base)) else {
             return;
         };
         let Ok(module) = loader::open(&path, ModuleKind::Library, base.0) else {
@@ -144,6 +164,13 @@ impl Debugger {
             let change = self.sites.add(at, Reason::Libraries);
             let _ = self.apply(change);
         }
+    }
+
+    /// The file that is mapped at an address.
+    fn mapped_at(&mut self, at: Address) -> Option<PathBuf> {
+        let mappings = self.live().ok()?.mappings().ok()?;
+        let found = mappings.into_iter().find(|m| m.start == at)?;
+        found.name.starts_with('/').then(|| found.name.into())
     }
 
     /// Reads the dynamic linker's list, opens what is new, closes what is gone,

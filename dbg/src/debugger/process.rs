@@ -14,10 +14,18 @@ impl Debugger {
     /// What `run` is to start.
     fn launch_wanted(&self) -> Result<Launch> {
         let settings = &self.settings;
-        let program = self.program.clone().ok_or(Error::NoProgram)?;
+        let (program, name) = match (&self.program, self.inputs.first()) {
+            (Some(program), _) => (program.clone(), None),
+            (None, Some(input)) => {
+                let own = std::env::current_exe().map_err(|e| Error::new(e.to_string()))?;
+                (own, Some(input.clone().into_os_string()))
+            }
+            (None, None) => return Err(Error::NoProgram),
+        };
         let (arguments, [input, output, error]) = redirections(&settings.arguments);
         Ok(Launch {
             program,
+            name,
             arguments: arguments.into_iter().map(Into::into).collect(),
             environment: settings.environment.clone(),
             directory: settings.directory.clone(),
@@ -35,6 +43,9 @@ impl Debugger {
         }
         let launch = self.launch_wanted()?;
         self.kill_quietly()?;
+        if self.program.is_none() {
+            return self.launch_live(&launch, events);
+        }
         let program = launch.program.clone();
         let native = Native::launch(&launch, self.interrupter.clone())?;
         self.adopt(Box::new(native), &program, Began::Launched, events)
@@ -73,7 +84,7 @@ impl Debugger {
 
     /// `start`.
     pub(super) fn start(&mut self, arguments: Option<String>, events: Events<'_>) -> Result<()> {
-        if self.program.is_none() {
+        if self.program.is_none() && self.inputs.is_empty() {
             return Err(Error::NoProgram);
         }
         let main = Spec::Function("main".to_owned());

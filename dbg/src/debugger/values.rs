@@ -10,6 +10,7 @@ use sapwood_dwarf::{Memory, MemoryError, ModuleId, Register, VariableKind};
 
 use super::calls::{Called, Purpose};
 use super::{Debugger, Events};
+use crate::breakpoint::BreakpointId;
 use crate::call::{MachineCall, MachineResult};
 use crate::command::Format;
 use crate::error::{Error, Result};
@@ -337,6 +338,37 @@ impl Debugger {
             address_of(evaluator, &value)
         })?;
         at.ok_or_else(|| Error::new("the program stopped."))
+    }
+
+    /// What an expression's value has to be to be watched: in memory. Gives it,
+    /// where it is, its size in bytes, and its text.
+    pub(super) fn watchable(&mut self, text: &str) -> Result<(Value, Address, u64, String)> {
+        let style = self.style(None);
+        let found = self.evaluate(text, &mut |_| {}, |evaluator| {
+            let value = evaluator.evaluate_text(text)?;
+            let size = value.ty.size(evaluator.reader.modules)?.unwrap_or(0);
+            let shown = evaluator.reader.show(&value, &style)?;
+            Ok((value, size, shown))
+        })?;
+        let (value, size, shown) = found.ok_or_else(|| Error::new("the program stopped."))?;
+        match value.address() {
+            Some(at) if size > 0 => Ok((Value::in_memory(value.ty, at), at, size, shown)),
+            _ => Err(Error::new(
+                "Cannot watch constant value, or one that is not in memory.",
+            )),
+        }
+    }
+
+    /// A watched value as it is now.
+    pub(super) fn watched_text(&mut self, id: BreakpointId) -> Result<String> {
+        let Some(value) = self.watched.get(&id).cloned() else {
+            return Ok(String::new());
+        };
+        let style = self.style(None);
+        let text = self.evaluate_in(None, "", &mut |_| {}, |evaluator| {
+            evaluator.reader.show(&value, &style)
+        })?;
+        Ok(text.unwrap_or_default())
     }
 
     /// Whether a breakpoint's condition holds in the innermost frame of a

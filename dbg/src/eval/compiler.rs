@@ -76,6 +76,13 @@ impl Compiler for Cc {
         command.args(FLAGS).arg("-o").arg(&output.0);
         let text = match source {
             SourceFile::Text(text) => {
+                // A snippet lies in no folder: its name is its path.
+                if let Ok(here) = std::env::current_dir() {
+                    let mut map = OsString::from("-fdebug-prefix-map=");
+                    map.push(here);
+                    map.push("=");
+                    command.arg(map);
+                }
                 command.args(["-x", "c", "-"]);
                 text
             }
@@ -115,12 +122,22 @@ impl Compiler for Cc {
     }
 }
 
+/// Names of the wrapper's own, as messages quote them.
+const OURS: [&str; 6] = [
+    ": In function '__eval",
+    ": In function ‘__eval",
+    "'__now'",
+    "‘__now’",
+    "'__is_void'",
+    "‘__is_void’",
+];
+
 /// The compiler's messages, each once: the last expression of a snippet is
 /// compiled more than once. What is said of our own wrapper is left out.
 fn without_repetitions(messages: &str) -> String {
     let mut blocks: Vec<Vec<&str>> = Vec::new();
     for line in messages.lines() {
-        if line.contains(": In function '__eval") || line.contains(": In function ‘__eval") {
+        if OURS.iter().any(|ours| line.contains(ours)) {
             continue;
         }
         // A message begins with its place; what follows is its illustration.

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use sapwood_dwarf::{
-    Address, Arch, Composite, Encoding, Language, Member, ModuleId, Register, SymbolKind, TypeKind,
-};
+use sapwood_dwarf::{Address, Arch, Encoding, Language, ModuleId, Register, SymbolKind, TypeKind};
 
 use super::arithmetic::{self, Operand};
 use super::parse::{Names, parse};
@@ -19,9 +17,6 @@ pub struct Evaluator<'a> {
     /// The debugger's own variables.
     pub memo: &'a mut Memo,
 }
-
-/// How many structs deep a member is looked for.
-const MAX_BASES: u32 = 16;
 
 impl Names for Reader<'_> {
     fn is_type(&self, name: &str) -> bool {
@@ -499,54 +494,10 @@ impl Evaluator<'_> {
                 "Attempt to extract a component of a value that is not a structure{pointer}."
             )));
         };
-        match self.find_member(&whole, name, 0)? {
+        match self.reader.find_member(&whole, name, 0)? {
             Some(value) => Ok(value),
             None => Err(Error::new(format_args!("There is no member named {name}."))),
         }
-    }
-
-    /// Looks for a member in a struct, in what is unnamed in it, and in its
-    /// base classes.
-    fn find_member(
-        &mut self,
-        whole: &Value,
-        name: &str,
-        depth: u32,
-    ) -> Result<Option<Value>, Error> {
-        let modules = self.reader.modules;
-        let Shape::Composite(module, description) = whole.ty.shape(modules)? else {
-            return Ok(None);
-        };
-        let TypeKind::Composite(composite) = &description.kind else {
-            return Ok(None);
-        };
-        if composite.is_declaration {
-            let name = whole.ty.name(modules);
-            return Err(Error::new(format_args!("incomplete type \"{name}\"")));
-        }
-        let last = name.rsplit("::").next().unwrap_or(name);
-        if let Some(member) = named_member(composite, last) {
-            return self.reader.member(whole, module, member).map(Some);
-        }
-        if let Some(one) = composite.statics.iter().find(|one| one.name == last) {
-            let ty = Type::Described(module, one.type_id);
-            let value = self
-                .reader
-                .static_value(module, &description, last, &ty, one.value)?;
-            return Ok(Some(value));
-        }
-        if depth >= MAX_BASES {
-            return Ok(None);
-        }
-        for member in &composite.members {
-            if member.is_base || member.name.is_none() {
-                let inner = self.reader.member(whole, module, member)?;
-                if let Some(found) = self.find_member(&inner, name, depth + 1)? {
-                    return Ok(Some(found));
-                }
-            }
-        }
-        Ok(None)
     }
 
     fn index(&mut self, array: &Value, index: i128) -> Result<Value, Error> {
@@ -1195,13 +1146,6 @@ impl Evaluator<'_> {
             None => format!("No type named {name}."),
         }))
     }
-}
-
-fn named_member<'c>(composite: &'c Composite, name: &str) -> Option<&'c Member> {
-    composite
-        .members
-        .iter()
-        .find(|member| member.name.as_deref() == Some(name))
 }
 
 fn pointer_value(to: Type, at: Address) -> Value {

@@ -64,12 +64,8 @@ pub(super) fn lex(text: &str) -> Result<Vec<Lexeme>, Error> {
             }
             '"' | '\'' => quoted(rest, "")?,
             '$' => {
-                let len = 1 + word(&rest[1..]);
-                let len = if rest.starts_with("$$") {
-                    2 + word(&rest[2..])
-                } else {
-                    len
-                };
+                let dollars = if rest.starts_with("$$") { 2 } else { 1 };
+                let len = dollars + word(&rest[dollars..]);
                 (Token::Dollar(rest[1..len].to_owned()), len)
             }
             '@' => (Token::Sign("@"), 1),

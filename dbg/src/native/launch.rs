@@ -17,6 +17,8 @@ use crate::target::{Result, TargetError};
 pub struct Launch {
     /// The executable; looked up in `PATH` when it has no slash.
     pub program: PathBuf,
+    /// What it is to take for its own name; its path, when `None`.
+    pub name: Option<OsString>,
     /// Its arguments, its own name not among them.
     pub arguments: Vec<OsString>,
     /// Environment variables to set (or, with `None`, to leave out) on top of ours.
@@ -108,7 +110,8 @@ pub fn start(launch: &Launch) -> Result<i32> {
     let path = find_program(&launch.program)?;
     let full = std::fs::canonicalize(&path)
         .map_err(|e| TargetError::Failed(format!("{}: {e}", path.display())))?;
-    let mut arguments = vec![c_string(full.as_os_str())?];
+    let name = launch.name.as_deref().unwrap_or(full.as_os_str());
+    let mut arguments = vec![c_string(name)?];
     for argument in &launch.arguments {
         arguments.push(c_string(argument)?);
     }

@@ -23,6 +23,7 @@ mod remote;
 mod sys;
 mod terminal;
 mod wait;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -39,7 +40,7 @@ use crate::registers::{Registers, VectorState};
 use crate::signal::Signal;
 use crate::target::{
     Address, Happening, Mapping, Motion, ProcessId, RemoteSyscall, Result, Resume, SignalInfo,
-    Target, TargetError, TargetEvent, ThreadId,
+    Target, TargetError, TargetEvent, ThreadId, Watchpoints,
 };
 use pin::Pin;
 use terminal::Terminal;
@@ -95,6 +96,8 @@ pub struct Native {
     interrupter: Interrupter,
     terminal: Option<Terminal>,
     pin: Pin,
+    /// What the debug registers watch, in every thread.
+    watched: [Option<watch::Slot>; watch::SLOTS],
     /// Where in its memory a `syscall` instruction stands.
     syscall_at: Option<Address>,
     /// Tracees belong to a thread of ours: neither Send nor Sync.
@@ -156,6 +159,7 @@ impl Native {
             interrupter,
             terminal: None,
             pin: Pin::default(),
+            watched: [None; watch::SLOTS],
             syscall_at: None,
             _here: PhantomData,
         })
@@ -290,8 +294,13 @@ impl Native {
             self.unpatch(&self.memory);
         }
         self.patches.clear();
+        let was_watching = self.is_watching();
+        self.watched = Default::default();
         for thread in self.threads.keys().copied().collect::<Vec<_>>() {
             let _ = self.flush(thread);
+            if was_watching {
+                let _ = self.arm_watches(thread);
+            }
             let known = &self.threads[&thread];
             let signal = match (&known.signal, &known.pending) {
                 (Some(info), _) | (None, Some(Happening::Signal(info))) => info.signal.0,
@@ -300,7 +309,15 @@ impl Native {
             let _ = sys::detach(thread, signal);
         }
         self.finish();
+        self.bury_later(self.process);
         Ok(())
+    }
+
+    /// A process that we started and let go is still ours to bury.
+    fn bury_later(&mut self, process: i32) {
+        if std::mem::take(&mut self.launched) {
+            std::thread::spawn(move || sys::bury(process));
+        }
     }
 
     /// The end of our interest in the process.
@@ -535,6 +552,10 @@ impl Target for Native {
     }
 
     fn syscalls(&mut self) -> Option<&mut dyn RemoteSyscall> {
+        Some(self)
+    }
+
+    fn watchpoints(&mut self) -> Option<&mut dyn Watchpoints> {
         Some(self)
     }
 }

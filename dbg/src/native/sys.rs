@@ -68,11 +68,6 @@ pub fn step(thread: i32, signal: i32) -> io::Result<()> {
     plain(libc::PTRACE_SINGLESTEP, thread, 0, signal as usize)
 }
 
-/// Lets a stopped tracee go on to the next system call's entry or exit.
-pub fn proceed_to_syscall(thread: i32, signal: i32) -> io::Result<()> {
-    plain(libc::PTRACE_SYSCALL, thread, 0, signal as usize)
-}
-
 /// Ends tracing of a stopped tracee.
 pub fn detach(thread: i32, signal: i32) -> io::Result<()> {
     plain(libc::PTRACE_DETACH, thread, 0, signal as usize)
@@ -277,10 +272,10 @@ pub fn kill(process: i32, signal: i32) {
     unsafe { libc::kill(process, signal) };
 }
 
-/// Sends a signal to a thread.
-pub fn kill_thread(process: i32, thread: i32, signal: i32) {
-    // SAFETY: tgkill touches no memory.
-    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
+/// Waits for a child that is not traced to end.
+pub fn bury(process: i32) {
+    // SAFETY: the kernel writes no status where there is no pointer.
+    unsafe { libc::waitpid(process, std::ptr::null_mut(), 0) };
 }
 
 /// All that the child needs between `fork` and `execve`, made ready before,

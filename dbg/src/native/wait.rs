@@ -146,6 +146,11 @@ impl Native {
     fn trap(&mut self, thread: i32) -> Result<Meaning> {
         let id = ThreadId(thread);
         let stepping = self.threads[&thread].stepping;
+        if self.is_watching()
+            && let Some(slot) = self.watch_that_fired(thread)
+        {
+            return Ok(Meaning::Event(Happening::Watchpoint(slot)));
+        }
         let mut registers = match self.target_registers(id) {
             Ok(registers) => registers,
             // Killed between the stop and now: its end comes next.
@@ -220,6 +225,9 @@ impl Native {
             return Ok(Meaning::GoOn);
         }
         self.threads.insert(child, Thread::default());
+        if self.is_watching() {
+            let _ = self.arm_watches(child);
+        }
         if self.resumed.is_some_and(|r| r.others_run) {
             self.resume_thread(child, Motion::Continue)?;
         }
@@ -262,6 +270,7 @@ impl Native {
         }
         self.threads.clear();
         self.threads.insert(child, Thread::default());
+        self.bury_later(self.process);
         self.process = child;
         self.memory = open_memory(child)?;
         // A vforked child runs in its parent's memory until it executes.
@@ -276,6 +285,7 @@ impl Native {
         self.patches.clear();
         self.patches_suspended = false;
         self.syscall_at = None;
+        self.watched = Default::default();
         self.memory = open_memory(process)?;
         let path = process::executable(process).unwrap_or_else(PathBuf::new);
         Ok(Meaning::Event(Happening::Executed(path)))

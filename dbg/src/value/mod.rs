@@ -13,10 +13,13 @@ use sapwood_dwarf::{Address, LocationError, Memory, MemoryError, Module, Modules
 use crate::stack::Frame;
 
 pub mod abi;
+mod containers;
 pub mod float;
 pub mod format;
 mod load;
+mod members;
 pub mod print;
+mod structure;
 pub mod types;
 pub mod write_type;
 
@@ -324,5 +327,38 @@ fn thread_local(module: &Module, offset: u64, source: &mut dyn Source) -> Option
 
 /// A linker's name as the source has it; a name of C is itself.
 pub fn demangled(name: &str) -> std::borrow::Cow<'_, str> {
+    // A mangled name may stand for a text far longer than it is.
+    const MAX_LENGTH: usize = 4096;
+    // Without the hash that Rust's older scheme ends with.
+    if (name.starts_with("_Z") || name.starts_with("_R"))
+        && let Ok(plain) = rustc_demangle::try_demangle(name)
+    {
+        return format!("{plain:#}").into();
+    }
+    if name.starts_with("_Z")
+        && name.len() <= MAX_LENGTH
+        && let Ok(symbol) = cpp_demangle::Symbol::new(name)
+        && let Ok(plain) = symbol.demangle()
+    {
+        return special_name(plain).into();
+    }
     name.into()
+}
+
+/// The name of what a compiler made for a class, as binutils words it.
+fn special_name(name: String) -> String {
+    let words = [
+        ("{vtable(", "vtable for "),
+        ("{vtt(", "VTT for "),
+        ("{typeinfo(", "typeinfo for "),
+    ];
+    for (start, word) in words {
+        if let Some(class) = name
+            .strip_prefix(start)
+            .and_then(|rest| rest.strip_suffix(")}"))
+        {
+            return format!("{word}{class}");
+        }
+    }
+    name
 }

@@ -1,12 +1,11 @@
 //! Values as text, the way gdb writes them.
 
 use sapwood_dwarf::{
-    self as dwarf, Address, Composite, Encoding, Language, Member, MemberOffset, ModuleId, Modules,
-    TypeKind,
+    self as dwarf, Address, Composite, Encoding, Language, Member, ModuleId, Modules, TypeKind,
 };
 
 use super::format::{self, Format, Limits};
-use super::{Bits, Content, Error, Place, Reader, Shape, Type, Value, float};
+use super::{Content, Error, Place, Reader, Shape, Type, Value, float};
 
 /// What is shown of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +72,16 @@ struct Part {
 }
 
 impl Part {
+    /// The part as a value of its own.
+    fn value(&self) -> Value {
+        Value {
+            ty: self.ty.clone(),
+            place: self.address.map_or(Place::Nowhere, Place::Memory),
+            bits: None,
+            content: Some(self.content.clone()),
+        }
+    }
+
     fn is_lost(&self) -> bool {
         self.content.is_lost(0..self.content.bytes.len())
     }
@@ -125,12 +134,8 @@ impl Reader<'_> {
     /// What stands before the value of a pointer or reference: its type.
     fn write_heading(&mut self, part: &Part, shape: &Shape, out: &mut String) {
         match shape {
-            Shape::Pointer(to) if !self.is_plain_text(&part.ty, to) => {
-                if part.ty.language(self.modules) != Language::Rust {
-                    out.push_str(&format!("({}) ", part.ty.name(self.modules)));
-                }
-            }
-            Shape::Reference(..) => {
+            Shape::Pointer(to) if self.is_plain_text(&part.ty, to) => {}
+            Shape::Pointer(_) | Shape::Reference(..) => {
                 out.push_str(&format!("({}) ", part.ty.name(self.modules)));
             }
             _ => {}
@@ -270,7 +275,7 @@ impl Reader<'_> {
     }
 
     /// For a type of characters, what C puts before their quotes.
-    fn text_prefix(&self, ty: &Type) -> Option<&'static str> {
+    pub(super) fn text_prefix(&self, ty: &Type) -> Option<&'static str> {
         let mut ty = ty.unqualified(self.modules).ok()?;
         loop {
             let Some(description) = ty.description(self.modules).ok()? else {
@@ -456,7 +461,8 @@ impl Reader<'_> {
             out.push_str(&at.to_string());
             return Ok(());
         }
-        out.push('{');
+        let is_rust = part.ty.language(self.modules) == Language::Rust;
+        out.push(if is_rust { '[' } else { '{' });
         let mut at = 0;
         let mut shown = 0;
         while at < count && shown < style.elements {
@@ -490,7 +496,7 @@ impl Reader<'_> {
         if at < count {
             out.push_str("...");
         }
-        out.push('}');
+        out.push(if is_rust { ']' } else { '}' });
         Ok(())
     }
 
@@ -520,6 +526,16 @@ impl Reader<'_> {
         if depth == 0 {
             out.push_str("{...}");
             return Ok(());
+        }
+        let whole = part.value();
+        if style.format != Some(Format::Raw) {
+            let limit = style.elements;
+            if let Some(summary) = self.container(&whole, module, description, limit) {
+                return self.write_summary(summary, style, depth, out);
+            }
+        }
+        if description.language == Language::Rust {
+            return self.write_rust(&whole, module, description, style, depth, out);
         }
         out.push('{');
         let mut is_first = true;
@@ -588,7 +604,12 @@ impl Reader<'_> {
         }
     }
 
-    fn show_inner(&mut self, value: &Value, style: &Style, depth: usize) -> Result<String, Error> {
+    pub(super) fn show_inner(
+        &mut self,
+        value: &Value,
+        style: &Style,
+        depth: usize,
+    ) -> Result<String, Error> {
         let content = self.content(value)?;
         let part = Part {
             ty: value.ty.clone(),
@@ -600,125 +621,18 @@ impl Reader<'_> {
         Ok(out)
     }
 
-    /// A static data member of a class.
-    pub fn static_value(
-        &mut self,
-        module: ModuleId,
-        class: &dwarf::Type,
-        name: &str,
-        ty: &Type,
-        constant: Option<i128>,
-    ) -> Result<Value, Error> {
-        if let Some(constant) = constant {
-            let size = self.size(ty)? as u64;
-            return Ok(Value::integer(ty.clone(), constant, size));
-        }
-        let class = class.qualified_name.as_deref().unwrap_or_default();
-        let owner = self
-            .modules
-            .get(module)
-            .ok_or_else(Error::unloaded)?
-            .clone();
-        let path = format!("{class}::{name}");
-        let found = owner.globals(&path).into_iter().next();
-        let variable = found.ok_or_else(|| Error::new(format_args!("No symbol \"{path}\"")))?;
-        self.variable(module, &variable)
-    }
-
     fn member_part(
         &mut self,
         part: &Part,
         module: ModuleId,
         member: &Member,
     ) -> Result<Part, Error> {
-        let whole = Value {
-            ty: part.ty.clone(),
-            place: part.address.map_or(Place::Nowhere, Place::Memory),
-            bits: None,
-            content: Some(part.content.clone()),
-        };
-        let value = self.member(&whole, module, member)?;
+        let value = self.member(&part.value(), module, member)?;
         let content = self.content(&value)?;
         Ok(Part {
             ty: value.ty.clone(),
             content,
             address: value.address(),
-        })
-    }
-
-    /// A member of a struct's value.
-    pub fn member(
-        &mut self,
-        whole: &Value,
-        module: ModuleId,
-        member: &Member,
-    ) -> Result<Value, Error> {
-        let ty = Type::Described(module, member.type_id);
-        let bytes = match &member.offset {
-            MemberOffset::Bytes(bytes) => *bytes,
-            MemberOffset::Bits(offset) => return self.bit_field(whole, ty, *offset, member),
-            MemberOffset::Computed(entry) => {
-                let base = whole.address().ok_or_else(|| {
-                    Error::new("a virtual base class of a value that is not in memory")
-                })?;
-                let owner = self
-                    .modules
-                    .get(module)
-                    .ok_or_else(Error::unloaded)?
-                    .clone();
-                let at = owner.member_address(*entry, base, &mut self.seen())?;
-                return Ok(Value::in_memory(ty, at));
-            }
-        };
-        let place = match &whole.place {
-            Place::Memory(address) => Place::Memory(address.add(bytes)),
-            Place::Register {
-                frame,
-                register,
-                offset,
-            } => Place::Register {
-                frame: frame.clone(),
-                register: *register,
-                offset: offset + bytes,
-            },
-            _ => Place::Nowhere,
-        };
-        let content = match &whole.content {
-            Some(content) => Some(content.part(bytes as usize, self.size(&ty)?)),
-            None => None,
-        };
-        Ok(Value {
-            ty,
-            place,
-            bits: None,
-            content,
-        })
-    }
-
-    fn bit_field(
-        &mut self,
-        whole: &Value,
-        ty: Type,
-        offset: u64,
-        member: &Member,
-    ) -> Result<Value, Error> {
-        let bits = Bits {
-            offset,
-            size: member.bit_size.unwrap_or(0),
-        };
-        let content = match &whole.content {
-            Some(content) => Some(self.extract(content, &ty, bits, self.size(&ty)?)?),
-            None => None,
-        };
-        let place = match whole.place {
-            Place::Memory(address) => Place::Memory(address),
-            _ => Place::Nowhere,
-        };
-        Ok(Value {
-            ty,
-            place,
-            bits: Some(bits),
-            content,
         })
     }
 }

@@ -116,7 +116,7 @@ impl GuestMemory {
         let range = self
             .whole_pages(address, length)
             .map_err(|error| match error {
-                Errno::EINVAL if address.0 % PAGE_SIZE == 0 => Errno::ENOMEM,
+                Errno::EINVAL if address.0.is_multiple_of(PAGE_SIZE) => Errno::ENOMEM,
                 other => other,
             })?;
         let mut layout = self.layout();
@@ -266,7 +266,7 @@ impl GuestMemory {
 
     /// The whole pages that `length` bytes from `address` touch.
     fn whole_pages(&self, address: GuestAddr, length: u64) -> Result<Range<u64>, Errno> {
-        if address.0 % PAGE_SIZE != 0 {
+        if !address.0.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL);
         }
         let end = page_up(length).and_then(|length| address.0.checked_add(length));
@@ -560,7 +560,7 @@ fn stale_part(layout: &Layout, range: &Range<u64>) -> Option<Range<GuestAddr>> {
     layout
         .ranges
         .any_executable(range.clone())
-        .then(|| GuestAddr(range.start)..GuestAddr(range.end))
+        .then_some(GuestAddr(range.start)..GuestAddr(range.end))
 }
 
 /// A request for more pages of an anonymous private mapping.

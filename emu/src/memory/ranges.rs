@@ -138,7 +138,9 @@ impl Ranges {
     /// Maps `range`, in place of whatever was there.
     pub fn insert(&mut self, range: Range<u64>, attributes: Attributes) {
         debug_assert!(
-            range.start < range.end && range.start % PAGE_SIZE == 0 && range.end % PAGE_SIZE == 0
+            range.start < range.end
+                && range.start.is_multiple_of(PAGE_SIZE)
+                && range.end.is_multiple_of(PAGE_SIZE)
         );
         self.remove(range.clone());
         self.by_start.insert(

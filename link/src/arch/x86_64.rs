@@ -7,6 +7,8 @@
 //! calls the offset table's base, *L* the address of the symbol or of a stub
 //! that jumps to it.
 
+pub(crate) mod tls;
+
 use object::elf;
 
 use crate::model::RelocKind;
@@ -25,8 +27,12 @@ pub(crate) enum Needs {
     Cell,
     /// A stub, when the symbol is out of reach: the field is a branch.
     Reach,
-    /// The symbol's offset from the thread pointer.
+    /// The symbol's offset from the thread pointer, as S.
     ThreadOffset,
+    /// That offset, in a data cell.
+    ThreadCell,
+    /// That offset, and the code around the field; see [`tls`].
+    ThreadCode,
 }
 
 /// The letters of the formulas.
@@ -130,7 +136,15 @@ pub(crate) fn needs(kind: RelocKind) -> Option<Needs> {
         | elf::R_X86_64_GOTPCREL64
         | elf::R_X86_64_GOTPCRELX
         | elf::R_X86_64_REX_GOTPCRELX => Needs::Cell,
-        elf::R_X86_64_TPOFF32 | elf::R_X86_64_TPOFF64 => Needs::ThreadOffset,
+        elf::R_X86_64_TPOFF32
+        | elf::R_X86_64_TPOFF64
+        | elf::R_X86_64_DTPOFF32
+        | elf::R_X86_64_DTPOFF64 => Needs::ThreadOffset,
+        elf::R_X86_64_GOTTPOFF => Needs::ThreadCell,
+        elf::R_X86_64_TLSGD
+        | elf::R_X86_64_TLSLD
+        | elf::R_X86_64_GOTPC32_TLSDESC
+        | elf::R_X86_64_TLSDESC_CALL => Needs::ThreadCode,
         _ => return None,
     })
 }
@@ -161,18 +175,22 @@ pub(crate) fn is_branch(kind: RelocKind, before: &[u8]) -> bool {
 
 /// How many bytes a relocation's field has.
 pub(crate) fn width(kind: RelocKind) -> u8 {
-    formula(
-        kind,
-        &Letters {
-            s: 0,
-            a: 0,
-            p: 0,
-            z: 0,
-            cell: 0,
-            got: 0,
-        },
-    )
-    .map_or(0, |(_, width, _)| width)
+    match elf::RelocationType(kind.0) {
+        elf::R_X86_64_64
+        | elf::R_X86_64_PC64
+        | elf::R_X86_64_GOTOFF64
+        | elf::R_X86_64_GOT64
+        | elf::R_X86_64_GOTPCREL64
+        | elf::R_X86_64_GOTPC64
+        | elf::R_X86_64_PLTOFF64
+        | elf::R_X86_64_SIZE64
+        | elf::R_X86_64_TPOFF64
+        | elf::R_X86_64_DTPOFF64 => 8,
+        elf::R_X86_64_16 | elf::R_X86_64_PC16 | elf::R_X86_64_TLSDESC_CALL => 2,
+        elf::R_X86_64_8 | elf::R_X86_64_PC8 => 1,
+        elf::R_X86_64_NONE => 0,
+        _ => 4,
+    }
 }
 
 /// A field's contents, or `None` when the value does not fit it.
@@ -190,20 +208,17 @@ pub(crate) fn debug_field(kind: RelocKind, letters: &Letters) -> Option<Field> {
             let value = letters.s.wrapping_add(letters.a as u64);
             Some(Field {
                 value,
-                width: debug_width(kind),
+                width: width(kind),
             })
         }
-        _ if needs(kind)? == Needs::Cell => None,
+        _ if matches!(
+            needs(kind)?,
+            Needs::Cell | Needs::ThreadCell | Needs::ThreadCode
+        ) =>
+        {
+            None
+        }
         _ => field(kind, letters),
-    }
-}
-
-/// How many bytes a field of a debug section has.
-pub(crate) fn debug_width(kind: RelocKind) -> u8 {
-    match elf::RelocationType(kind.0) {
-        elf::R_X86_64_DTPOFF32 => 4,
-        elf::R_X86_64_DTPOFF64 => 8,
-        _ => width(kind),
     }
 }
 
@@ -227,9 +242,11 @@ fn formula(kind: RelocKind, l: &Letters) -> Option<(u64, u8, Fit)> {
         // int32 <- L + A - P
         elf::R_X86_64_PLT32 => (sum(s).wrapping_sub(p), 4, Fit::Signed),
         // int32 <- G + GOT + A - P
-        elf::R_X86_64_GOTPCREL | elf::R_X86_64_GOTPCRELX | elf::R_X86_64_REX_GOTPCRELX => {
-            (sum(cell).wrapping_sub(p), 4, Fit::Signed)
-        }
+        // (GOTTPOFF: the cell holds the offset from the thread pointer)
+        elf::R_X86_64_GOTPCREL
+        | elf::R_X86_64_GOTPCRELX
+        | elf::R_X86_64_REX_GOTPCRELX
+        | elf::R_X86_64_GOTTPOFF => (sum(cell).wrapping_sub(p), 4, Fit::Signed),
         // uint32 <- S + A
         elf::R_X86_64_32 => (sum(s), 4, Fit::Unsigned),
         // int32 <- S + A
@@ -261,9 +278,10 @@ fn formula(kind: RelocKind, l: &Letters) -> Option<(u64, u8, Fit)> {
         // word64 <- Z + A
         elf::R_X86_64_SIZE64 => (sum(z), 8, Fit::Whole),
         // int32 <- S + A, where S is the offset from the thread pointer
-        elf::R_X86_64_TPOFF32 => (sum(s), 4, Fit::Signed),
+        // (DTPOFF too: the block that it counts from is the thread pointer's)
+        elf::R_X86_64_TPOFF32 | elf::R_X86_64_DTPOFF32 => (sum(s), 4, Fit::Signed),
         // word64 <- S + A, likewise
-        elf::R_X86_64_TPOFF64 => (sum(s), 8, Fit::Whole),
+        elf::R_X86_64_TPOFF64 | elf::R_X86_64_DTPOFF64 => (sum(s), 8, Fit::Whole),
         _ => return None,
     })
 }

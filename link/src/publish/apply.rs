@@ -6,12 +6,15 @@
 
 use std::ops::Range;
 
+use crate::addr::HostAddr;
+use crate::batch::Ground;
 use crate::error::Error;
 use crate::image::{SEGMENTS, Slab, segment_of};
 use crate::model::{AtomKind, NONE};
+use crate::publish::unwind;
 use crate::space::{AddressSpace, Protection, SpaceError, Write};
-use crate::staged::Staged;
-use crate::txn::Txn;
+use crate::staged::{Staged, StagedAtom};
+use crate::txn::{ThreadBlock, Txn};
 
 /// A contiguous range of a segment to be filled.
 struct Run {
@@ -22,27 +25,41 @@ struct Run {
     buffer: Vec<u8>,
 }
 
+impl Run {
+    fn at(&self, slab: &Slab) -> HostAddr {
+        slab.segments[self.segment]
+            .region
+            .start
+            .add(self.range.start)
+    }
+
+    fn len(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+}
+
 /// Commits pages and writes. On error the target is as it was, or reported
 /// lost.
 pub(super) fn apply(
     staged: &Staged<'_>,
     slab: &Slab,
     txn: &Txn,
-    space: &mut dyn AddressSpace,
+    ground: &mut dyn Ground,
 ) -> Result<(), Error> {
-    let result = try_apply(staged, slab, txn, space);
-    if let Err(SpaceError::Failed(_) | SpaceError::NoRoom(_)) = result {
-        undo(slab, txn, space)?;
+    let result = try_apply(staged, slab, txn, ground);
+    if let Err(Error::Space(_) | Error::Host(_)) = result {
+        undo(slab, txn, ground.space())?;
     }
-    Ok(result?)
+    result
 }
 
 fn try_apply(
     staged: &Staged<'_>,
     slab: &Slab,
     txn: &Txn,
-    space: &mut dyn AddressSpace,
-) -> Result<(), SpaceError> {
+    ground: &mut dyn Ground,
+) -> Result<(), Error> {
+    let space = ground.space();
     for (segment, &used) in slab.segments.iter().zip(&txn.used) {
         if used > segment.committed {
             space.commit(&segment.region, segment.commit_to(used))?;
@@ -50,23 +67,27 @@ fn try_apply(
     }
     let mut runs = runs(slab, txn);
     for run in &mut runs {
-        let at = slab.segments[run.segment].region.start.add(run.range.start);
-        let len = run.range.end - run.range.start;
-        if space.window(at, len).is_none() {
-            run.buffer = vec![0; len as usize];
+        if run.len() > 0 && space.window(run.at(slab), run.len()).is_none() {
+            run.buffer = vec![0; run.len() as usize];
         }
     }
     // First what goes through `apply`, then the windows: writing to those
     // cannot fail.
     fill(staged, slab, txn, space, &mut runs, true);
-    let writes: Vec<Write<'_>> = runs
-        .iter()
-        .filter(|run| !run.buffer.is_empty())
+    let buffered = runs.iter().filter(|run| !run.buffer.is_empty());
+    let mut writes: Vec<Write<'_>> = buffered
         .map(|run| Write {
-            at: slab.segments[run.segment].region.start.add(run.range.start),
+            at: run.at(slab),
             bytes: &run.buffer,
         })
         .collect();
+    let (at, count) = unwind::count(slab, txn.used[unwind::SEGMENT]);
+    let counts = !txn.array_bytes.is_empty() && slab.segments[unwind::SEGMENT].used > 0;
+    let windowless = writes.iter().any(|write| slab.segments[unwind::SEGMENT].region.range().contains(&write.at));
+    if counts && windowless {
+        // Last: it is what shows the entries to the unwinder.
+        writes.push(Write { at, bytes: &count });
+    }
     if !writes.is_empty() {
         space.apply(&writes)?;
     }
@@ -76,28 +97,31 @@ fn try_apply(
         let written = code.cursor().range(txn.used[0] - code.used);
         space.seal(written, Protection::Code)?;
     }
+    initialise_thread_locals(staged, slab, txn, ground)?;
+    if counts && !windowless {
+        let cell = ground.space().window(at, 8);
+        cell.expect("there was a window").copy_from_slice(&count);
+    }
     Ok(())
 }
 
 /// The ranges that hold bytes: code with its stubs, constants, data, cells.
-fn runs(slab: &Slab, txn: &Txn) -> Vec<Run> {
+/// Some may be empty.
+fn runs(slab: &Slab, txn: &Txn) -> [Run; 5] {
     let before: [u64; SEGMENTS] = slab.segments.each_ref().map(|segment| segment.used);
     let ranges = [
         (0, before[0]..txn.used[0]),
         (1, before[1]..txn.used[1]),
         (2, before[2]..txn.data_end),
-        (2, txn.cells_start..txn.used[2]),
+        // Without cells `cells_start` may lie past the cursor.
+        (2, txn.cells_start..txn.used[2].max(txn.cells_start)),
+        (unwind::SEGMENT, before[unwind::SEGMENT]..txn.used[unwind::SEGMENT]),
     ];
-    ranges
-        .into_iter()
-        // Without cells `cells_start` may lie past the cursor: an empty range.
-        .filter(|(_, range)| !range.is_empty())
-        .map(|(segment, range)| Run {
-            segment,
-            range,
-            buffer: Vec::new(),
-        })
-        .collect()
+    ranges.map(|(segment, range)| Run {
+        segment,
+        range,
+        buffer: Vec::new(),
+    })
 }
 
 /// Fills the buffers, or the windows.
@@ -109,22 +133,24 @@ fn fill(
     runs: &mut [Run],
     buffers: bool,
 ) {
-    for run in runs
-        .iter_mut()
-        .filter(|run| run.buffer.is_empty() != buffers)
-    {
-        let segment = run.segment;
-        let len = run.range.end - run.range.start;
+    for run in runs.iter_mut().filter(|run| run.len() > 0) {
+        if run.buffer.is_empty() == buffers {
+            continue;
+        }
+        let (at, len) = (run.at(slab), run.len());
         let bytes: &mut [u8] = if buffers {
             &mut run.buffer
         } else {
-            let at = slab.segments[segment].region.start.add(run.range.start);
             space
                 .window(at, len)
                 .expect("there was a window a moment ago")
         };
-        copy_atoms(staged, txn, segment, &run.range, bytes);
-        for made in txn.made.iter().filter(|made| made.segment == segment) {
+        if run.segment == unwind::SEGMENT {
+            bytes.copy_from_slice(&txn.array_bytes);
+            continue;
+        }
+        copy_atoms(staged, txn, run.segment, &run.range, bytes);
+        for made in txn.made.iter().filter(|made| made.segment == run.segment) {
             if run.range.contains(&u64::from(made.offset)) {
                 let at = (u64::from(made.offset) - run.range.start) as usize;
                 bytes[at..at + made.bytes.len()].copy_from_slice(&made.bytes);
@@ -135,34 +161,77 @@ fn fill(
 
 /// Copies the atoms that lie in a run, and overwrites their fields.
 fn copy_atoms(staged: &Staged<'_>, txn: &Txn, segment: usize, run: &Range<u64>, bytes: &mut [u8]) {
-    let mut fixes = txn.fixes.iter().peekable();
+    let mut sequences = txn.sequences.iter().peekable();
     for (index, atom) in staged.atoms.iter().enumerate() {
         let number = txn.atom_numbers[index];
-        if number == NONE {
+        if number == NONE || atom.kind == AtomKind::Zero || segment_of(atom.kind) != segment {
             continue;
         }
         let offset = u64::from(txn.atoms[number as usize].offset);
-        let here = segment_of(atom.kind) == segment
-            && atom.kind != AtomKind::Zero
-            && run.contains(&offset);
-        let at = if here {
-            (offset - run.start) as usize
-        } else {
-            0
-        };
-        if here {
-            let source = staged.inputs[atom.input as usize].source.bytes();
-            let source = atom.bytes.of(source);
-            bytes[at..at + source.len()].copy_from_slice(source);
+        if !run.contains(&offset) {
+            continue;
         }
-        while let Some(fix) = fixes.next_if(|fix| fix.atom == index as u32) {
-            if here {
-                let at = at + fix.offset as usize;
-                let width = usize::from(fix.field.width);
-                bytes[at..at + width].copy_from_slice(&fix.field.value.to_le_bytes()[..width]);
+        let at = (offset - run.start) as usize;
+        let source = staged.atom_bytes(index as u32);
+        let atom_bytes = &mut bytes[at..at + source.len()];
+        atom_bytes.copy_from_slice(source);
+        relocate(atom_bytes, staged, txn, atom);
+        while sequences
+            .next_if(|(of, _)| (*of as usize) < index)
+            .is_some()
+        {}
+        while let Some((_, sequence)) = sequences.next_if(|(of, _)| *of as usize == index) {
+            let len = usize::from(sequence.len);
+            let at = sequence.offset as usize;
+            atom_bytes[at..at + len].copy_from_slice(&sequence.bytes[..len]);
+        }
+    }
+}
+
+/// Overwrites the fields of one atom.
+fn relocate(bytes: &mut [u8], staged: &Staged<'_>, txn: &Txn, atom: &StagedAtom) {
+    let range = atom.relocs.start as usize..atom.relocs.end as usize;
+    for (reloc, field) in staged.relocs[range.clone()].iter().zip(&txn.fields[range]) {
+        let at = reloc.offset as usize;
+        let value = field.value.to_le_bytes();
+        match field.width {
+            4 => bytes[at..at + 4].copy_from_slice(&value[..4]),
+            8 => bytes[at..at + 8].copy_from_slice(&value),
+            width => {
+                let width = usize::from(width);
+                bytes[at..at + width].copy_from_slice(&value[..width]);
             }
         }
     }
+}
+
+/// Gives the batch's thread-locals their initial bytes in every thread. They lie
+/// in the image too, relocated, whence later threads' bytes are taken.
+fn initialise_thread_locals(
+    staged: &Staged<'_>,
+    slab: &Slab,
+    txn: &Txn,
+    ground: &mut dyn Ground,
+) -> Result<(), Error> {
+    let Some(ThreadBlock { offset, size }) = txn.thread_block else {
+        return Ok(());
+    };
+    let mut block = vec![0; size as usize];
+    let numbers = staged.atoms.iter().zip(&txn.atom_numbers);
+    for (atom, &number) in numbers.filter(|(atom, _)| atom.bytes.len > 0) {
+        let places = &txn.thread_locals;
+        let Ok(place) = places.binary_search_by_key(&number, |(atom, _)| *atom) else {
+            continue;
+        };
+        let at = (places[place].1 - offset) as usize;
+        let start = slab.segments[segment_of(atom.kind)].region.start;
+        let from = start.add(u64::from(txn.atoms[number as usize].offset));
+        let into = &mut block[at..at + atom.size as usize];
+        ground.space().read(from, into)?;
+    }
+    let thread_locals = ground.host().thread_locals();
+    let thread_locals = thread_locals.expect("it gave room for them");
+    Ok(thread_locals.initialise(offset, &block)?)
 }
 
 /// After a failure: what was written or committed past the cursors is zero and
@@ -171,7 +240,7 @@ fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Result<(), Erro
     let lost = |error: SpaceError| Error::Lost(format!("could not undo a batch: {error}"));
     for run in runs(slab, txn) {
         let segment = &slab.segments[run.segment];
-        let at = segment.region.start.add(run.range.start);
+        let at = run.at(slab);
         // What was not committed before goes with the decommit below.
         let len = run
             .range
@@ -191,6 +260,11 @@ fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Result<(), Erro
             bytes.fill(0);
             space.apply(&[Write { at, bytes: &bytes }]).map_err(lost)?;
         }
+    }
+    let array = &slab.segments[unwind::SEGMENT];
+    if array.used > 0 && !txn.array_bytes.is_empty() {
+        let (at, bytes) = unwind::count(slab, array.used);
+        space.apply(&[Write { at, bytes: &bytes }]).map_err(lost)?;
     }
     for (segment, &used) in slab.segments.iter().zip(&txn.used) {
         if used > segment.committed {

@@ -8,13 +8,20 @@
 //! one batch or against the image; a strong definition beats a common one, and
 //! that a weak one; of several weak or COMDAT copies the first is kept, and the
 //! image's before the batch's.
+//!
+//! `__start_X` and `__stop_X` are the bounds of the batch's sections called `X`,
+//! which are placed together. Sections of earlier batches are not among them:
+//! their bounds were bound when they were published.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
+use crate::addr::HostAddr;
+use crate::batch::Ground;
 use crate::error::{Error, Place, Undefined};
-use crate::host::{Outside, Resolver, Wanted};
+use crate::host::{Outside, Wanted};
 use crate::ids::SymbolId;
-use crate::model::{AtomKind, Binding, SymbolKind};
+use crate::model::{AtomKind, Binding, Definition, NONE, SymbolKind};
+use crate::publish::by_name::{ByName, Rank};
 use crate::session::Session;
 use crate::staged::{Role, Span, Staged, StagedAtom, StagedDefinition};
 
@@ -31,6 +38,12 @@ pub(super) enum Target {
     Known(SymbolId),
     /// An address outside, learnt now: index in [`Bound::outside`].
     Outside(u32),
+    /// An indirect function of the batch: index in [`Bound::ifuncs`].
+    Ifunc(u32),
+    /// The first byte of the sections of a name, or the one past their last:
+    /// index in [`Bound::brackets`].
+    Start(u32),
+    Stop(u32),
     /// The slab's GOT base (`_GLOBAL_OFFSET_TABLE_`).
     GotBase,
     /// The slab's first address, which stands for the image as a whole
@@ -40,48 +53,62 @@ pub(super) enum Target {
     Null,
     /// A place in a discarded copy of a COMDAT group.
     Discarded,
+    /// To be asked for: index in the list of such names.
+    Asked(u32),
 }
 
-/// The result of binding: for each staged symbol what it stands for.
-pub(super) struct Bound {
-    pub targets: Vec<Target>,
-    /// Names bound outside by this batch: a staged symbol of that name, and the
-    /// address.
-    pub outside: Vec<(u32, u64)>,
+/// A name bound outside by this batch.
+#[derive(Clone, Copy)]
+pub(super) struct BoundOutside {
+    /// A staged symbol of that name.
+    pub symbol: u32,
+    /// Its address, or its offset from the thread pointer.
+    pub value: u64,
+    pub thread_local: bool,
+}
+
+/// How much of an outside `std::type_info` is copied: a class of 14 bases has
+/// no more.
+pub(super) const COPY_LEN: usize = 256;
+
+/// The result of binding: for each staged symbol what it stands for. The lists
+/// are kept from batch to batch.
+#[derive(Default)]
+pub(crate) struct Bound {
+    pub(super) targets: Vec<Target>,
+    pub(super) outside: Vec<BoundOutside>,
     /// The staged symbols that are this batch's definitions for others to see.
-    pub winners: Vec<u32>,
+    pub(super) winners: Vec<u32>,
+    /// Where the resolvers of indirect functions lie: atom and offset.
+    pub(super) ifuncs: Vec<(u32, u64)>,
+    /// The atoms of each section name whose bounds are wanted.
+    pub(super) brackets: Vec<Vec<u32>>,
+    /// Type information outside that 32-bit fields may not reach: its address
+    /// and first bytes.
+    pub(super) copies: Vec<(u64, [u8; COPY_LEN])>,
+    pub(super) names: ByName,
+    asked: Vec<Asked>,
 }
 
-/// A definition of a name in the batch.
-struct Winner {
+impl Bound {
+    /// The atom of an indirect function, when there is one.
+    pub(super) fn first_ifunc(&self) -> Option<u32> {
+        self.ifuncs.first().map(|(atom, _)| *atom)
+    }
+}
+
+/// A name to ask the resolver for.
+struct Asked {
     symbol: u32,
-    rank: Rank,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Weak,
-    Common,
-    Strong,
+    /// Atom and offset of the first reference.
+    reference: (u32, u32),
+    weak: bool,
 }
 
 struct Binder<'b, 'i> {
     session: &'b Session,
     staged: &'b mut Staged<'i>,
-    /// Names the batch defines.
-    defined: FxHashMap<String, Winner>,
-    targets: Vec<Target>,
-    /// Names left for the resolver: the first symbol, its first reference, and
-    /// all symbols of that name.
-    asked: Vec<Asked>,
-    asked_names: FxHashMap<String, usize>,
-}
-
-struct Asked {
-    symbols: Vec<u32>,
-    /// Atom and offset of the first reference.
-    reference: (u32, u32),
-    weak: bool,
+    bound: &'b mut Bound,
 }
 
 /// Discards COMDAT duplicates, makes atoms of common symbols, and binds every
@@ -89,47 +116,60 @@ struct Asked {
 pub(super) fn bind(
     session: &Session,
     staged: &mut Staged<'_>,
-    resolver: &mut dyn Resolver,
-) -> Result<Bound, Error> {
+    bound: &mut Bound,
+    ground: &mut dyn Ground,
+) -> Result<(), Error> {
     discard_duplicates(session, staged);
-    let targets = vec![Target::Unbound; staged.symbols.len()];
+    bound.targets.clear();
+    bound.targets.resize(staged.symbols.len(), Target::Unbound);
+    bound.outside.clear();
+    bound.ifuncs.clear();
+    bound.brackets.clear();
+    bound.asked.clear();
+    bound.copies.clear();
+    bound.names.fill(&session.tables, staged);
     let mut binder = Binder {
         session,
         staged,
-        defined: FxHashMap::default(),
-        targets,
-        asked: Vec::new(),
-        asked_names: FxHashMap::default(),
+        bound,
     };
     binder.define()?;
-    let winners = binder.place_commons();
-    binder.refer();
-    let outside = binder.ask(resolver)?;
-    Ok(Bound {
-        targets: binder.targets,
-        outside,
-        winners,
-    })
+    binder.place_commons();
+    binder.refer()?;
+    binder.ask(ground)?;
+    if binder.staged.wants_low {
+        binder.copy_type_information(ground);
+    }
+    Ok(())
 }
 
 /// Keeps the first copy of every COMDAT group, and none whose signature the
 /// image defines already.
 fn discard_duplicates(session: &Session, staged: &mut Staged<'_>) {
-    let mut seen: FxHashSet<String> = FxHashSet::default();
+    if staged.groups.is_empty() {
+        return;
+    }
+    let tables = &session.tables;
+    let mut seen: FxHashSet<&[u8]> = FxHashSet::default();
+    let mut discarded = Vec::new();
     for group in &staged.groups {
-        let bytes = staged.inputs[group.input as usize].source.bytes();
-        let signature = group.signature.text(bytes);
-        let tables = &session.tables;
-        let known = tables.names.find(signature).is_some_and(|name| {
-            tables
-                .find_symbol(name, |symbol| symbol.is_image_definition())
-                .is_some()
-        });
-        if known || !seen.insert(signature.to_owned()) {
-            for &atom in &group.atoms {
-                staged.atoms[atom as usize].discarded = true;
-            }
+        let signature = group.signature.of(staged.bytes_of(group.input));
+        let hash = crate::names::hash(signature);
+        let known = tables
+            .names
+            .find_hashed(hash, signature)
+            .is_some_and(|name| {
+                tables
+                    .find_symbol(name, |symbol| symbol.is_image_definition())
+                    .is_some()
+            });
+        if known || !seen.insert(signature) {
+            discarded.push(group.atoms.clone());
         }
+    }
+    for atom in discarded.into_iter().flatten() {
+        let atom = staged.group_atoms[atom as usize];
+        staged.atoms[atom as usize].discarded = true;
     }
 }
 
@@ -148,39 +188,21 @@ impl Binder<'_, '_> {
                 _ if symbol.binding == Binding::Weak => Rank::Weak,
                 _ => Rank::Strong,
             };
-            let name = self.staged.symbol_name(index);
-            if self.yields_to_image(index, name, rank)? {
+            if self.yields_to_image(index, rank)? {
                 continue;
             }
-            match self.defined.get_mut(name) {
-                None => {
-                    self.defined.insert(
-                        name.to_owned(),
-                        Winner {
-                            symbol: index,
-                            rank,
-                        },
-                    );
-                }
-                Some(winner) if rank == Rank::Strong && winner.rank == Rank::Strong => {
-                    let (name, first) = (name.to_owned(), winner.symbol);
-                    return Err(Error::Duplicate {
-                        name,
-                        first: self.place_of(first),
-                        second: self.place_of(index),
-                    });
-                }
-                Some(winner) if rank > winner.rank => {
-                    *winner = Winner {
-                        symbol: index,
-                        rank,
-                    }
-                }
-                Some(winner) if rank == Rank::Common && winner.rank == Rank::Common => {
-                    let kept = winner.symbol;
-                    self.merge_common(kept, index);
-                }
-                Some(_) => {}
+            let entry = self.bound.names.of_mut(index);
+            let first = entry.winner;
+            if first == NONE || rank > entry.rank {
+                (entry.winner, entry.rank) = (index, rank);
+            } else if rank == Rank::Strong {
+                return Err(Error::Duplicate {
+                    name: self.staged.symbol_name(index).into(),
+                    first: self.place_of(first),
+                    second: self.place_of(index),
+                });
+            } else if rank == Rank::Common && entry.rank == Rank::Common {
+                self.merge_common(first, index);
             }
         }
         Ok(())
@@ -188,24 +210,23 @@ impl Binder<'_, '_> {
 
     /// Whether a definition gives way to the image's; refused when both are
     /// strong.
-    fn yields_to_image(&self, index: u32, name: &str, rank: Rank) -> Result<bool, Error> {
-        let tables = &self.session.tables;
-        let Some(name_id) = tables.names.find(name) else {
+    fn yields_to_image(&self, index: u32, rank: Rank) -> Result<bool, Error> {
+        let image = self.bound.names.of(index).image;
+        if image == NONE {
             return Ok(false);
-        };
-        let Some(known) = tables.find_symbol(name_id, |symbol| symbol.is_image_definition()) else {
+        }
+        let record = self.session.tables.symbol(SymbolId(image));
+        if !record.is_image_definition() {
             return Ok(false);
-        };
-        let record = tables.symbol(known);
+        }
         match (record.binding, rank) {
             (Binding::Global, Rank::Strong) => {
                 let view = self.session.view();
-                let first = view.place(known).unwrap_or_else(|| "the image".into());
-                let second = self.place_of(index);
+                let first = view.place(SymbolId(image));
                 Err(Error::Duplicate {
-                    name: name.into(),
-                    first,
-                    second,
+                    name: self.staged.symbol_name(index).into(),
+                    first: first.unwrap_or_else(|| "the image".into()),
+                    second: self.place_of(index),
                 })
             }
             (_, Rank::Strong) => Ok(false),
@@ -232,22 +253,25 @@ impl Binder<'_, '_> {
 
     /// Gives each common definition that won an atom of zeroes, and lists the
     /// winners in the order they were staged.
-    fn place_commons(&mut self) -> Vec<u32> {
-        let mut winners: Vec<u32> = self.defined.values().map(|winner| winner.symbol).collect();
+    fn place_commons(&mut self) {
+        let Bound { winners, names, .. } = &mut *self.bound;
+        winners.clear();
+        winners.extend(
+            names
+                .iter()
+                .map(|entry| entry.winner)
+                .filter(|w| *w != NONE),
+        );
         winners.sort_unstable();
-        for &winner in &winners {
+        for &winner in &*winners {
             let symbol = &self.staged.symbols[winner as usize];
             let StagedDefinition::Common { alignment } = symbol.definition else {
                 continue;
             };
             let atom = self.staged.atoms.len() as u32;
-            let input = self
-                .staged
-                .inputs
-                .partition_point(|input| input.symbols.end <= winner);
             let relocs = self.staged.relocs.len() as u32;
             self.staged.atoms.push(StagedAtom {
-                input: input as u32,
+                input: symbol.input,
                 kind: if symbol.kind == SymbolKind::ThreadLocal {
                     AtomKind::ThreadLocal
                 } else {
@@ -263,123 +287,221 @@ impl Binder<'_, '_> {
             });
             self.staged.symbols[winner as usize].definition = StagedDefinition::Atom(atom, 0);
         }
-        winners
     }
 
     /// Binds what the relocations of kept atoms refer to, and collects what only
-    /// the resolver can know.
-    fn refer(&mut self) {
+    /// the resolver can know; then what the batch defines by another's name.
+    fn refer(&mut self) -> Result<(), Error> {
         for atom in 0..self.staged.atoms.len() as u32 {
             if self.discarded(atom) {
                 continue;
             }
+            let mut call_of_thread_local = false;
             for reloc in self.staged.atoms[atom as usize].relocs.clone() {
                 let reloc = self.staged.relocs[reloc as usize];
-                if self.targets[reloc.symbol as usize] == Target::Unbound {
-                    self.targets[reloc.symbol as usize] =
-                        self.target_of(reloc.symbol, (atom, reloc.offset));
+                // The call of `__tls_get_addr` that belongs to the one before.
+                if std::mem::replace(
+                    &mut call_of_thread_local,
+                    crate::arch::x86_64::tls::has_call(reloc.kind),
+                ) {
+                    continue;
+                }
+                if self.bound.targets[reloc.symbol as usize] == Target::Unbound {
+                    self.bound.targets[reloc.symbol as usize] =
+                        self.target_of(reloc.symbol, (atom, reloc.offset))?;
                 }
             }
         }
+        // An indirect function is published as its stub, referred to or not.
+        for winner in 0..self.bound.winners.len() {
+            let winner = self.bound.winners[winner];
+            if self.staged.symbols[winner as usize].kind == SymbolKind::Ifunc {
+                self.bound.targets[winner as usize] = self.target_of(winner, (0, 0))?;
+            }
+        }
+        Ok(())
     }
 
-    fn target_of(&mut self, index: u32, reference: (u32, u32)) -> Target {
+    fn target_of(&mut self, index: u32, reference: (u32, u32)) -> Result<Target, Error> {
         let symbol = &self.staged.symbols[index as usize];
         if symbol.binding == Binding::Local || symbol.nameless {
-            return match symbol.definition {
+            return Ok(match symbol.definition {
                 StagedDefinition::Atom(atom, _) if self.discarded(atom) => Target::Discarded,
-                StagedDefinition::Atom(atom, offset) => Target::Atom(atom, offset),
+                StagedDefinition::Atom(atom, offset) => self.defined(index, atom, offset),
                 StagedDefinition::Absolute(value) => Target::Absolute(value),
                 // The null symbol, or one in a section that takes no part.
                 _ => Target::Null,
-            };
+            });
         }
         let weak = symbol.binding == Binding::Weak;
-        let name = self.staged.symbol_name(index);
-        if let Some(winner) = self.defined.get(name) {
-            return match self.staged.symbols[winner.symbol as usize].definition {
-                StagedDefinition::Atom(atom, offset) => Target::Atom(atom, offset),
+        let entry = self.bound.names.of(index);
+        if entry.winner != NONE {
+            let winner = entry.winner;
+            return Ok(match self.staged.symbols[winner as usize].definition {
+                StagedDefinition::Atom(atom, offset) => self.defined(winner, atom, offset),
                 StagedDefinition::Absolute(value) => Target::Absolute(value),
                 _ => unreachable!("a winner is defined, and commons have been placed"),
-            };
+            });
         }
-        let tables = &self.session.tables;
-        if let Some(name) = tables.names.find(name) {
-            let known = tables.find_symbol(name, |symbol| symbol.is_image_definition());
-            let known = known.or_else(|| tables.find_symbol(name, |s| s.binding != Binding::Local));
-            if let Some(known) = known {
-                return Target::Known(known);
-            }
+        if entry.image != NONE {
+            return Ok(Target::Known(SymbolId(entry.image)));
         }
+        if entry.asked != NONE {
+            self.bound.asked[entry.asked as usize].weak &= weak;
+            return Ok(Target::Asked(entry.asked));
+        }
+        let name = self.staged.symbol_name(index);
         match name {
-            "_GLOBAL_OFFSET_TABLE_" => return Target::GotBase,
-            "__dso_handle" => return Target::ImageBase,
+            "_GLOBAL_OFFSET_TABLE_" => return Ok(Target::GotBase),
+            "__dso_handle" => return Ok(Target::ImageBase),
             _ => {}
         }
-        let next = self.asked.len();
-        let slot = *self.asked_names.entry(name.to_owned()).or_insert(next);
-        if slot == next {
-            self.asked.push(Asked {
-                symbols: vec![index],
-                reference,
-                weak,
-            });
-        } else {
-            self.asked[slot].symbols.push(index);
-            self.asked[slot].weak &= weak;
+        if let Some(bound) = self.bracket(index)? {
+            return Ok(bound);
         }
-        Target::Unbound
+        let asked = self.bound.asked.len() as u32;
+        self.bound.names.of_mut(index).asked = asked;
+        self.bound.asked.push(Asked {
+            symbol: index,
+            reference,
+            weak,
+        });
+        Ok(Target::Asked(asked))
+    }
+
+    /// A place that the batch defines: itself, or an indirect function's stub.
+    fn defined(&mut self, symbol: u32, atom: u32, offset: u64) -> Target {
+        if self.staged.symbols[symbol as usize].kind != SymbolKind::Ifunc {
+            return Target::Atom(atom, offset);
+        }
+        let ifuncs = &mut self.bound.ifuncs;
+        let known = ifuncs.iter().position(|ifunc| *ifunc == (atom, offset));
+        Target::Ifunc(known.unwrap_or_else(|| {
+            ifuncs.push((atom, offset));
+            ifuncs.len() - 1
+        }) as u32)
+    }
+
+    /// The bounds of a section, if that is what a name asks for and the batch
+    /// has such sections.
+    fn bracket(&mut self, symbol: u32) -> Result<Option<Target>, Error> {
+        let name = self.staged.symbol_name(symbol);
+        let (section, stop) = match (name.strip_prefix("__start_"), name.strip_prefix("__stop_")) {
+            (Some(section), _) => (section, false),
+            (_, Some(section)) => (section, true),
+            _ => return Ok(None),
+        };
+        let is_there =
+            |atom: &u32| !self.discarded(*atom) && self.staged.atom_name(*atom) == section;
+        let all = 0..self.staged.atoms.len() as u32;
+        let atoms: Vec<u32> = all.filter(is_there).collect();
+        let Some(&first) = atoms.first() else {
+            return Ok(None);
+        };
+        let kind = |atom: u32| self.staged.atoms[atom as usize].kind;
+        if let Some(&other) = atoms.iter().find(|atom| kind(**atom) != kind(first)) {
+            let what = format!("section {section} has other flags than in other objects");
+            return Err(Error::unsupported(
+                self.staged.input_name_of_atom(other),
+                what,
+            ));
+        }
+        let brackets = &mut self.bound.brackets;
+        let known = brackets.iter().position(|bracket| bracket[0] == first);
+        let number = known.unwrap_or_else(|| {
+            brackets.push(atoms);
+            brackets.len() - 1
+        }) as u32;
+        Ok(Some(if stop {
+            Target::Stop(number)
+        } else {
+            Target::Start(number)
+        }))
     }
 
     /// Asks the resolver for what is left, all at once.
-    fn ask(&mut self, resolver: &mut dyn Resolver) -> Result<Vec<(u32, u64)>, Error> {
-        if self.asked.is_empty() {
-            return Ok(Vec::new());
+    fn ask(&mut self, ground: &mut dyn Ground) -> Result<(), Error> {
+        if self.bound.asked.is_empty() {
+            return Ok(());
         }
-        let wanted: Vec<Wanted<'_>> = self
-            .asked
+        let asked = &self.bound.asked;
+        let wanted: Vec<Wanted<'_>> = asked
             .iter()
-            .map(|asked| wanted(self.staged.symbol_name(asked.symbols[0])))
+            .map(|asked| wanted(self.staged.symbol_name(asked.symbol)))
             .collect();
-        let answers = resolver.resolve(&wanted)?;
+        let answers = ground.resolver().resolve(&wanted)?;
         assert_eq!(
             answers.len(),
             wanted.len(),
             "a resolver gives one answer for each name"
         );
         let mut undefined = Vec::new();
-        let mut outside = Vec::new();
-        for (asked, answer) in self.asked.iter().zip(answers) {
-            let target = match answer {
-                Some(Outside::Address(address)) => {
-                    outside.push((asked.symbols[0], address.get()));
-                    Target::Outside(outside.len() as u32 - 1)
+        let mut targets = Vec::with_capacity(answers.len());
+        for (asked, answer) in self.bound.asked.iter().zip(answers) {
+            let outside = match answer {
+                Some(Outside::Address(address)) => (address.get(), false),
+                Some(Outside::ThreadOffset(offset)) => (offset as u64, true),
+                Some(Outside::Ifunc(resolver)) => {
+                    let address = resolve_ifunc(self.staged, asked, resolver, ground)?;
+                    (address, false)
                 }
-                Some(Outside::Ifunc(_) | Outside::ThreadOffset(_)) => {
-                    let name = self.staged.symbol_name(asked.symbols[0]);
-                    let input = &self.staged.input_of_atom(asked.reference.0).name;
-                    let what = format!("`{name}` is outside and not a plain function or object");
-                    return Err(Error::unsupported(input, what));
-                }
-                None if asked.weak => Target::Null,
                 None => {
-                    let name = self.staged.symbol_name(asked.symbols[0]).to_owned();
-                    let (atom, offset) = asked.reference;
-                    undefined.push(Undefined {
-                        name,
-                        wanted_by: place(self.staged, atom, offset),
-                    });
+                    targets.push(Target::Null);
+                    if !asked.weak {
+                        let (atom, offset) = asked.reference;
+                        undefined.push(Undefined {
+                            name: self.staged.symbol_name(asked.symbol).to_owned(),
+                            wanted_by: place(self.staged, atom, offset),
+                        });
+                    }
                     continue;
                 }
             };
-            for &symbol in &asked.symbols {
-                self.targets[symbol as usize] = target;
+            targets.push(Target::Outside(self.bound.outside.len() as u32));
+            self.bound.outside.push(BoundOutside {
+                symbol: asked.symbol,
+                value: outside.0,
+                thread_local: outside.1,
+            });
+        }
+        if !undefined.is_empty() {
+            return Err(Error::Undefined(undefined));
+        }
+        for target in &mut self.bound.targets {
+            if let Target::Asked(number) = *target {
+                *target = targets[number as usize];
             }
         }
-        if undefined.is_empty() {
-            Ok(outside)
-        } else {
-            Err(Error::Undefined(undefined))
+        Ok(())
+    }
+
+    /// Reads the type information outside that the batch refers to. Code that is
+    /// not position-independent holds its address in 32 bits, so it is copied to
+    /// where such a field reaches, as a static linker does with copy
+    /// relocations. It never changes, and is compared by name.
+    fn copy_type_information(&mut self, ground: &mut dyn Ground) {
+        for symbol in 0..self.staged.symbols.len() as u32 {
+            let address = match self.bound.targets[symbol as usize] {
+                Target::Outside(number) => self.bound.outside[number as usize].value,
+                Target::Known(known) => match self.session.tables.symbol(known).definition() {
+                    Definition::Outside(address) => address.get(),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if !self.staged.symbol_bytes(symbol).starts_with(b"_ZTI")
+                || u32::try_from(address).is_ok()
+            {
+                continue;
+            }
+            let mut bytes = [0; COPY_LEN];
+            // Near the end of a mapping there may be less to read.
+            for len in [COPY_LEN, COPY_LEN / 4, 16] {
+                if ground.space().read(HostAddr(address), &mut bytes[..len]).is_ok() {
+                    self.bound.copies.push((address, bytes));
+                    break;
+                }
+            }
         }
     }
 
@@ -389,26 +511,43 @@ impl Binder<'_, '_> {
 
     /// Where a staged symbol is defined, for messages.
     fn place_of(&self, symbol: u32) -> String {
-        let input = &self.staged.input_of_symbol(symbol).name;
+        let input = self.staged.symbols[symbol as usize].input;
+        let input = self.staged.input_name(input);
         match self.staged.symbols[symbol as usize].definition {
             StagedDefinition::Atom(atom, offset) => {
-                let name = self.staged.atom_name(atom);
-                Place {
-                    input: input.clone(),
-                    section: name.into(),
+                let place = Place {
+                    input: input.into(),
+                    section: self.staged.atom_name(atom).into(),
                     offset,
-                }
-                .to_string()
+                };
+                place.to_string()
             }
-            _ => input.clone(),
+            _ => input.into(),
         }
     }
+}
+
+/// Asks an indirect function outside for the address to use in its place.
+fn resolve_ifunc(
+    staged: &Staged<'_>,
+    asked: &Asked,
+    resolver: HostAddr,
+    ground: &mut dyn Ground,
+) -> Result<u64, Error> {
+    let Some(call) = ground.host().call() else {
+        let name = staged.symbol_name(asked.symbol);
+        let what =
+            format!("`{name}` is an indirect function, and this target cannot be asked to call it");
+        let input = staged.input_name_of_atom(asked.reference.0);
+        return Err(Error::unsupported(input, what));
+    };
+    Ok(call.call(resolver, &[])?)
 }
 
 /// A place in a staged atom, for messages.
 pub(super) fn place(staged: &Staged<'_>, atom: u32, offset: u32) -> Place {
     Place {
-        input: staged.input_of_atom(atom).name.clone(),
+        input: staged.input_name_of_atom(atom).to_owned(),
         section: staged.atom_name(atom).to_owned(),
         offset: u64::from(offset),
     }

@@ -4,7 +4,7 @@ use crate::archive::Archive;
 use crate::batch::Published;
 use crate::ids::{AtomId, InputId, NameId, SymbolId};
 use crate::image::Slab;
-use crate::model::NONE;
+use crate::model::{NONE, Reloc, RelocRecord};
 use crate::publish::Taken;
 use crate::session::{DebugSource, Session};
 use crate::space::SpaceId;
@@ -22,23 +22,29 @@ pub(super) fn commit(
     txn: &Txn,
     space: SpaceId,
 ) -> Published {
-    let tables = session.tables.clone();
+    let Session {
+        tables,
+        writer,
+        image,
+        scratch,
+        ..
+    } = session;
     let first_input = tables.inputs.len() as u32;
     let first_atom = tables.atoms.len() as u32;
-    let writer = &mut session.writer;
 
     let mut slab = taken.slab;
     if taken.fresh {
-        push_regions(writer, &tables, &slab);
+        push_regions(writer, tables, &slab);
     }
-    push_names_and_symbols(writer, &tables, staged, txn);
-    push_inputs(writer, &tables, staged);
-    for reloc in &txn.relocs {
-        writer.push(&tables.relocs, *reloc);
-    }
-    push_atoms(writer, &tables, txn, first_atom);
+    push_names_and_symbols(writer, tables, staged, txn);
+    push_inputs(writer, tables, staged);
+    push_relocs(writer, tables, staged, txn);
+    push_atoms(writer, tables, txn, first_atom, &mut scratch.order);
+    let places = txn.thread_locals.iter();
+    let places = places.map(|&(number, offset)| (AtomId(first_atom + number), offset));
+    writer.extend(&tables.thread_locals, places);
     writer.push(&tables.generations, tables.atoms.len() as u32);
-    session.image.space = Some(space);
+    image.space = Some(space);
 
     for (segment, &used) in slab.segments.iter_mut().zip(&txn.used) {
         if used > segment.committed {
@@ -46,17 +52,29 @@ pub(super) fn commit(
         }
         segment.used = used;
     }
-    slab.cells.extend(&txn.cells);
-    slab.stubs.extend(&txn.stubs);
-    session.image.grow_in(taken.ground, slab);
-    session.archives.extend(archives);
-    keep_debug(session, staged, txn, first_input, first_atom);
-    Published {
-        generation: session.generation(),
+    for (&value, &cell) in &txn.cells {
+        slab.cells.insert(writer, value, cell);
+    }
+    for (&value, &stub) in &txn.stubs {
+        slab.stubs.insert(writer, value, stub);
+    }
+    for (&address, &copy) in &txn.copies {
+        slab.copies.insert(writer, address, copy);
+    }
+    image.grow_in(taken.ground, slab);
+    let published = Published {
+        generation: tables.newest(),
         inputs: InputId(first_input)..InputId(tables.inputs.len() as u32),
         atoms: AtomId(first_atom)..AtomId(tables.atoms.len() as u32),
         faulted: None,
-    }
+    };
+    let block = txn.thread_block.as_ref();
+    session
+        .thread_blocks
+        .extend(block.map(|block| block.offset));
+    session.archives.extend(archives);
+    keep_debug(session, staged, txn, first_input, first_atom);
+    published
 }
 
 /// Pushes a fresh slab's regions.
@@ -76,15 +94,19 @@ pub(super) fn push_regions(writer: &mut Writer, tables: &Tables, slab: &Slab) {
 }
 
 /// Pushes atoms, and their numbers in each region in the order of addresses.
-fn push_atoms(writer: &mut Writer, tables: &Tables, txn: &Txn, first_atom: u32) {
-    for atom in &txn.atoms {
-        writer.push(&tables.atoms, *atom);
-    }
-    let mut order: Vec<u32> = (0..txn.atoms.len() as u32).collect();
-    if order.len() > 1 {
-        order.sort_by_key(|&number| txn.atoms[number as usize].offset);
-    }
-    for number in order {
+fn push_atoms(
+    writer: &mut Writer,
+    tables: &Tables,
+    txn: &Txn,
+    first_atom: u32,
+    order: &mut Vec<u32>,
+) {
+    writer.extend(&tables.atoms, txn.atoms.iter().copied());
+    order.clear();
+    order.extend(0..txn.atoms.len() as u32);
+    // Empty atoms share an address with what follows them.
+    order.sort_unstable_by_key(|&number| (txn.atoms[number as usize].offset, number));
+    for &number in &*order {
         let region = tables.region(txn.atoms[number as usize].region);
         writer.push(&region.atoms, AtomId(first_atom + number));
     }
@@ -92,7 +114,10 @@ fn push_atoms(writer: &mut Writer, tables: &Tables, txn: &Txn, first_atom: u32) 
 
 fn push_names_and_symbols(writer: &mut Writer, tables: &Tables, staged: &Staged<'_>, txn: &Txn) {
     for &symbol in &txn.names {
-        tables.names.intern_new(writer, staged.symbol_name(symbol));
+        let hash = staged.symbols[symbol as usize].hash;
+        tables
+            .names
+            .intern_new(writer, hash, staged.symbol_name(symbol));
     }
     for record in &txn.symbols {
         let mut record = *record;
@@ -105,9 +130,26 @@ fn push_names_and_symbols(writer: &mut Writer, tables: &Tables, staged: &Staged<
 
 fn push_inputs(writer: &mut Writer, tables: &Tables, staged: &Staged<'_>) {
     let generation = tables.newest().0 + 1;
-    for input in &staged.inputs {
-        let name = tables.input_names.push(writer, &input.name);
+    for input in 0..staged.inputs.len() as u32 {
+        let name = tables.input_names.push(writer, staged.input_name(input));
         writer.push(&tables.inputs, InputRecord { name, generation });
+    }
+}
+
+/// Pushes the kept atoms' relocations, relative and symbolic.
+fn push_relocs(writer: &mut Writer, tables: &Tables, staged: &Staged<'_>, txn: &Txn) {
+    for atom in staged.atoms.iter().filter(|atom| !atom.discarded) {
+        let range = atom.relocs.start as usize..atom.relocs.end as usize;
+        let records = staged.relocs[range].iter().map(|reloc| {
+            let resolved = &txn.resolved[reloc.symbol as usize];
+            RelocRecord::pack(Reloc {
+                offset: reloc.offset,
+                kind: reloc.kind,
+                target: resolved.target,
+                addend: reloc.addend.wrapping_add(resolved.offset as i64),
+            })
+        });
+        writer.extend(&tables.relocs, records);
     }
 }
 
@@ -135,12 +177,12 @@ fn keep_debug(
                 first_atom + number
             }
         };
+        let sections = input.sections.start as usize..input.sections.end as usize;
         let source = DebugSource {
-            bytes: input.source.bytes().into(),
-            sections: input.sections.iter().map(published).collect(),
+            bytes: staged.bytes_of(number as u32).into(),
+            sections: staged.sections[sections].iter().map(published).collect(),
         };
-        session
-            .debug
-            .insert(InputId(first_input + number as u32), source);
+        let id = InputId(first_input + number as u32);
+        session.writer.push(&session.debug, (id, source));
     }
 }

@@ -60,7 +60,14 @@ fn fresh_slab(
 ) -> Result<(), Error> {
     let near = session.options.near.clone();
     let length = session.options.slab_length;
-    let mut slab = image::reserve_slab(space, &near, Ground::Preferred, length, wanted)?;
+    let mut slab = image::reserve_slab(
+        &mut session.writer,
+        space,
+        &near,
+        Ground::Preferred,
+        length,
+        wanted,
+    )?;
     slab.first_region = next_region(session);
     push_regions(&mut session.writer, &session.tables, &slab);
     session.image.space = Some(space.id());

@@ -1,24 +1,22 @@
 //! `plan`: placements, relocation values and records of a batch, or an error.
 //!
-//! Pure but for the reservation of a fresh slab, which the caller gives back
-//! when the batch fails. Atoms are placed in the order they were staged; then
-//! every relocation's value is computed and its range checked, and stubs and
-//! cells are added as they turn out to be needed.
-
-use rustc_hash::FxHashMap;
+//! Pure but for what the caller reserved for it and gives back when the batch
+//! fails: a fresh slab, and room for thread-locals. Atoms are placed in the
+//! order they were staged, but for sections whose bounds are wanted, which come
+//! together; then [`relocate`](super::relocate) computes every field, and adds
+//! stubs and cells as they turn out to be needed.
 
 use crate::addr::HostAddr;
-use crate::arch::x86_64::{self, CELL_LEN, Field, Letters, Needs, STUB_LEN};
+use crate::arch::x86_64::{self, CELL_LEN, STUB_LEN};
 use crate::error::Error;
 use crate::ids::{AtomId, NameId, SymbolId};
 use crate::image::{Ground, SEGMENTS, Slab, segment_of};
-use crate::model::{
-    AtomKind, AtomRecord, Binding, NONE, Reloc, RelocRecord, RelocTarget, SymbolRecord,
-};
-use crate::publish::bind::{Bound, Target, place};
+use crate::model::{AtomKind, AtomRecord, Binding, NONE, RelocTarget, SymbolKind, SymbolRecord};
+use crate::publish::bind::{Bound, COPY_LEN, Target};
+use crate::publish::unwind;
 use crate::session::Session;
-use crate::staged::{Role, Staged, StagedDefinition, StagedReloc};
-use crate::txn::{Fix, FunctionList, Made, Txn};
+use crate::staged::{Role, Staged, StagedDefinition};
+use crate::txn::{FunctionList, IfuncCell, Made, Resolved, ThreadBlock, Txn};
 
 /// Zero bytes after each input's `.eh_frame`, which end the unwinder's list.
 const EH_FRAME_TERMINATOR: u32 = 4;
@@ -26,32 +24,56 @@ const EH_FRAME_TERMINATOR: u32 = 4;
 /// Which slab a batch must go to: below 2 GiB when any of its fields holds a
 /// 32-bit absolute address.
 pub(super) fn ground(staged: &Staged<'_>) -> Ground {
-    let low = staged
-        .relocs
-        .iter()
-        .any(|reloc| x86_64::is_absolute_32(reloc.kind));
-    if low { Ground::Low } else { Ground::Preferred }
+    if staged.wants_low {
+        Ground::Low
+    } else {
+        Ground::Preferred
+    }
 }
 
 /// An upper bound of what a batch takes in each segment, in bytes.
-pub(super) fn wanted(staged: &Staged<'_>) -> [u64; SEGMENTS] {
+pub(super) fn wanted(staged: &Staged<'_>, bound: &Bound) -> [u64; SEGMENTS] {
     let mut wanted = [64; SEGMENTS];
     for atom in staged.atoms.iter().filter(|atom| !atom.discarded) {
         let padding = (1 << atom.alignment_log2) + u64::from(EH_FRAME_TERMINATOR);
         wanted[segment_of(atom.kind)] += u64::from(atom.size) + padding;
     }
-    wanted[0] += staged.relocs.len() as u64 * STUB_LEN;
-    wanted[2] += staged.relocs.len() as u64 * CELL_LEN;
+    let frames = staged.atoms.iter().filter(|a| a.role == Role::EhFrame);
+    // An entry has at least 16 bytes.
+    let frames: u64 = frames.map(|atom| u64::from(atom.size) / 16).sum();
+    wanted[unwind::SEGMENT] += unwind::ARRAY + frames * 8;
+    let made = (staged.relocs.len() + bound.ifuncs.len()) as u64;
+    wanted[0] += made * STUB_LEN;
+    wanted[2] += made * CELL_LEN + (bound.copies.len() * COPY_LEN) as u64;
     wanted
 }
 
-/// Computes everything the batch would change in `slab`.
+/// The kept thread-local atoms with their offsets in the batch's block, and the
+/// block's size and alignment.
+pub(super) fn thread_layout(staged: &Staged<'_>, atoms: &mut Vec<(u32, i64)>) -> (u64, u64) {
+    let (mut size, mut alignment) = (0u64, 1);
+    for (index, atom) in staged.atoms.iter().enumerate() {
+        if atom.kind == AtomKind::ThreadLocal && !atom.discarded {
+            let own = 1 << atom.alignment_log2;
+            size = size.next_multiple_of(own);
+            atoms.push((index as u32, size as i64));
+            size += u64::from(atom.size);
+            alignment = alignment.max(own);
+        }
+    }
+    (size, alignment)
+}
+
+/// Computes everything the batch would change in `slab`. `txn` holds the
+/// thread-locals' places already and nothing else.
 pub(super) fn plan(
     session: &Session,
     staged: &Staged<'_>,
-    bound: &Bound,
+    bound: &mut Bound,
     slab: &Slab,
-) -> Result<Txn, Error> {
+    txn: &mut Txn,
+) -> Result<(), Error> {
+    txn.used = slab.segments.each_ref().map(|segment| segment.used);
     let mut plan = Plan {
         session,
         staged,
@@ -59,96 +81,72 @@ pub(super) fn plan(
         slab,
         next_symbol: session.tables.symbols.len() as u32,
         next_atom: session.tables.atoms.len() as u32,
-        symbol_numbers: vec![NONE; staged.symbols.len()],
-        outside_numbers: Vec::with_capacity(bound.outside.len()),
-        new_names: FxHashMap::default(),
-        txn: Txn {
-            used: slab.segments.each_ref().map(|segment| segment.used),
-            ..Txn::default()
-        },
+        kept_atoms: 0,
+        txn,
     };
-    plan.number_atoms()?;
+    plan.number_atoms();
     plan.place_atoms();
-    plan.name_symbols();
+    plan.place_thread_locals();
+    plan.place_ifuncs();
+    plan.resolve_symbols();
     plan.relocate()?;
     plan.keep_own_atoms();
-    plan.list_actions()?;
-    Ok(plan.txn)
+    plan.list_actions();
+    plan.list_frames()
 }
 
-struct Plan<'p, 'i> {
-    session: &'p Session,
-    staged: &'p Staged<'i>,
-    bound: &'p Bound,
-    slab: &'p Slab,
+pub(super) struct Plan<'p, 'i> {
+    pub session: &'p Session,
+    pub staged: &'p Staged<'i>,
+    pub bound: &'p mut Bound,
+    pub slab: &'p Slab,
     /// Ids that the first published records will get.
     next_symbol: u32,
     next_atom: u32,
-    /// For each staged symbol that is published, its index in `txn.symbols`.
-    symbol_numbers: Vec<u32>,
-    /// The same for each name bound outside.
-    outside_numbers: Vec<u32>,
-    /// Names new to the session, with their index in `txn.names`.
-    new_names: FxHashMap<&'p str, u32>,
-    txn: Txn,
+    /// How many staged atoms are kept; the session's own are numbered after.
+    kept_atoms: u32,
+    pub txn: &'p mut Txn,
 }
 
-/// What a relocation refers to.
-struct Resolved {
-    address: u64,
-    /// The symbol's size, for the relocations that ask for it.
-    size: u64,
-    /// How the kept record names it, and what that adds to the addend.
-    target: RelocTarget,
-    offset: u64,
-}
-
-impl<'p> Plan<'p, '_> {
-    /// Makes a record of every kept atom, in the order they were staged.
-    fn number_atoms(&mut self) -> Result<(), Error> {
+impl Plan<'_, '_> {
+    /// Makes a record of every kept atom, in the order they were staged. Their
+    /// relocations are kept in the same order.
+    fn number_atoms(&mut self) {
         let first_input = self.session.tables.inputs.len() as u32;
-        for (index, atom) in self.staged.atoms.iter().enumerate() {
+        let mut relocs = self.session.tables.relocs.len() as u32;
+        for atom in &self.staged.atoms {
             if atom.discarded {
                 self.txn.atom_numbers.push(NONE);
                 continue;
-            }
-            if atom.kind == AtomKind::ThreadLocal {
-                let name = self.staged.atom_name(index as u32);
-                let what = format!("`{name}` is thread-local, which this target has no room for");
-                let input = &self.staged.input_of_atom(index as u32).name;
-                return Err(Error::unsupported(input, what));
             }
             self.txn.atom_numbers.push(self.txn.atoms.len() as u32);
             self.txn.atoms.push(AtomRecord {
                 input: first_input + atom.input,
                 offset: 0,
                 size: atom.size,
-                relocs: 0,
+                relocs,
                 region: self.slab.first_region + segment_of(atom.kind) as u16,
                 kind: atom.kind,
                 alignment_log2: atom.alignment_log2,
             });
+            relocs += atom.relocs.len() as u32;
         }
-        Ok(())
+        self.kept_atoms = self.txn.atoms.len() as u32;
     }
 
     /// Gives every kept atom its address. Zeroes come behind the data, and the
     /// session's own cells behind them, so that zeroes are never written.
     fn place_atoms(&mut self) {
         for zeroes in [false, true] {
-            for (index, atom) in self.staged.atoms.iter().enumerate() {
-                let number = self.txn.atom_numbers[index];
-                if number == NONE || (atom.kind == AtomKind::Zero) != zeroes {
-                    continue;
+            for bracket in 0..self.bound.brackets.len() {
+                for member in 0..self.bound.brackets[bracket].len() {
+                    self.place_atom(self.bound.brackets[bracket][member], zeroes);
                 }
-                let behind = if atom.role == Role::EhFrame {
-                    EH_FRAME_TERMINATOR
-                } else {
-                    0
-                };
-                let len = u64::from(atom.size) + u64::from(behind);
-                let offset = self.take(segment_of(atom.kind), len, 1 << atom.alignment_log2);
-                self.txn.atoms[number as usize].offset = offset;
+            }
+            for index in 0..self.staged.atoms.len() as u32 {
+                if !self.bound.brackets.iter().any(|b| b.contains(&index)) {
+                    self.place_atom(index, zeroes);
+                }
             }
             if !zeroes {
                 self.txn.data_end = self.txn.used[2];
@@ -158,9 +156,25 @@ impl<'p> Plan<'p, '_> {
         self.txn.stubs_start = self.txn.used[0].next_multiple_of(STUB_LEN);
     }
 
+    fn place_atom(&mut self, index: u32, zeroes: bool) {
+        let number = self.txn.atom_numbers[index as usize];
+        let atom = &self.staged.atoms[index as usize];
+        if number == NONE || (atom.kind == AtomKind::Zero) != zeroes {
+            return;
+        }
+        let behind = if atom.role == Role::EhFrame {
+            EH_FRAME_TERMINATOR
+        } else {
+            0
+        };
+        let len = u64::from(atom.size) + u64::from(behind);
+        let offset = self.take(segment_of(atom.kind), len, 1 << atom.alignment_log2);
+        self.txn.atoms[number as usize].offset = offset;
+    }
+
     /// Moves a segment's cursor past `len` aligned bytes and gives where they
     /// begin, counted from the segment's start.
-    fn take(&mut self, segment: usize, len: u64, alignment: u64) -> u32 {
+    pub fn take(&mut self, segment: usize, len: u64, alignment: u64) -> u32 {
         let region = &self.slab.segments[segment].region;
         let base = region.start.get();
         let offset = (base + self.txn.used[segment]).next_multiple_of(alignment) - base;
@@ -170,38 +184,123 @@ impl<'p> Plan<'p, '_> {
         offset as u32
     }
 
-    /// Makes records of the symbols that the batch publishes: its definitions,
-    /// its named locals, and the names it bound outside.
-    fn name_symbols(&mut self) {
-        let mut winners = self.bound.winners.iter().peekable();
+    /// Turns offsets in the batch's thread-local block into offsets from the
+    /// thread pointer, and staged atoms into published ones.
+    fn place_thread_locals(&mut self) {
+        let Some(ThreadBlock { offset, .. }) = self.txn.thread_block else {
+            return;
+        };
+        for (atom, in_block) in &mut self.txn.thread_locals {
+            *atom = self.txn.atom_numbers[*atom as usize];
+            *in_block += offset;
+        }
+    }
+
+    /// Gives each indirect function a stub and the cell that its resolver's
+    /// answer goes to. They come first among the session's own.
+    fn place_ifuncs(&mut self) {
+        for index in 0..self.bound.ifuncs.len() {
+            let (atom, offset) = self.bound.ifuncs[index];
+            let (cell_at, cell) = self.take_own(2, CELL_LEN);
+            let (stub_at, stub) = self.take_own(0, STUB_LEN);
+            let bytes = x86_64::stub(stub.get(), cell.get());
+            let bytes = bytes.expect("a slab's segments are in reach of one another");
+            let made = [(0, stub_at, bytes), (2, cell_at, [0; 8])];
+            self.txn
+                .made
+                .extend(made.map(|(segment, offset, bytes)| Made {
+                    segment,
+                    offset,
+                    bytes,
+                }));
+            let resolver = self.address_of(atom).add(offset);
+            self.txn.actions.ifuncs.push(IfuncCell { cell, resolver });
+        }
+    }
+
+    /// Room for a stub or cell of the session's own: its offset and address.
+    pub fn take_own(&mut self, segment: usize, len: u64) -> (u32, HostAddr) {
+        let offset = self.take(segment, len, len);
+        let start = self.slab.segments[segment].region.start;
+        (offset, start.add(u64::from(offset)))
+    }
+
+    /// Makes records of the symbols that the batch publishes (its definitions,
+    /// its named locals, and the names it bound outside), and says what every
+    /// staged symbol resolves to.
+    fn resolve_symbols(&mut self) {
+        let first_outside = self.name_symbols();
         for index in 0..self.staged.symbols.len() as u32 {
-            let wins = winners.next_if(|winner| **winner == index).is_some();
+            let mut resolved = self.resolve(index, first_outside);
+            // A name that the batch defines is referred to by its symbol.
+            let symbol = &self.staged.symbols[index as usize];
+            let winner = if symbol.binding == Binding::Local || symbol.nameless {
+                NONE
+            } else {
+                self.bound.names.of(index).winner
+            };
+            let definition = if winner == NONE { index } else { winner };
+            let recorded = self.txn.resolved[definition as usize].target;
+            if recorded != RelocTarget::Null {
+                resolved.target = recorded;
+                resolved.offset = 0;
+            }
+            self.txn.resolved[index as usize] = resolved;
+        }
+    }
+
+    /// Pushes the records, and says in `resolved` which staged symbols have
+    /// one. Gives the number of the first of those bound outside.
+    fn name_symbols(&mut self) -> u32 {
+        let nothing = Resolved {
+            address: 0,
+            offset: 0,
+            target: RelocTarget::Null,
+            size: 0,
+            thread_local: false,
+        };
+        let mut next_winner = 0;
+        for index in 0..self.staged.symbols.len() as u32 {
+            self.txn.resolved.push(nothing);
+            let wins = self.bound.winners.get(next_winner) == Some(&index);
+            next_winner += usize::from(wins);
             let symbol = &self.staged.symbols[index as usize];
             if !wins && (symbol.binding != Binding::Local || symbol.nameless) {
                 continue;
             }
-            let (value, atom) = match symbol.definition {
-                StagedDefinition::Atom(atom, offset) => {
+            let (value, atom) = match (self.bound.targets[index as usize], symbol.definition) {
+                (Target::Ifunc(number), _) => (
+                    u64::from(number) * STUB_LEN,
+                    self.next_atom + self.kept_atoms,
+                ),
+                (_, StagedDefinition::Atom(atom, offset)) => {
                     let number = self.txn.atom_numbers[atom as usize];
                     if number == NONE {
                         continue;
                     }
                     (offset, self.next_atom + number)
                 }
-                StagedDefinition::Absolute(value) => (value, SymbolRecord::ABSOLUTE),
+                (_, StagedDefinition::Absolute(value)) => (value, SymbolRecord::ABSOLUTE),
                 _ => continue,
             };
-            self.symbol_numbers[index as usize] = self.txn.symbols.len() as u32;
             self.push_symbol(index, value, atom, symbol.binding);
         }
-        for &(index, address) in &self.bound.outside {
-            self.outside_numbers.push(self.txn.symbols.len() as u32);
-            self.push_symbol(index, address, SymbolRecord::OUTSIDE, Binding::Global);
+        let first_outside = self.next_symbol + self.txn.symbols.len() as u32;
+        for number in 0..self.bound.outside.len() {
+            let outside = self.bound.outside[number];
+            let atom = if outside.thread_local {
+                SymbolRecord::THREAD_OUTSIDE
+            } else {
+                SymbolRecord::OUTSIDE
+            };
+            self.push_symbol(outside.symbol, outside.value, atom, Binding::Global);
         }
+        first_outside
     }
 
     fn push_symbol(&mut self, staged: u32, value: u64, atom: u32, binding: Binding) {
         let symbol = &self.staged.symbols[staged as usize];
+        let id = SymbolId(self.next_symbol + self.txn.symbols.len() as u32);
         let record = SymbolRecord {
             value,
             name: self.name_id(staged).0,
@@ -211,174 +310,102 @@ impl<'p> Plan<'p, '_> {
             size: u32::try_from(symbol.size).unwrap_or(u32::MAX),
             binding,
             visibility: symbol.visibility,
-            kind: symbol.kind,
+            kind: match symbol.kind {
+                // What is published is the stub.
+                SymbolKind::Ifunc => SymbolKind::Function,
+                kind => kind,
+            },
         };
         self.txn.symbols.push(record);
+        self.txn.resolved[staged as usize].target = RelocTarget::Symbol(id);
     }
 
     /// The id a symbol's name has, or will have once the batch is committed.
     fn name_id(&mut self, staged: u32) -> NameId {
-        let text = self.staged.symbol_name(staged);
-        let names = &self.session.tables.names;
-        if let Some(name) = names.find(text) {
-            return name;
-        }
-        let number = *self
-            .new_names
-            .entry(text)
-            .or_insert(self.txn.names.len() as u32);
-        if number == self.txn.names.len() as u32 {
+        let next = (self.session.tables.names.len() + self.txn.names.len()) as u32;
+        let entry = self.bound.names.of_mut(staged);
+        if entry.id == NONE {
+            entry.id = next;
             self.txn.names.push(staged);
         }
-        NameId(names.len() as u32 + number)
+        NameId(entry.id)
     }
 
-    /// Computes every field of every kept atom.
-    fn relocate(&mut self) -> Result<(), Error> {
-        let first = self.session.tables.relocs.len() as u32;
-        for index in 0..self.staged.atoms.len() as u32 {
-            let number = self.txn.atom_numbers[index as usize];
-            if number == NONE {
-                continue;
-            }
-            self.txn.atoms[number as usize].relocs = first + self.txn.relocs.len() as u32;
-            for reloc in self.staged.atoms[index as usize].relocs.clone() {
-                self.relocate_one(index, &self.staged.relocs[reloc as usize])?;
-            }
-        }
-        Ok(())
-    }
-
-    fn relocate_one(&mut self, atom: u32, reloc: &StagedReloc) -> Result<(), Error> {
-        let resolved = self.resolve(reloc.symbol);
-        self.txn.relocs.push(RelocRecord::pack(Reloc {
-            offset: reloc.offset,
-            kind: reloc.kind,
-            target: resolved.target,
-            addend: reloc.addend.wrapping_add(resolved.offset as i64),
-        }));
-        if self.bound.targets[reloc.symbol as usize] == Target::Discarded {
-            return self.refer_to_discarded(atom, reloc);
-        }
-        let needs = x86_64::needs(reloc.kind).expect("the reader refuses other kinds");
-        let mut letters = Letters {
-            s: resolved.address,
-            a: reloc.addend,
-            p: self.address_of(atom).add(u64::from(reloc.offset)).get(),
-            z: resolved.size,
-            cell: 0,
-            got: self.slab.got().get(),
+    /// What a staged symbol's target is, as if it had no record of its own.
+    fn resolve(&self, index: u32, first_outside: u32) -> Resolved {
+        let symbol = &self.staged.symbols[index as usize];
+        let plain = |address: HostAddr, target, offset| Resolved {
+            address: address.get(),
+            offset,
+            target,
+            size: u32::try_from(symbol.size).unwrap_or(u32::MAX),
+            thread_local: false,
         };
-        if needs == Needs::Cell {
-            letters.cell = self.cell_for(resolved.address).get();
-        }
-        let mut field = x86_64::field(reloc.kind, &letters);
-        if field.is_none() && needs == Needs::Reach && self.is_branch(atom, reloc) {
-            letters.s = self.stub_for(resolved.address, atom, reloc)?.get();
-            field = x86_64::field(reloc.kind, &letters);
-        }
-        let Some(field) = field else {
-            return Err(self.out_of_range(atom, reloc, &letters));
-        };
-        self.txn.fixes.push(Fix {
-            atom,
-            offset: reloc.offset,
-            field,
-        });
-        Ok(())
-    }
-
-    /// A reference to a discarded copy of a COMDAT group. Unwinders take a zero
-    /// pc for an entry that a linker dropped; from anywhere else it is an error.
-    fn refer_to_discarded(&mut self, atom: u32, reloc: &StagedReloc) -> Result<(), Error> {
-        if self.staged.atoms[atom as usize].role != Role::EhFrame {
-            let place = place(self.staged, atom, reloc.offset);
-            let what = format!(
-                "{}+{:#x} refers to a discarded copy of a COMDAT group",
-                place.section, place.offset
-            );
-            return Err(Error::malformed(&place.input, what));
-        }
-        let field = Field {
-            value: 0,
-            width: x86_64::width(reloc.kind),
-        };
-        self.txn.fixes.push(Fix {
-            atom,
-            offset: reloc.offset,
-            field,
-        });
-        Ok(())
-    }
-
-    fn resolve(&self, symbol: u32) -> Resolved {
-        let staged = &self.staged.symbols[symbol as usize];
-        let published = |number: u32| {
-            (number != NONE).then(|| RelocTarget::Symbol(SymbolId(self.next_symbol + number)))
-        };
-        match self.bound.targets[symbol as usize] {
+        let fixed = |address: HostAddr| plain(address, RelocTarget::Null, address.get());
+        let bracket = |number: u32| &self.bound.brackets[number as usize];
+        match self.bound.targets[index as usize] {
             Target::Atom(atom, offset) => {
                 let number = self.txn.atom_numbers[atom as usize];
-                let address = self.address_of(atom).add(offset).get();
-                let (target, offset) = match published(self.symbol_numbers[symbol as usize]) {
-                    Some(target) => (target, 0),
-                    None => (RelocTarget::Atom(AtomId(self.next_atom + number)), offset),
-                };
-                Resolved {
-                    address,
-                    size: staged.size,
-                    target,
-                    offset,
+                let target = RelocTarget::Atom(AtomId(self.next_atom + number));
+                let own = plain(self.address_of(atom).add(offset), target, offset);
+                match self.thread_offset(atom) {
+                    Some(start) => Resolved {
+                        address: start.wrapping_add(offset as i64) as u64,
+                        thread_local: true,
+                        ..own
+                    },
+                    None => own,
                 }
             }
-            Target::Absolute(value) => {
-                let target = published(self.symbol_numbers[symbol as usize]);
-                let target = target.unwrap_or(RelocTarget::Null);
-                Resolved {
-                    address: value,
-                    size: staged.size,
-                    target,
-                    offset: value,
-                }
-            }
-            Target::Known(known) => {
-                let tables = &self.session.tables;
-                let size = u64::from(tables.symbol(known).size);
-                let address = tables.symbol_address(known).get();
-                Resolved {
-                    address,
-                    size,
-                    target: RelocTarget::Symbol(known),
-                    offset: 0,
-                }
-            }
+            Target::Absolute(value) => fixed(HostAddr(value)),
+            Target::Known(known) => self.known(known),
             Target::Outside(number) => {
-                let address = self.bound.outside[number as usize].1;
-                let target = published(self.outside_numbers[number as usize]);
-                let target = target.expect("names bound outside are published");
+                let outside = &self.bound.outside[number as usize];
+                let target = RelocTarget::Symbol(SymbolId(first_outside + number));
                 Resolved {
-                    address,
-                    size: staged.size,
-                    target,
-                    offset: 0,
+                    thread_local: outside.thread_local,
+                    ..plain(HostAddr(outside.value), target, 0)
                 }
             }
-            Target::GotBase => self.fixed(self.slab.got()),
-            Target::ImageBase => self.fixed(self.slab.segments[0].region.start),
-            Target::Null | Target::Discarded | Target::Unbound => self.fixed(HostAddr(0)),
+            Target::Ifunc(number) => {
+                let offset = u64::from(number) * STUB_LEN;
+                let code = self.slab.segments[0].region.start;
+                let address = code.add(self.txn.stubs_start + offset);
+                let atom = AtomId(self.next_atom + self.kept_atoms);
+                plain(address, RelocTarget::Atom(atom), offset)
+            }
+            Target::Start(number) => fixed(self.address_of(bracket(number)[0])),
+            Target::Stop(number) => {
+                let last = *bracket(number).last().expect("a bracket has a section");
+                let size = self.staged.atoms[last as usize].size;
+                fixed(self.address_of(last).add(u64::from(size)))
+            }
+            Target::GotBase => fixed(self.slab.got()),
+            Target::ImageBase => fixed(self.slab.segments[0].region.start),
+            Target::Asked(_) => unreachable!("`bind` put an answer in place of it"),
+            Target::Null | Target::Discarded | Target::Unbound => fixed(HostAddr(0)),
         }
     }
 
-    fn fixed(&self, address: HostAddr) -> Resolved {
+    /// A symbol of an earlier generation.
+    fn known(&self, symbol: SymbolId) -> Resolved {
+        let tables = &self.session.tables;
+        let record = tables.symbol(symbol);
+        let thread_offset = tables.thread_offset(symbol);
         Resolved {
-            address: address.get(),
-            size: 0,
-            target: RelocTarget::Null,
-            offset: address.get(),
+            address: thread_offset.map_or_else(
+                || tables.symbol_address(symbol).get(),
+                |offset| offset as u64,
+            ),
+            offset: 0,
+            target: RelocTarget::Symbol(symbol),
+            size: record.size,
+            thread_local: thread_offset.is_some(),
         }
     }
 
-    fn address_of(&self, atom: u32) -> HostAddr {
+    /// Where a staged atom lies.
+    pub fn address_of(&self, atom: u32) -> HostAddr {
         let number = self.txn.atom_numbers[atom as usize];
         let offset = self.txn.atoms[number as usize].offset;
         let segment = segment_of(self.staged.atoms[atom as usize].kind);
@@ -388,99 +415,43 @@ impl<'p> Plan<'p, '_> {
             .add(u64::from(offset))
     }
 
-    /// Whether a field is the target of a call or jump, which may go through a
-    /// stub. A PLT32 always is; a PC32 is by the opcode before it.
-    fn is_branch(&self, atom: u32, reloc: &StagedReloc) -> bool {
-        let bytes = self.staged.atoms[atom as usize].bytes;
-        let bytes = bytes.of(self.staged.input_of_atom(atom).source.bytes());
-        x86_64::is_branch(reloc.kind, &bytes[..reloc.offset as usize])
-    }
-
-    /// The cell that holds `value`, made if there is none in reach.
-    fn cell_for(&mut self, value: u64) -> HostAddr {
-        if let Some(&cell) = self
-            .slab
-            .cells
-            .get(&value)
-            .or_else(|| self.txn.cells.get(&value))
-        {
-            return cell;
+    /// A thread-local atom's offset from the thread pointer.
+    fn thread_offset(&self, atom: u32) -> Option<i64> {
+        if self.staged.atoms[atom as usize].kind != AtomKind::ThreadLocal {
+            return None;
         }
-        let offset = self.take(2, CELL_LEN, CELL_LEN);
-        let cell = self.slab.segments[2].region.start.add(u64::from(offset));
-        self.txn.cells.insert(value, cell);
-        self.txn.made.push(Made {
-            segment: 2,
-            offset,
-            bytes: value.to_le_bytes(),
-        });
-        cell
-    }
-
-    /// The stub that jumps to `value`, made if there is none in reach.
-    fn stub_for(&mut self, value: u64, atom: u32, reloc: &StagedReloc) -> Result<HostAddr, Error> {
-        if let Some(&stub) = self
-            .slab
-            .stubs
-            .get(&value)
-            .or_else(|| self.txn.stubs.get(&value))
-        {
-            return Ok(stub);
-        }
-        let cell = self.cell_for(value).get();
-        let offset = self.take(0, STUB_LEN, STUB_LEN);
-        let stub = self.slab.segments[0].region.start.add(u64::from(offset));
-        let Some(bytes) = x86_64::stub(stub.get(), cell) else {
-            let letters = Letters {
-                s: cell,
-                a: 0,
-                p: stub.get(),
-                z: 0,
-                cell,
-                got: 0,
-            };
-            return Err(self.out_of_range(atom, reloc, &letters));
-        };
-        self.txn.stubs.insert(value, stub);
-        self.txn.made.push(Made {
-            segment: 0,
-            offset,
-            bytes,
-        });
-        Ok(stub)
-    }
-
-    fn out_of_range(&self, atom: u32, reloc: &StagedReloc, letters: &Letters) -> Error {
-        let symbol = &self.staged.symbols[reloc.symbol as usize];
-        let name = self.staged.symbol_name(reloc.symbol);
-        let symbol = match (name, symbol.definition) {
-            ("", StagedDefinition::Atom(atom, _)) => self.staged.atom_name(atom).to_owned(),
-            _ => name.to_owned(),
-        };
-        Error::Range {
-            place: place(self.staged, atom, reloc.offset),
-            relocation: x86_64::name(reloc.kind).unwrap_or("relocation"),
-            symbol,
-            target: HostAddr(letters.s),
-            field: HostAddr(letters.p),
-        }
+        let number = self.txn.atom_numbers[atom as usize];
+        let places = &self.txn.thread_locals;
+        let place = places.binary_search_by_key(&number, |(atom, _)| *atom);
+        Some(places[place.expect("every thread-local atom was placed")].1)
     }
 
     /// Adds one atom for the batch's stubs and one for its cells, so that every
     /// published byte belongs to an atom.
     fn keep_own_atoms(&mut self) {
-        let starts = [
-            (0, AtomKind::Code, self.txn.stubs_start),
-            (2, AtomKind::Data, self.txn.cells_start),
+        let ifuncs = !self.bound.ifuncs.is_empty();
+        let own = [
+            (
+                0,
+                AtomKind::Code,
+                self.txn.stubs_start,
+                ifuncs || !self.txn.stubs.is_empty(),
+            ),
+            (
+                2,
+                AtomKind::Data,
+                self.txn.cells_start,
+                ifuncs || self.txn.has_cells(),
+            ),
         ];
-        let made = [!self.txn.stubs.is_empty(), !self.txn.cells.is_empty()];
-        for ((segment, kind, start), made) in starts.into_iter().zip(made) {
+        let relocs: u32 = self.kept_relocs();
+        for (segment, kind, start, made) in own {
             if made {
                 self.txn.atoms.push(AtomRecord {
                     input: NONE,
                     offset: start as u32,
                     size: (self.txn.used[segment] - start) as u32,
-                    relocs: (self.session.tables.relocs.len() + self.txn.relocs.len()) as u32,
+                    relocs: self.session.tables.relocs.len() as u32 + relocs,
                     region: self.slab.first_region + segment as u16,
                     kind,
                     alignment_log2: 3,
@@ -489,12 +460,42 @@ impl<'p> Plan<'p, '_> {
         }
     }
 
+    /// Lists the unwind entries of the batch's code for the unwinder's array.
+    fn list_frames(&mut self) -> Result<(), Error> {
+        if !self.txn.keeps_array {
+            return Ok(());
+        }
+        let start = self.slab.segments[0].region.start;
+        let code = self.slab.segments[0].cursor()..start.add(self.txn.used[0]);
+        for atom in 0..self.staged.atoms.len() as u32 {
+            let staged = &self.staged.atoms[atom as usize];
+            if staged.role == Role::EhFrame && !staged.discarded {
+                let base = self.address_of(atom);
+                unwind::frames(self.staged, self.bound, self.txn, atom, base, &code)?;
+            }
+        }
+        if self.txn.frames.is_empty() {
+            return Ok(());
+        }
+        self.txn.frames.sort_unstable();
+        self.txn.frames.dedup_by_key(|(pc, _)| *pc);
+        unwind::array_bytes(self.slab, self.txn);
+        self.txn.used[unwind::SEGMENT] += self.txn.array_bytes.len() as u64;
+        Ok(())
+    }
+
+    /// How many relocations the kept atoms have.
+    fn kept_relocs(&self) -> u32 {
+        let kept = self.staged.atoms.iter().filter(|atom| !atom.discarded);
+        kept.map(|atom| atom.relocs.len() as u32).sum()
+    }
+
     /// Lists what must run in the target: unwind registrations, initialisers by
     /// rising priority, finalisers by falling.
-    fn list_actions(&mut self) -> Result<(), Error> {
+    fn list_actions(&mut self) {
         for (index, atom) in self.staged.atoms.iter().enumerate() {
             let index = index as u32;
-            if self.txn.atom_numbers[index as usize] == NONE || atom.size == 0 {
+            if atom.role == Role::Plain || atom.discarded || atom.size == 0 {
                 continue;
             }
             let at = self.address_of(index);
@@ -520,14 +521,8 @@ impl<'p> Plan<'p, '_> {
                 }
             }
         }
-        self.txn
-            .actions
-            .initialisers
-            .sort_by_key(|list| list.priority);
-        self.txn
-            .actions
-            .finalisers
-            .sort_by_key(|list| list.priority);
-        Ok(())
+        let actions = &mut self.txn.actions;
+        actions.initialisers.sort_by_key(|list| list.priority);
+        actions.finalisers.sort_by_key(|list| list.priority);
     }
 }

@@ -1,32 +1,60 @@
 //! `run`: what must execute in the target once a batch is published.
 //!
-//! In this order: unwind registration, so that an initialiser may throw;
-//! finalisers are registered for exit; initialisers run by priority. The first
+//! In this order: indirect functions get their targets, because anything may
+//! call them; unwind registration, so that an initialiser may throw; finalisers
+//! are registered for exit; initialisers run by priority. The first
 //! fault ends the step, marks the generation and is reported: the batch stays
 //! published, because its code may have run already.
 
 use crate::batch::Ground;
 use crate::host::HostError;
 use crate::ids::Generation;
+use crate::image;
+use crate::publish::unwind::{self, Registered};
 use crate::session::Session;
+use crate::space::Write;
 use crate::txn::{FunctionList, Txn};
 
 /// Runs a batch's actions; gives the fault, if there was one.
 pub(super) fn run(
     session: &mut Session,
     txn: &Txn,
+    grown: image::Ground,
     generation: Generation,
     ground: &mut dyn Ground,
 ) -> Option<HostError> {
-    let result = run_all(session, txn, ground);
+    let result = run_all(session, txn, grown, ground);
     if let Err(fault) = &result {
         session.tables.mark_faulted(generation, fault);
     }
     result.err()
 }
 
-fn run_all(session: &mut Session, txn: &Txn, ground: &mut dyn Ground) -> Result<(), HostError> {
-    if let Some(unwind) = ground.host().unwind() {
+fn run_all(
+    session: &mut Session,
+    txn: &Txn,
+    grown: image::Ground,
+    ground: &mut dyn Ground,
+) -> Result<(), HostError> {
+    for ifunc in &txn.actions.ifuncs {
+        let mut target = 0;
+        call(ground, |call| {
+            target = call.call(ifunc.resolver, &[])?;
+            Ok(())
+        })?;
+        let write = Write {
+            at: ifunc.cell,
+            bytes: &target.to_le_bytes(),
+        };
+        let written = ground.space().apply(&[write]);
+        written.map_err(|error| HostError::Failed(error.to_string()))?;
+    }
+    if !txn.frames.is_empty() {
+        register_array(session, txn, grown, ground)?;
+    }
+    let slab = session.image.slabs[grown as usize].as_ref();
+    let plainly = slab.is_some_and(|slab| slab.registered == Registered::Plainly);
+    if let Some(unwind) = ground.host().unwind().filter(|_| plainly || !txn.keeps_array) {
         for range in &txn.actions.unwind {
             unwind.register(range.clone())?;
             session.unwind.push(range.clone());
@@ -41,6 +69,33 @@ fn run_all(session: &mut Session, txn: &Txn, ground: &mut dyn Ground) -> Result<
         for function in functions(list, ground)? {
             call(ground, |call| call.call(function, &[]).map(drop))?;
         }
+    }
+    Ok(())
+}
+
+/// Makes a slab's array of unwind entries known, the first time that there is
+/// one.
+fn register_array(
+    session: &mut Session,
+    txn: &Txn,
+    grown: image::Ground,
+    ground: &mut dyn Ground,
+) -> Result<(), HostError> {
+    let slab = session.image.slabs[grown as usize].as_mut();
+    let slab = slab.expect("the batch grew in it");
+    if slab.registered != Registered::NotYet {
+        return Ok(());
+    }
+    let libgcc = session.libgcc.flatten();
+    let libgcc = libgcc.expect("an array is kept for it only");
+    let code = slab.segments[0].region.range();
+    let start = slab.segments[unwind::SEGMENT].region.start;
+    match unwind::adopt(libgcc, &code, start, txn.frames[0], ground)? {
+        Some(adopted) => {
+            slab.registered = Registered::Sorted;
+            session.adopted.push(adopted);
+        }
+        None => slab.registered = Registered::Plainly,
     }
     Ok(())
 }

@@ -11,11 +11,11 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-use super::arena::{self, Arena};
 use super::channel::Channel;
 use super::mapping::PAGE;
 use super::wire::{Reply, Request};
 use super::{signals, start};
+use crate::arena::{self, Arena};
 use crate::{HostAddr, Outside, Protection, Reserve, gap};
 
 /// The worker's entry: what follows `__worker` on the command line. Never
@@ -65,7 +65,6 @@ fn serve_until_started(channel: Channel) -> ! {
             serve,
         } => {
             if serve {
-                arena.more_threads_may_come();
                 leave_an_agent(channel, arena);
             } else {
                 drop(channel);

@@ -18,7 +18,6 @@
 //! | `services` | [`WorkerHost`] and [`WorkerResolver`]: calls, unwinder, names |
 //! | `agent` | the worker's side: serves the requests |
 //! | `start` | the worker's side: becomes the program |
-//! | `arena` | the worker's side: thread-local storage for the image |
 //! | `mapping` | owned `mmap`s |
 //! | `signals` | dispositions, passing signals on, dying of the same one |
 //!
@@ -77,7 +76,6 @@
 //! `main` still zero it exits with status 127.
 
 pub mod agent;
-mod arena;
 mod channel;
 mod mapping;
 mod process;
@@ -87,7 +85,7 @@ mod space;
 pub mod start;
 mod wire;
 
-pub use arena::ARENA_SIZE;
+pub use crate::arena::ARENA_SIZE;
 pub use process::{Afterwards, Fate, Program, Worker, WorkerError};
 pub use services::{WorkerHost, WorkerResolver};
 pub use space::WorkerSpace;

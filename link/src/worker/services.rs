@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::process::Line;
 use super::wire::{Reply, Request};
 use crate::HostAddr;
-use crate::host::{Call, Host, HostError, Outside, Resolver, ThreadLocals, Unwind, Wanted};
+use crate::host::{Call, Host, HostError, Libgcc, Outside, Resolver, ThreadLocals, Unwind, Wanted};
 
 /// A worker's abilities: calls, and its unwinder.
 #[derive(Debug)]
@@ -125,6 +125,31 @@ impl ThreadLocals for WorkerHost {
 }
 
 impl Unwind for WorkerHost {
+    fn libgcc(&mut self) -> Result<Option<Libgcc>, HostError> {
+        let names = [
+            "__register_frame_info",
+            "__deregister_frame_info",
+            "_Unwind_Find_FDE",
+        ];
+        let names = names.map(|name| (name.to_owned(), None)).to_vec();
+        let Reply::Found(found) = self.line.ask_host(&Request::Resolve { names })? else {
+            return Ok(None);
+        };
+        let &[
+            Some(Outside::Address(register_frame_info)),
+            Some(Outside::Address(deregister_frame_info)),
+            Some(Outside::Address(find_fde)),
+        ] = &found[..]
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Libgcc {
+            register_frame_info,
+            deregister_frame_info,
+            find_fde,
+        }))
+    }
+
     fn register(&mut self, eh_frame: Range<HostAddr>) -> Result<(), HostError> {
         self.line.ask_done(&Request::RegisterFrames {
             start: eh_frame.start.get(),

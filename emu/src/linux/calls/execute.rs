@@ -45,8 +45,8 @@ pub fn execveat(call: &mut Call<'_>) -> Result<u64, Errno> {
         return Err(Errno::ENOENT);
     } else {
         // The descriptor may be closed by the exec, so its file is named.
-        let base =
-            std::fs::read_link(format!("/proc/thread-self/fd/{directory}")).map_err(|_| Errno::EBADF)?;
+        let base = std::fs::read_link(format!("/proc/thread-self/fd/{directory}"))
+            .map_err(|_| Errno::EBADF)?;
         let whole = if path.is_empty() {
             base
         } else {

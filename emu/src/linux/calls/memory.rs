@@ -110,7 +110,7 @@ fn on_range(call: &Call<'_>, number: i64) -> Result<u64, Errno> {
     call.memory()
         .host_range(call.address(0), length)
         .map_err(|_| Errno::ENOMEM)?;
-    if call.address(0).0 % crate::memory::PAGE_SIZE == 0
+    if call.address(0).0.is_multiple_of(crate::memory::PAGE_SIZE)
         && !call.memory().is_mapped(call.address(0), length)
     {
         return Err(Errno::ENOMEM);

@@ -1,4 +1,4 @@
-//! [`Arena`]: the worker's thread-local storage for the image.
+//! [`Arena`]: a process's thread-local storage for the image.
 //!
 //! The executable has a thread-local variable of [`ARENA_SIZE`] bytes. It lies
 //! at one offset from the thread pointer in every thread, because the
@@ -7,18 +7,30 @@
 //! uses. What a new thread finds in it is copied by the C library from the
 //! executable's *template*, which is written here too.
 //!
-//! What holds between calls: the template and every thread's copy agree on what
-//! was never written by the program. That is why initial bytes can be set only
-//! while the worker has one thread; later reservations must be all zero.
+//! Threads that are there already are found through `/proc/self/task`, and the
+//! thread pointer of each through its robust list, whose head the C library
+//! keeps at one distance from the thread pointer. They are written with
+//! `process_vm_writev`, which fails where a plain store to the memory of a thread
+//! that has just ended would fault. A thread that is being made at that moment
+//! may have copied the template before it was written and not be listed yet; the
+//! list is read again until it shows nobody new, which makes that window a few
+//! microseconds.
+//!
+//! What holds between calls: reserved bytes never written by the program are the
+//! same in the template and in every thread.
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard};
 
-use super::mapping::PAGE;
+use crate::host::{HostError, ThreadLocals};
 
-/// Bytes of thread-local storage for all that is published into one worker.
+/// The size of a page, in bytes.
+const PAGE: u64 = 4096;
+
+/// Bytes of thread-local storage for all that is published into one process.
 /// Every thread of this executable pays for them.
 pub const ARENA_SIZE: usize = 16 << 10;
 
@@ -62,10 +74,18 @@ pub fn thread_pointer() -> i64 {
 #[derive(Debug, Default)]
 pub struct Arena {
     used: u64,
+    /// The start and end of each reservation, in their order; those given back
+    /// while later ones are in use are marked.
+    taken: Vec<(u64, u64, Back)>,
     /// The template, once it was looked for.
     template: Option<Template>,
-    /// Whether the program runs, so that there may be threads nobody here knows.
-    threads: bool,
+}
+
+/// Whether a reservation was given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Back {
+    Not,
+    Given,
 }
 
 /// Where the C library copies new threads' arenas from.
@@ -86,23 +106,23 @@ impl Arena {
             return None;
         }
         self.used = end;
+        self.taken.push((taken, end, Back::Not));
         Some(base + taken.cast_signed())
     }
 
-    /// Gives back everything from `offset` on.
+    /// Gives a reservation back. Its room is used again once all later ones
+    /// have been given back too.
     pub fn release(&mut self, offset: i64) {
-        let from_start = offset.wrapping_sub(self.base());
-        if let Ok(keep) = u64::try_from(from_start) {
-            self.used = self.used.min(keep);
+        let start = offset.wrapping_sub(self.base());
+        let given = self.taken.iter_mut().rev();
+        for taken in given.filter(|taken| taken.0.cast_signed() == start).take(1) {
+            taken.2 = Back::Given;
         }
+        while self.taken.pop_if(|taken| taken.2 == Back::Given).is_some() {}
+        self.used = self.taken.last().map_or(0, |taken| taken.1);
     }
 
-    /// From here on there may be threads whose arenas cannot be reached.
-    pub fn more_threads_may_come(&mut self) {
-        self.threads = true;
-    }
-
-    /// Sets what reserved bytes hold, in this thread and in every future one.
+    /// Sets what reserved bytes hold, in every thread, present and future.
     pub fn initialise(&mut self, offset: i64, bytes: &[u8]) -> io::Result<()> {
         let start = offset
             .wrapping_sub(self.base())
@@ -112,23 +132,14 @@ impl Arena {
         if end as u64 > self.used {
             return Err(outside());
         }
-        let zero = bytes.iter().all(|byte| *byte == 0);
-        if self.threads {
-            return match zero {
-                true => Ok(()),
-                false => Err(io::Error::other(
-                    "thread-locals with initial values cannot be added while the program runs",
-                )),
-            };
-        }
         let template = self.template()?;
         template.write(start, bytes)?;
-        // SAFETY: the range was checked to lie in the arena, which this thread,
-        // the only one, reaches through nothing else meanwhile.
+        // SAFETY: the range was checked to lie in the arena, and nobody uses
+        // bytes of it before they have been given their first values.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), storage().add(start), bytes.len());
         }
-        Ok(())
+        write_in_other_threads(offset, bytes)
     }
 
     fn base(&self) -> i64 {
@@ -156,8 +167,126 @@ impl Arena {
         template.write(0, &[0; MARK.len()])?;
         // SAFETY: the arena is longer than the mark, and this thread's own.
         unsafe { std::ptr::write_bytes(storage(), 0, MARK.len()) };
+        let base = self.base();
+        write_in_other_threads(base, &[0; MARK.len()])?;
         self.template = Some(template);
         Ok(template)
+    }
+}
+
+/// Writes at one offset from the thread pointer of every thread but this one.
+fn write_in_other_threads(offset: i64, bytes: &[u8]) -> io::Result<()> {
+    let (own, head) = (thread_pointer(), robust_list(0)?);
+    let distance = head.wrapping_sub(own);
+    let mut written = Vec::new();
+    loop {
+        let mut found = false;
+        for task in std::fs::read_dir("/proc/self/task")? {
+            let task: Option<c_int> = task?.file_name().to_str().and_then(|id| id.parse().ok());
+            let Some(task) = task.filter(|task| !written.contains(task)) else {
+                continue;
+            };
+            found = true;
+            written.push(task);
+            // A thread that has ended meanwhile, or that the C library did not
+            // make, has no arena.
+            let Ok(head) = robust_list(task) else {
+                continue;
+            };
+            let pointer = head.wrapping_sub(distance);
+            if pointer != own && is_thread_pointer(pointer) {
+                write_own_memory(pointer.wrapping_add(offset), bytes);
+            }
+        }
+        if !found {
+            return Ok(());
+        }
+    }
+}
+
+/// The head of a thread's list of robust futexes; 0 is the calling thread.
+fn robust_list(task: c_int) -> io::Result<i64> {
+    let (mut head, mut len) = (0i64, 0usize);
+    // SAFETY: the kernel fills in the two words.
+    let failed =
+        unsafe { libc::syscall(libc::SYS_get_robust_list, task, &raw mut head, &raw mut len) };
+    match (failed, head) {
+        (0, 0) => Err(io::ErrorKind::NotFound.into()),
+        (0, head) => Ok(head),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Whether the word at an address is the address itself, as the ABI has it for
+/// thread pointers.
+fn is_thread_pointer(pointer: i64) -> bool {
+    let mut word = [0; 8];
+    let local = libc::iovec {
+        iov_base: word.as_mut_ptr().cast(),
+        iov_len: word.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: pointer as *mut c_void,
+        iov_len: word.len(),
+    };
+    // SAFETY: it writes eight bytes to `word`, and fails where there is nothing
+    // to read.
+    let read = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
+    read == 8 && i64::from_le_bytes(word) == pointer
+}
+
+/// Writes to this process's memory, where it is still there.
+fn write_own_memory(at: i64, bytes: &[u8]) {
+    let local = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: at as *mut c_void,
+        iov_len: bytes.len(),
+    };
+    // SAFETY: the range lies in another thread's arena, of which Rust code
+    // holds no reference; a thread that has ended leaves no mapping, which is an
+    // error that means nothing.
+    unsafe { libc::process_vm_writev(libc::getpid(), &local, 1, &remote, 1, 0) };
+}
+
+/// This process's arena, for whoever publishes into its own process.
+#[derive(Debug)]
+pub struct OwnArena;
+
+static OWN: Mutex<Arena> = Mutex::new(Arena {
+    used: 0,
+    taken: Vec::new(),
+    template: None,
+});
+
+impl OwnArena {
+    fn lock() -> MutexGuard<'static, Arena> {
+        OWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl ThreadLocals for OwnArena {
+    fn reserve(&mut self, size: u64, alignment: u64) -> Result<i64, HostError> {
+        let room = OwnArena::lock().reserve(size, alignment);
+        room.ok_or_else(|| {
+            let why = format!(
+                "there is no room: it wants {size} bytes aligned to {alignment} in every thread, \
+                 and all have {ARENA_SIZE}"
+            );
+            HostError::Failed(why)
+        })
+    }
+
+    fn initialise(&mut self, offset: i64, bytes: &[u8]) -> Result<(), HostError> {
+        let done = OwnArena::lock().initialise(offset, bytes);
+        done.map_err(|error| HostError::Failed(error.to_string()))
+    }
+
+    fn release(&mut self, offset: i64) -> Result<(), HostError> {
+        OwnArena::lock().release(offset);
+        Ok(())
     }
 }
 

@@ -1,0 +1,184 @@
+//! The commands that move the program: each makes a plan, drives it, and tells
+//! the user how it ended.
+
+use super::run::{Outcome, Plan};
+use super::{Debugger, Events};
+use crate::breakpoint::{BreakpointId, Reason};
+use crate::command::Spec;
+use crate::error::{Error, Result};
+use crate::event::{Event, FrameKind, StopReason};
+use crate::signal::Signal;
+use crate::step::{Goal, Kind, Stepper};
+
+impl Debugger {
+    /// `continue`.
+    pub(super) fn proceed(&mut self, count: u64, events: Events<'_>) -> Result<()> {
+        if count > 1 {
+            let pc = self.frame_at(0)?.pc();
+            let here: Vec<BreakpointId> = self
+                .sites
+                .at(pc)
+                .iter()
+                .filter_map(|reason| match reason {
+                    Reason::User(id) => Some(*id),
+                    _ => None,
+                })
+                .collect();
+            for id in here {
+                self.ignore(id.0, count - 1, events)?;
+            }
+        }
+        self.drive_and_conclude(Plan::Free, events)
+    }
+
+    /// `signal`.
+    pub(super) fn proceed_with(
+        &mut self,
+        signal: Option<Signal>,
+        events: Events<'_>,
+    ) -> Result<()> {
+        let thread = self.thread()?;
+        self.live()?.set_signal(thread, signal)?;
+        self.drive_and_conclude(Plan::Free, events)
+    }
+
+    /// `step`, `next`, `stepi`, `nexti`, `until` without a place.
+    pub(super) fn step(&mut self, kind: Kind, count: u64, events: Events<'_>) -> Result<()> {
+        let thread = self.thread()?;
+        let before = self.frame_at(0)?;
+        let without_lines = before.line == 0;
+        if without_lines && !matches!(kind, Kind::Instruction | Kind::OverInstruction) {
+            let name = before.function_name().unwrap_or("??");
+            events(Event::Text(format!(
+                "Single stepping until exit from function {name},\nwhich has no line number information.\n"
+            )));
+        }
+        for _ in 0..count {
+            let begun = Stepper::begin(kind, &mut self.scene(thread)?);
+            let Some((stepper, first)) = begun else {
+                return Err(Error::new("Cannot find bounds of current function"));
+            };
+            match self.drive(thread, Plan::Step(stepper, first), events)? {
+                Outcome::Arrived => {}
+                other => return self.conclude(other, events),
+            }
+        }
+        let same = self
+            .frame_at(0)
+            .is_ok_and(|after| after.is_same_activation(&before) && after.line != 0);
+        self.report(thread, StopReason::Stepped, !same, events)
+    }
+
+    /// The goals of leaving a frame: where it returns to, with the stack as
+    /// high as it is then.
+    fn out_of(&mut self, level: usize) -> Result<Goal> {
+        let stack = self.walk(level + 2)?;
+        let frame = stack.frames.get(level).map(|(frame, _)| frame.cfa);
+        // An inlined frame is left where the function that it is part of is.
+        let caller = stack.frames[level.min(stack.frames.len())..]
+            .iter()
+            .skip(1)
+            .map(|(frame, kind)| (frame.pc(), frame.cfa, *kind))
+            .find(|(_, cfa, _)| Some(*cfa) != frame);
+        match (frame, caller) {
+            (Some(stack_at_least), Some((address, ..))) => Ok(Goal {
+                address,
+                stack_at_least,
+            }),
+            _ => Err(Error::new(
+                "\"finish\" not meaningful in the outermost frame.",
+            )),
+        }
+    }
+
+    /// `finish`.
+    pub(super) fn finish(&mut self, events: Events<'_>) -> Result<()> {
+        let thread = self.thread()?;
+        let level = self.level;
+        let frame = self.frame_at(level)?;
+        if self.walk(level + 1)?.frames[level].1 == FrameKind::Inlined {
+            return self.finish_inlined(level, events);
+        }
+        let view = self.frame_view(level)?;
+        let goal = self.out_of(level)?;
+        let text = crate::render::render(&Event::Frame(view, None));
+        events(Event::Text(format!("Run till exit from {text}")));
+        match self.drive(thread, Plan::To(vec![goal]), events)? {
+            Outcome::Arrived => {
+                let value = self.returned_value(thread, &frame);
+                self.report(thread, StopReason::Finished { value }, true, events)
+            }
+            other => self.conclude(other, events),
+        }
+    }
+
+    /// Leaves an inlined call: steps over lines until its frame is gone.
+    fn finish_inlined(&mut self, level: usize, events: Events<'_>) -> Result<()> {
+        let thread = self.thread()?;
+        let frame = self.frame_at(level)?;
+        loop {
+            let begun = Stepper::begin(Kind::Over, &mut self.scene(thread)?);
+            let Some((stepper, first)) = begun else {
+                return Err(Error::new("Cannot find bounds of current function"));
+            };
+            match self.drive(thread, Plan::Step(stepper, first), events)? {
+                Outcome::Arrived => {}
+                other => return self.conclude(other, events),
+            }
+            let within = self.walk(usize::MAX)?.frames.iter();
+            if !within.clone().any(|(f, _)| f.is_same_activation(&frame)) {
+                return self.report(thread, StopReason::Arrived, true, events);
+            }
+        }
+    }
+
+    /// `until WHERE` and `advance WHERE`: to the place, or out of the frame.
+    pub(super) fn run_to(&mut self, at: &Spec, this_frame: bool, events: Events<'_>) -> Result<()> {
+        self.thread()?;
+        let places = self.places(at)?;
+        if places.is_empty() {
+            return Err(self.nothing_matches(at));
+        }
+        let level = self.level;
+        let least = match this_frame {
+            // Not in a deeper call of the same function.
+            true => self.frame_at(level)?.registers.sp(),
+            false => None,
+        };
+        let inside = self.frame_at(level)?;
+        let mut goals: Vec<Goal> = places
+            .iter()
+            .map(|place| {
+                let here = inside
+                    .function
+                    .as_ref()
+                    .is_some_and(|f| f.ranges.iter().any(|r| r.contains(&place.address)));
+                Goal {
+                    address: place.address,
+                    stack_at_least: least.filter(|_| here),
+                }
+            })
+            .collect();
+        goals.extend(self.out_of(level));
+        self.drive_and_conclude(Plan::To(goals), events)
+    }
+
+    /// `jump`.
+    pub(super) fn jump(&mut self, at: &Spec, events: Events<'_>) -> Result<()> {
+        let place = self.one_place(at)?;
+        let thread = self.thread()?;
+        let target = self.live()?;
+        let mut registers = target.registers(thread)?;
+        registers.set_pc(place.address);
+        // A system call that was interrupted is not to be restarted from there.
+        if let Some(index) = registers.index_of("orig_rax") {
+            registers.set(index, u64::MAX);
+        }
+        target.set_registers(thread, &registers)?;
+        events(Event::Text(format!(
+            "Continuing at {:#x}.\n",
+            place.address.0
+        )));
+        self.drive_and_conclude(Plan::Free, events)
+    }
+}

@@ -1,0 +1,227 @@
+//! What must hold of a process once the debugger has let go of it, and of a
+//! thread once a call has returned.
+
+mod common;
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command as Process, Stdio};
+use std::time::Duration;
+
+use common::{Folder, compile, no_children_left, programs};
+use sapwood_dbg::command::Command;
+use sapwood_dbg::event::{Event, StopReason};
+use sapwood_dbg::parse::parse;
+use sapwood_dbg::target::ProcessId;
+use sapwood_dbg::{Debugger, render::render};
+
+fn say(debugger: &mut Debugger, line: &str) -> String {
+    let mut said = String::new();
+    let tell = &mut |event: Event| said.push_str(&render(&event));
+    if let Err(error) = debugger.execute(parse(line).unwrap(), tell) {
+        said.push_str(&format!("error: {error}\n"));
+    }
+    said
+}
+
+/// Starts a fixture by itself.
+fn start(name: &str, folder: &Folder) -> Child {
+    let program = compile(&programs().join(name), &[], folder);
+    let mut command = Process::new(program);
+    command.stdout(Stdio::piped()).process_group(0);
+    command.spawn().unwrap()
+}
+
+/// The bytes of a process's mappings that are executable and come from a file.
+fn code(process: u32) -> Vec<(String, Vec<u8>)> {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
+    let memory = std::fs::File::open(format!("/proc/{process}/mem")).unwrap();
+    maps.lines()
+        .filter(|line| line.contains("r-xp") && line.contains('/'))
+        .map(|line| {
+            let (range, _) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let [start, end] = [start, end].map(|n| u64::from_str_radix(n, 16).unwrap());
+            let mut bytes = vec![0; (end - start) as usize];
+            memory.read_exact_at(&mut bytes, start).unwrap();
+            (line.to_owned(), bytes)
+        })
+        .collect()
+}
+
+#[test]
+fn a_process_let_go_has_its_own_bytes_and_goes_on() {
+    let folder = Folder::new();
+    let mut child = start("patient.c", &folder);
+    let mut line = [0; 6];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut line)
+        .unwrap();
+    let before = code(child.id());
+    for how in ["detach", "drop", "quit"] {
+        let mut debugger = Debugger::new();
+        let attach = Command::Attach(ProcessId(child.id() as i32));
+        debugger.execute(attach, &mut |_| {}).unwrap();
+        assert!(say(&mut debugger, "b work").contains("Breakpoint 1 at"));
+        assert!(say(&mut debugger, "b puts").contains("Breakpoint 2 at"));
+        assert!(say(&mut debugger, "continue").contains("Breakpoint 1, work"));
+        assert!(
+            code(child.id()) != before,
+            "there are patches while we are here"
+        );
+        match how {
+            "drop" => drop(debugger),
+            how => {
+                say(&mut debugger, how);
+            }
+        }
+        assert!(code(child.id()) == before, "{how} left a patch");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    no_children_left();
+}
+
+#[test]
+fn a_call_in_an_interrupted_system_call_leaves_it_to_go_on() {
+    let folder = Folder::new();
+    let program = compile(&programs().join("sleeper.c"), &[], &folder);
+    let mut debugger = Debugger::new();
+    say(&mut debugger, &format!("file {}", program.display()));
+    let output = folder.path.join("output");
+    let interrupter = debugger.interrupter();
+    let nudge = std::thread::spawn(move || {
+        // Long enough to get into the read, short of the answer.
+        std::thread::sleep(Duration::from_millis(500));
+        interrupter.interrupt();
+    });
+    let said = say(&mut debugger, &format!("run > {}", output.display()));
+    nudge.join().unwrap();
+    assert!(said.contains("stopped."), "{said}");
+    let before = say(&mut debugger, "info registers");
+    assert_eq!(say(&mut debugger, "p twice(21)"), "$1 = 42\n");
+    let evaluated = say(&mut debugger, "eval { int twice(int); twice(2) }");
+    assert_eq!(evaluated, "$2 = 4\n");
+    assert_eq!(say(&mut debugger, "info registers"), before);
+    let end = say(&mut debugger, "continue");
+    assert!(end.contains("exited normally"), "{end}");
+    assert_eq!(std::fs::read_to_string(output).unwrap(), "read 1 x 8\n");
+    no_children_left();
+}
+
+#[test]
+fn a_debuggee_killed_under_us_is_a_message() {
+    let folder = Folder::new();
+    let program = compile(&programs().join("orchard.c"), &[], &folder);
+    for command in [
+        "continue",
+        "next",
+        "p scale(3)",
+        "eval { 1 }",
+        "bt",
+        "x/4x $sp",
+        "step",
+    ] {
+        let mut debugger = Debugger::new();
+        say(&mut debugger, &format!("file {}", program.display()));
+        say(&mut debugger, "b scale");
+        let mut process = None;
+        let tell = &mut |event: Event| {
+            if let Event::Started { process: p, .. } = event {
+                process = Some(p);
+            }
+        };
+        debugger.execute(Command::Run(None), tell).unwrap();
+        let killed = Process::new("kill")
+            .args(["-9", &process.unwrap().to_string()])
+            .status();
+        assert!(killed.unwrap().success());
+        say(&mut debugger, command);
+        say(&mut debugger, "continue");
+        assert!(
+            say(&mut debugger, "run").contains("Breakpoint 1, "),
+            "after {command}"
+        );
+        say(&mut debugger, "kill");
+        no_children_left();
+    }
+}
+
+#[test]
+fn a_compile_error_and_an_undefined_symbol_change_no_byte() {
+    let folder = Folder::new();
+    let program = compile(&programs().join("orchard.c"), &[], &folder);
+    let mut debugger = Debugger::new();
+    say(&mut debugger, &format!("file {}", program.display()));
+    say(&mut debugger, "b scale");
+    let mut process = 0;
+    let tell = &mut |event: Event| {
+        if let Event::Started { process: p, .. } = event {
+            process = p.0;
+        }
+    };
+    debugger.execute(Command::Run(None), tell).unwrap();
+    assert!(say(&mut debugger, "eval { 1 }").contains("= 1"));
+    let look = |debugger: &mut Debugger| {
+        let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
+        let registers = say(debugger, "info all-registers");
+        (maps, registers, code(process as u32), memory(process))
+    };
+    let before = look(&mut debugger);
+    for bad in [
+        "eval { nonsense }",
+        "eval { int nobody(int); nobody(3) }",
+        "eval { int x = }",
+        "load /nowhere.o",
+    ] {
+        assert!(say(&mut debugger, bad).contains("error: "), "{bad}");
+        assert!(look(&mut debugger) == before, "{bad} changed something");
+    }
+    say(&mut debugger, "kill");
+    no_children_left();
+}
+
+/// All writable memory of a process.
+fn memory(process: i32) -> Vec<u8> {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
+    let file = std::fs::File::open(format!("/proc/{process}/mem")).unwrap();
+    let mut all = Vec::new();
+    for line in maps.lines().filter(|line| line.contains("rw-p")) {
+        let (start, end) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+        let [start, end] = [start, end].map(|n| u64::from_str_radix(n, 16).unwrap());
+        let mut bytes = vec![0; (end - start) as usize];
+        file.read_exact_at(&mut bytes, start).unwrap();
+        all.extend(bytes);
+    }
+    all
+}
+
+#[test]
+fn an_interrupt_stops_a_program_that_blocks_all_signals() {
+    let folder = Folder::new();
+    let program = compile(&programs().join("deaf.c"), &[], &folder);
+    let mut debugger = Debugger::new();
+    say(&mut debugger, &format!("file {}", program.display()));
+    let interrupter = debugger.interrupter();
+    let nudge = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        interrupter.interrupt();
+    });
+    let mut reason = None;
+    let tell = &mut |event: Event| {
+        if let Event::Stopped(stop) = event {
+            reason = Some(stop.reason);
+        }
+    };
+    debugger.execute(Command::Run(None), tell).unwrap();
+    nudge.join().unwrap();
+    assert_eq!(reason, Some(StopReason::Interrupted));
+    assert!(say(&mut debugger, "next").contains("deaf.c") || !say(&mut debugger, "bt").is_empty());
+    say(&mut debugger, "kill");
+    no_children_left();
+}

@@ -1,0 +1,193 @@
+//! [`Index`]: finds a record of an append-only table by hash, and never stops
+//! to rehash.
+//!
+//! Open addressing, in an array that doubles when it is three quarters full.
+//! The entries of the array before are moved a few with each insertion, so no
+//! append pays for the others, and until all are moved a search looks into both.
+//! Entries are single words that never change once written, and arrays live as
+//! long as the index, so any thread may search while one inserts.
+//!
+//! The slot of a hash is given by its high bits: doubling keeps the order of
+//! entries, and moving them walks both arrays from front to back.
+//!
+//! What holds between calls: every entry is in the newest array, or in the one
+//! before it at or past `moved`; when the newest array was made, the one before
+//! it held everything.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::table::{Table, Writer, zeroed_words};
+
+/// Slots of the first array.
+const FIRST_LEN: usize = 64;
+/// Slots of the array before that each insertion moves. Three would do: the
+/// array before has to be empty when the newest, twice as long, goes from three
+/// eighths to three quarters full.
+const MOVED_EACH: usize = 4;
+
+/// See the [module page](self). An entry is a hash and the number of a record.
+pub(crate) struct Index {
+    arrays: Table<Array>,
+    /// Slots of the array before the newest whose entries have been moved.
+    moved: AtomicUsize,
+    len: AtomicUsize,
+}
+
+/// Hash in the high half, record number plus one in the low; 0 is empty.
+struct Array(Box<[AtomicU64]>);
+
+impl Array {
+    fn new(len: usize) -> Array {
+        // Zeroed pages come from the kernel when they are touched, so a large
+        // array costs nothing at once.
+        Array(zeroed_words(len))
+    }
+
+    fn home(&self, hash: u32) -> usize {
+        (u64::from(hash) * self.0.len() as u64 >> 32) as usize
+    }
+
+    fn find(&self, hash: u32, is_it: &impl Fn(u32) -> bool) -> Option<u32> {
+        let mut at = self.home(hash);
+        loop {
+            let entry = self.0[at].load(Ordering::Acquire);
+            if entry == 0 {
+                return None;
+            }
+            let number = entry as u32 - 1;
+            if (entry >> 32) as u32 == hash && is_it(number) {
+                return Some(number);
+            }
+            at = (at + 1) & (self.0.len() - 1);
+        }
+    }
+
+    fn insert(&self, entry: u64) {
+        let mut at = self.home((entry >> 32) as u32);
+        while self.0[at].load(Ordering::Relaxed) != 0 {
+            at = (at + 1) & (self.0.len() - 1);
+        }
+        self.0[at].store(entry, Ordering::Release);
+    }
+}
+
+impl Index {
+    /// An empty index.
+    pub fn new(writer: &mut Writer) -> Index {
+        let index = Index {
+            arrays: Table::default(),
+            moved: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+        };
+        writer.push(&index.arrays, Array::new(FIRST_LEN));
+        index
+    }
+
+    /// The record of this hash for which `is_it` holds.
+    pub fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let newest = self.arrays.len() - 1;
+        // Read before the newest array is searched: an entry that is moved
+        // after that search is still found in the array before.
+        let moved = self.moved.load(Ordering::Acquire);
+        let found = self.array(newest).find(hash, &is_it);
+        if found.is_some() || newest == 0 || moved == self.array(newest - 1).0.len() {
+            return found;
+        }
+        self.array(newest - 1).find(hash, &is_it)
+    }
+
+    /// Adds a record that is not there.
+    pub fn insert(&self, writer: &mut Writer, hash: u32, number: u32) {
+        let len = self.len.load(Ordering::Relaxed) + 1;
+        self.len.store(len, Ordering::Relaxed);
+        let mut newest = self.arrays.len() - 1;
+        let slots = self.array(newest).0.len();
+        if len > slots / 4 * 3 {
+            // In this order: who sees the new array must see that nothing has
+            // been moved to it.
+            self.moved.store(0, Ordering::Release);
+            newest = writer.push(&self.arrays, Array::new(slots * 2)) as usize;
+        }
+        let array = self.array(newest);
+        array.insert(u64::from(hash) << 32 | u64::from(number + 1));
+        if newest > 0 {
+            self.move_some(self.array(newest - 1), array);
+        }
+    }
+
+    fn move_some(&self, from: &Array, to: &Array) {
+        let moved = self.moved.load(Ordering::Relaxed);
+        let end = (moved + MOVED_EACH).min(from.0.len());
+        for slot in &from.0[moved..end] {
+            let entry = slot.load(Ordering::Relaxed);
+            if entry != 0 {
+                to.insert(entry);
+            }
+        }
+        self.moved.store(end, Ordering::Release);
+    }
+
+    fn array(&self, number: usize) -> &Array {
+        self.arrays.get(number).expect("arrays are never taken out")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(number: u32) -> u32 {
+        number.wrapping_mul(0x9e37_79b9)
+    }
+
+    #[test]
+    fn every_record_is_found_while_the_index_grows() {
+        let mut writer = Writer::new();
+        let index = Index::new(&mut writer);
+        for number in 0..20_000 {
+            assert_eq!(index.find(hash(number), |found| found == number), None);
+            index.insert(&mut writer, hash(number), number);
+            for known in [0, number / 2, number] {
+                let found = index.find(hash(known), |found| found == known);
+                assert_eq!(found, Some(known), "with {number} records");
+            }
+        }
+    }
+
+    #[test]
+    fn records_of_one_hash_are_told_apart() {
+        let mut writer = Writer::new();
+        let index = Index::new(&mut writer);
+        for number in 0..500 {
+            index.insert(&mut writer, u32::MAX, number);
+        }
+        for number in 0..500 {
+            assert_eq!(index.find(u32::MAX, |found| found == number), Some(number));
+        }
+        assert_eq!(index.find(u32::MAX, |_| false), None);
+    }
+
+    #[test]
+    fn a_search_on_another_thread_never_misses_what_is_there() {
+        let mut writer = Writer::new();
+        let index = Index::new(&mut writer);
+        let shown = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut turn = 0u32;
+                while shown.load(Ordering::Acquire) < 50_000 {
+                    let shown = shown.load(Ordering::Acquire) as u32;
+                    turn = turn.wrapping_add(7919);
+                    if let Some(number) = turn.checked_rem(shown) {
+                        let found = index.find(hash(number), |found| found == number);
+                        assert_eq!(found, Some(number), "of {shown}");
+                    }
+                }
+            });
+            for number in 0..50_000 {
+                index.insert(&mut writer, hash(number), number);
+                shown.store(number as usize + 1, Ordering::Release);
+            }
+        });
+    }
+}

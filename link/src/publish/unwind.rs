@@ -1,0 +1,235 @@
+//! Unwind entries at scale: one registration for each slab, for ever.
+//!
+//! libgcc's unwinder sorts what is registered with `__register_frame` at the
+//! first throw: a million entries take it longer than a program's user waits,
+//! and each registration more slows every throw. But what it searches in the
+//! end is a plain array of pointers to entries, sorted by pc. A slab's code
+//! grows upwards only, so its entries come sorted. The session keeps that array
+//! itself, in a region of the slab, in the form in which libgcc leaves an object
+//! that it has sorted, and registers it once: publishing writes pointers past
+//! the array's end and then its count, and a throw is a binary search however
+//! much there is.
+//!
+//! The layout of that object (`struct object` and `struct fde_vector` in
+//! `unwind-dw2-fde.h`) is part of libgcc's interface with `crtbegin.o` in
+//! executables and has been the same since GCC 3; versions 12 to 15 were read.
+//! Nothing is taken on trust: the words that libgcc fills in at registration
+//! are compared with what is known of it, then it is asked for an entry by
+//! `_Unwind_Find_FDE`. Should either answer be another, the object is taken back
+//! and each batch's entries are registered in the plain way.
+//!
+//! What holds between publishes: the array's first `count` words point to
+//! entries of published code in the order of their pcs.
+
+use std::ops::Range;
+
+use crate::addr::HostAddr;
+use crate::batch::Ground;
+use crate::error::Error;
+use crate::host::{HostError, Libgcc};
+use crate::image::Slab;
+use crate::publish::bind::{Bound, Target};
+use crate::space::Write;
+use crate::staged::Staged;
+use crate::txn::Txn;
+
+/// The slab's segment for the array.
+pub(crate) const SEGMENT: usize = 3;
+/// `struct object`: pc_begin, tbase, dbase, u, s, next.
+const OBJECT: u64 = 0;
+const OBJECT_PC_BEGIN: u64 = 0;
+const OBJECT_UNION: u64 = 24;
+const OBJECT_BITS: u64 = 32;
+/// Three words for `_Unwind_Find_FDE` to answer in.
+const ANSWER: u64 = 48;
+/// An `.eh_frame` of one entry, that stands for all of the slab's code.
+const SEED: u64 = 72;
+/// `struct fde_vector`: orig_data, count, array.
+const VECTOR: u64 = 136;
+const COUNT: u64 = 144;
+pub(super) const ARRAY: u64 = 152;
+/// `s.b` as registration leaves it: encoding `DW_EH_PE_omit`, from bit 3.
+const UNSORTED: u64 = 0xff << 3;
+/// `s.b` of what the session keeps: sorted, and each entry's encoding read from
+/// its own CIE (`mixed_encoding`).
+const SORTED: u64 = 1 | 4;
+
+/// How a slab's unwind entries reach the unwinder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Registered {
+    /// Not at all yet.
+    NotYet,
+    /// As one sorted array.
+    Sorted,
+    /// Batch by batch.
+    Plainly,
+}
+
+/// A registered array, to be taken back when the image is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Adopted {
+    start: HostAddr,
+    libgcc: Libgcc,
+}
+
+/// Finds the unwind entries of a batch's code: pc and address of each, sorted.
+pub(super) fn frames(
+    staged: &Staged<'_>,
+    bound: &Bound,
+    txn: &mut Txn,
+    atom: u32,
+    base: HostAddr,
+    code: &Range<HostAddr>,
+) -> Result<(), Error> {
+    let bytes = staged.atom_bytes(atom);
+    let range = staged.atoms[atom as usize].relocs.clone();
+    let relocs = &staged.relocs[range.start as usize..range.end as usize];
+    let sorted = relocs.is_sorted_by_key(|reloc| reloc.offset);
+    let mut next = 0;
+    let word = |at: usize| {
+        let word = bytes.get(at..at + 4)?;
+        Some(u32::from_le_bytes(word.try_into().ok()?))
+    };
+    let mut at = 0;
+    while let Some(length) = word(at) {
+        let end = at + 4 + length as usize;
+        if length == 0 {
+            break;
+        }
+        if length < 4 || end > bytes.len() {
+            let name = staged.atom_name(atom);
+            let what = format!("{name}+{at:#x}: an entry is past the end of the section");
+            return Err(Error::malformed(staged.input_name_of_atom(atom), what));
+        }
+        let field = at as u32 + 8;
+        // 0 is a CIE; an FDE's first field is the pc.
+        let reloc = if word(at + 4) == Some(0) {
+            None
+        } else if sorted {
+            while relocs.get(next).is_some_and(|reloc| reloc.offset < field) {
+                next += 1;
+            }
+            relocs.get(next).filter(|reloc| reloc.offset == field)
+        } else {
+            relocs.iter().find(|reloc| reloc.offset == field)
+        };
+        if let Some(reloc) = reloc {
+            let resolved = &txn.resolved[reloc.symbol as usize];
+            let pc = HostAddr(resolved.address.wrapping_add(reloc.addend as u64));
+            let kept = bound.targets[reloc.symbol as usize] != Target::Discarded;
+            if kept && code.contains(&pc) {
+                txn.frames.push((pc, base.add(at as u64)));
+            }
+        }
+        at = end;
+    }
+    Ok(())
+}
+
+/// The bytes that a batch adds to the array, with what comes before it when
+/// there is nothing yet.
+pub(super) fn array_bytes(slab: &Slab, txn: &mut Txn) {
+    let fresh = slab.segments[SEGMENT].used == 0;
+    let Txn {
+        frames,
+        array_bytes,
+        ..
+    } = txn;
+    if fresh {
+        let start = slab.segments[SEGMENT].region.start;
+        array_bytes.extend(head(start, &slab.segments[0].region.range(), frames.len()));
+    }
+    for (_, entry) in frames {
+        array_bytes.extend(entry.get().to_le_bytes());
+    }
+}
+
+/// What comes before the array.
+fn head(start: HostAddr, code: &Range<HostAddr>, count: usize) -> [u8; ARRAY as usize] {
+    let mut head = [0; ARRAY as usize];
+    let mut put = |at: u64, bytes: &[u8]| {
+        head[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+    };
+    // CIE: version 1, "zR", code alignment 1, data alignment -8, return address
+    // in column 16, absolute 8-byte pointers; CFA = rsp + 8.
+    let cie = [
+        20, 0, 0, 0, 0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0x04, 0x0c, 7, 8, 0, 0, 0, 0,
+    ];
+    put(SEED, &cie);
+    put(SEED + 24, &24u32.to_le_bytes());
+    put(SEED + 28, &28u32.to_le_bytes());
+    put(SEED + 32, &code.start.get().to_le_bytes());
+    let length = code.end.distance_from(code.start);
+    put(SEED + 40, &length.to_le_bytes());
+    put(VECTOR, &start.add(SEED).get().to_le_bytes());
+    put(COUNT, &(count as u64).to_le_bytes());
+    head
+}
+
+/// Where a slab's count is, and what it is.
+pub(super) fn count(slab: &Slab, used: u64) -> (HostAddr, [u8; 8]) {
+    let start = slab.segments[SEGMENT].region.start;
+    let count = used.saturating_sub(ARRAY) / 8;
+    (start.add(COUNT), count.to_le_bytes())
+}
+
+/// Registers a slab's array. False when the target's libgcc is not as expected:
+/// nothing is registered then.
+pub(super) fn adopt(
+    libgcc: Libgcc,
+    code: &Range<HostAddr>,
+    start: HostAddr,
+    known: (HostAddr, HostAddr),
+    ground: &mut dyn Ground,
+) -> Result<Option<Adopted>, HostError> {
+    let adopted = Adopted { start, libgcc };
+    let (object, seed) = (start.add(OBJECT), start.add(SEED));
+    call(ground, libgcc.register_frame_info, &[seed.get(), object.get()])?;
+    let as_expected = read(ground, object.add(OBJECT_UNION))? == seed.get()
+        && read(ground, object.add(OBJECT_BITS))? == UNSORTED;
+    if as_expected {
+        write(ground, object.add(OBJECT_PC_BEGIN), code.start.get())?;
+        write(ground, object.add(OBJECT_UNION), start.add(VECTOR).get())?;
+        write(ground, object.add(OBJECT_BITS), SORTED)?;
+        let (pc, entry) = known;
+        let answer = start.add(ANSWER).get();
+        let found = call(ground, libgcc.find_fde, &[pc.get(), answer])?;
+        if found == entry.get() {
+            return Ok(Some(adopted));
+        }
+    }
+    give_back(adopted, ground)?;
+    Ok(None)
+}
+
+/// Undoes [`adopt`]: the object is made what registration left, because libgcc
+/// would free a sorted one's array.
+pub(crate) fn give_back(adopted: Adopted, ground: &mut dyn Ground) -> Result<(), HostError> {
+    let Adopted { start, libgcc } = adopted;
+    let (object, seed) = (start.add(OBJECT), start.add(SEED));
+    write(ground, object.add(OBJECT_BITS), UNSORTED)?;
+    write(ground, object.add(OBJECT_UNION), seed.get())?;
+    call(ground, libgcc.deregister_frame_info, &[seed.get()]).map(drop)
+}
+
+fn call(
+    ground: &mut dyn Ground,
+    function: HostAddr,
+    arguments: &[u64],
+) -> Result<u64, HostError> {
+    let call = ground.host().call();
+    call.expect("asked for before").call(function, arguments)
+}
+
+fn read(ground: &mut dyn Ground, at: HostAddr) -> Result<u64, HostError> {
+    let mut word = [0; 8];
+    let read = ground.space().read(at, &mut word);
+    read.map_err(|error| HostError::Failed(error.to_string()))?;
+    Ok(u64::from_le_bytes(word))
+}
+
+fn write(ground: &mut dyn Ground, at: HostAddr, word: u64) -> Result<(), HostError> {
+    let bytes = &word.to_le_bytes();
+    let written = ground.space().apply(&[Write { at, bytes }]);
+    written.map_err(|error| HostError::Failed(error.to_string()))
+}
