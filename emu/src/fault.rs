@@ -354,8 +354,11 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut c
         registers[libc::REG_RAX as usize] = address;
         registers[libc::REG_RDX as usize] = kind as i64;
         let in_wide = pc >= sapwood_exchange16 as *const () as u64;
-        let failed =
-            if in_wide { sapwood_exchange16_failed as *const () } else { sapwood_access_failed as *const () };
+        let failed = if in_wide {
+            sapwood_exchange16_failed as *const ()
+        } else {
+            sapwood_access_failed as *const ()
+        };
         registers[libc::REG_RIP as usize] = failed as i64;
         return;
     }

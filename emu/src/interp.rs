@@ -142,11 +142,14 @@ pub fn atomic(op: AtomicOp, size: Size, old: u64, operand: u64) -> u64 {
 /// polynomial of ISO 3309 or of Castagnoli, bits reversed.
 pub fn crc32(castagnoli: bool, size: Size, crc: u64, data: u64) -> u64 {
     let polynomial: u32 = if castagnoli { 0x82f6_3b78 } else { 0xedb8_8320 };
-    data.to_le_bytes()[..size.bytes() as usize].iter().fold(crc as u32, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            crc >> 1 ^ if crc & 1 != 0 { polynomial } else { 0 }
+    data.to_le_bytes()[..size.bytes() as usize]
+        .iter()
+        .fold(crc as u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+                crc >> 1 ^ if crc & 1 != 0 { polynomial } else { 0 }
+            })
         })
-    }).into()
+        .into()
 }
 
 fn misaligned(address: u64, access: Access) -> Exit {
@@ -268,9 +271,7 @@ impl Run<'_> {
                 self.state.reservation = NO_RESERVATION;
                 0
             }
-            Op::Crc32(castagnoli, size, a, b) => {
-                crc32(castagnoli, size, self.get(a), self.get(b))
-            }
+            Op::Crc32(castagnoli, size, a, b) => crc32(castagnoli, size, self.get(a), self.get(b)),
             Op::Flags(ref flags) => self.flags(flags),
             ref float => self.float(float)?,
         })

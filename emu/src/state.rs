@@ -255,7 +255,10 @@ impl GuestState {
             f: self.f,
             pc: self.pc,
             fcsr: self.fcsr,
-            aarch64: Aarch64State { reservation_high: 0, ..self.aarch64 },
+            aarch64: Aarch64State {
+                reservation_high: 0,
+                ..self.aarch64
+            },
             ..GuestState::new(self.memory_base, self.memory_limit)
         }
     }

@@ -34,7 +34,20 @@ impl Random {
 
     fn integer(&mut self) -> u64 {
         match self.below(4) {
-            0 => self.pick(&[0, 1, 2, 63, 64, 255, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, i64::MAX as u64, i64::MIN as u64, u64::MAX]),
+            0 => self.pick(&[
+                0,
+                1,
+                2,
+                63,
+                64,
+                255,
+                0x7fff_ffff,
+                0x8000_0000,
+                0xffff_ffff,
+                i64::MAX as u64,
+                i64::MIN as u64,
+                u64::MAX,
+            ]),
             1 => self.next() >> self.below(64),
             2 => (self.next() as i32 as i64) as u64,
             _ => self.next(),
@@ -43,9 +56,36 @@ impl Random {
 
     fn double(&mut self) -> u64 {
         match self.below(6) {
-            0 | 1 => self.pick(&[0.0, -0.0, 1.0, -1.5, 0.5, 2.5, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE, f64::MAX, 5e-324, 2147483648.0, -2147483649.0, 4294967295.5, 9.3e18, 1e300, 65519.9, 6e-8]).to_bits(),
+            0 | 1 => self
+                .pick(&[
+                    0.0,
+                    -0.0,
+                    1.0,
+                    -1.5,
+                    0.5,
+                    2.5,
+                    f64::INFINITY,
+                    f64::NEG_INFINITY,
+                    f64::MIN_POSITIVE,
+                    f64::MAX,
+                    5e-324,
+                    2147483648.0,
+                    -2147483649.0,
+                    4294967295.5,
+                    9.3e18,
+                    1e300,
+                    65519.9,
+                    6e-8,
+                ])
+                .to_bits(),
             2 => (self.integer() as i64 as f64).to_bits(),
-            3 => self.pick(&[0x7ff8_0000_0000_0000, 0xfff8_0000_0000_1234, 0x7ff0_0000_0000_0001, 0x000f_ffff_ffff_ffff, 0x8000_0000_0000_0001]),
+            3 => self.pick(&[
+                0x7ff8_0000_0000_0000,
+                0xfff8_0000_0000_1234,
+                0x7ff0_0000_0000_0001,
+                0x000f_ffff_ffff_ffff,
+                0x8000_0000_0000_0001,
+            ]),
             4 => self.next() & 0x800f_ffff_ffff_ffff | (1023 - 30 + self.below(60)) << 52,
             _ => self.next(),
         }
@@ -53,9 +93,32 @@ impl Random {
 
     fn single(&mut self) -> u32 {
         match self.below(6) {
-            0 | 1 => self.pick(&[0.0f32, -0.0, 1.0, -1.5, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE, f32::MAX, 1e-45, 2147483648.0, 4294967296.0, -0.75, 2.5, 65504.0]).to_bits(),
+            0 | 1 => self
+                .pick(&[
+                    0.0f32,
+                    -0.0,
+                    1.0,
+                    -1.5,
+                    f32::INFINITY,
+                    f32::NEG_INFINITY,
+                    f32::MIN_POSITIVE,
+                    f32::MAX,
+                    1e-45,
+                    2147483648.0,
+                    4294967296.0,
+                    -0.75,
+                    2.5,
+                    65504.0,
+                ])
+                .to_bits(),
             2 => (self.integer() as i64 as f32).to_bits(),
-            3 => self.pick(&[0x7fc0_0000, 0xffc0_1234, 0x7f80_0001, 0x007f_ffff, 0x8000_0001]),
+            3 => self.pick(&[
+                0x7fc0_0000,
+                0xffc0_1234,
+                0x7f80_0001,
+                0x007f_ffff,
+                0x8000_0001,
+            ]),
             4 => self.next() as u32 & 0x807f_ffff | (127 - 20 + self.below(40) as u32) << 23,
             _ => self.next() as u32,
         }
@@ -67,8 +130,16 @@ impl Random {
             0 => self.double(),
             1 => u64::from(self.single()) << 32 | u64::from(self.single()),
             2 => self.integer(),
-            3 => (0..8).fold(0, |all, _| all << 8 | self.pick(&[0, 1, 0x7f, 0x80, 0xff, 0x55, 0x10])),
-            4 => (0..4).fold(0, |all, _| all << 16 | self.pick(&[0, 1, 0x7fff, 0x8000, 0xffff, 0x7c00, 0x3c00, 0x7e01, 0x7d00, 0x03ff, 0x8001])),
+            3 => (0..8).fold(0, |all, _| {
+                all << 8 | self.pick(&[0, 1, 0x7f, 0x80, 0xff, 0x55, 0x10])
+            }),
+            4 => (0..4).fold(0, |all, _| {
+                all << 16
+                    | self.pick(&[
+                        0, 1, 0x7fff, 0x8000, 0xffff, 0x7c00, 0x3c00, 0x7e01, 0x7d00, 0x03ff,
+                        0x8001,
+                    ])
+            }),
             _ => self.next(),
         }
     }
@@ -98,9 +169,30 @@ fn is_skipped(op: Op) -> bool {
     use Op::*;
     matches!(
         op,
-        BCond | Svc | Brk | Br | Blr | Ret | B | CompareBranch | TestBranch | Adr | LoadLiteral | LoadLiteralVector
-            | DcZva | IcIvau | DcClean | MsrTpidr | MrsTpidr | MrsTpidrro | MrsCtr | MrsDczid | MrsCntfrq | MrsCntvct
-            | MrsId | Prfm
+        BCond
+            | Svc
+            | Brk
+            | Br
+            | Blr
+            | Ret
+            | B
+            | CompareBranch
+            | TestBranch
+            | Adr
+            | LoadLiteral
+            | LoadLiteralVector
+            | DcZva
+            | IcIvau
+            | DcClean
+            | MsrTpidr
+            | MrsTpidr
+            | MrsTpidrro
+            | MrsCtr
+            | MrsDczid
+            | MrsCntfrq
+            | MrsCntvct
+            | MrsId
+            | Prfm
     )
 }
 
@@ -108,9 +200,27 @@ fn is_memory(op: Op) -> bool {
     use Op::*;
     matches!(
         op,
-        VectorMultiple | VectorSingle | Stxr | Ldxr | Stxp | Ldxp | Casp | Stlr | Ldar | Cas | Pair | PairVector
-            | LoadStore9 | LoadStore9Vector | Atomic | Swp | Ldapr | LoadStoreRegister | LoadStoreRegisterVector
-            | LoadStore12 | LoadStore12Vector
+        VectorMultiple
+            | VectorSingle
+            | Stxr
+            | Ldxr
+            | Stxp
+            | Ldxp
+            | Casp
+            | Stlr
+            | Ldar
+            | Cas
+            | Pair
+            | PairVector
+            | LoadStore9
+            | LoadStore9Vector
+            | Atomic
+            | Swp
+            | Ldapr
+            | LoadStoreRegister
+            | LoadStoreRegisterVector
+            | LoadStore12
+            | LoadStore12Vector
     )
 }
 
@@ -163,12 +273,23 @@ fn case(op: Op, mask: u32, value: u32, fields: &Fields, random: &mut Random) -> 
     words[FPSR] = random.pick(&[0, 0, 0, 1, 1 << 27, 0x9f]);
     let kind = random.below(6);
     for at in V..V + 64 {
-        let kind = if random.below(4) == 0 { random.below(6) } else { kind };
+        let kind = if random.below(4) == 0 {
+            random.below(6)
+        } else {
+            kind
+        };
         words[at] = random.half_vector(kind);
     }
     words[SP] = MARK | (1 << 16) + 128;
     if is_memory(op) {
-        let aim = MARK | (1 << 16) + 112 + if is_aligned(op) { 16 * random.below(2) } else { random.below(24) };
+        let aim = MARK
+            | (1 << 16)
+                + 112
+                + if is_aligned(op) {
+                    16 * random.below(2)
+                } else {
+                    random.below(24)
+                };
         if insn.rn() != 31 {
             words[1 + usize::from(insn.rn())] = aim;
         }
@@ -181,7 +302,10 @@ fn case(op: Op, mask: u32, value: u32, fields: &Fields, random: &mut Random) -> 
 
 fn is_aligned(op: Op) -> bool {
     use Op::*;
-    matches!(op, Stxr | Ldxr | Stxp | Ldxp | Casp | Stlr | Ldar | Cas | Atomic | Swp | Ldapr)
+    matches!(
+        op,
+        Stxr | Ldxr | Stxp | Ldxp | Casp | Stlr | Ldar | Cas | Atomic | Swp | Ldapr
+    )
 }
 
 fn assembly(cases: &[Case]) -> String {
@@ -194,14 +318,21 @@ fn assembly(cases: &[Case]) -> String {
         let _ = writeln!(s, ".quad stub{i}");
         for &value in &case.words[1..] {
             if value >> 48 == MARK >> 48 && value & 0xffff_ffff_ffff < 1 << 20 {
-                let _ = writeln!(s, ".quad window + {}", (value & 0xf_ffff) as i64 - (1 << 16));
+                let _ = writeln!(
+                    s,
+                    ".quad window + {}",
+                    (value & 0xf_ffff) as i64 - (1 << 16)
+                );
             } else {
                 let _ = writeln!(s, ".quad {value:#x}");
             }
         }
     }
     let bytes = cases.len() * WORDS * 8;
-    let _ = writeln!(s, "cases_end: .quad 0\n.bss\n.balign 16\nresults: .skip {bytes}\nresults_end: .skip 8");
+    let _ = writeln!(
+        s,
+        "cases_end: .quad 0\n.bss\n.balign 16\nresults: .skip {bytes}\nresults_end: .skip 8"
+    );
     s
 }
 
@@ -310,7 +441,9 @@ save:
 ";
 
 fn output(mut command: Command) -> Vec<u8> {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
         "{command:?}: {} {}",
@@ -351,7 +484,14 @@ fn differences(cases: &[Case], want: &[u8], got: &[u8]) -> Vec<String> {
         };
         let differ: Vec<String> = (1..WORDS)
             .filter(|&n| word(want, n) != word(got, n))
-            .map(|n| format!("{} is {:#x}, not {:#x}", name(n), word(got, n), word(want, n)))
+            .map(|n| {
+                format!(
+                    "{} is {:#x}, not {:#x}",
+                    name(n),
+                    word(got, n),
+                    word(want, n)
+                )
+            })
             .collect();
         if !differ.is_empty() {
             lines.push(format!(
@@ -368,7 +508,10 @@ fn differences(cases: &[Case], want: &[u8], got: &[u8]) -> Vec<String> {
 
 fn operands(case: &Case) -> String {
     let insn = case.insn;
-    let mut text = format!("fpcr={:#x} fpsr={:#x} nzcv={:#x}", case.words[FPCR], case.words[FPSR], case.words[NZCV]);
+    let mut text = format!(
+        "fpcr={:#x} fpsr={:#x} nzcv={:#x}",
+        case.words[FPCR], case.words[FPSR], case.words[NZCV]
+    );
     for n in [insn.rd(), insn.rn(), insn.rm(), insn.ra()].map(usize::from) {
         let x = if n < 29 { case.words[1 + n] } else { 0 };
         let v = &case.words[V + 2 * n..][..2];
@@ -386,7 +529,10 @@ fn guest() -> PathBuf {
 #[test]
 fn every_instruction_agrees_with_qemu() {
     let number = |name: &str, default: u64| {
-        std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+        std::env::var(name)
+            .ok()
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(default)
     };
     let only = std::env::var("SAPWOOD_ONLY").ok();
     let mut random = Random(number("SAPWOOD_SEED", 0x5eed_5eed_5eed_5eed) | 1);
@@ -397,7 +543,9 @@ fn every_instruction_agrees_with_qemu() {
         }
         let mut left = number("SAPWOOD_CASES", 8);
         for _ in 0..20 * left {
-            if left > 0 && let Some(case) = case(op, mask, value, &fields, &mut random) {
+            if left > 0
+                && let Some(case) = case(op, mask, value, &fields, &mut random)
+            {
                 cases.push(case);
                 left -= 1;
             }
@@ -409,7 +557,9 @@ fn every_instruction_agrees_with_qemu() {
     std::fs::write(folder.join("p.S"), assembly(&cases)).unwrap();
     let program = folder.join("p");
     let mut gcc = Command::new("aarch64-linux-gnu-gcc");
-    gcc.args(["-static", "-nostdlib", "-o"]).arg(&program).arg(folder.join("p.S"));
+    gcc.args(["-static", "-nostdlib", "-o"])
+        .arg(&program)
+        .arg(folder.join("p.S"));
     output(gcc);
     let mut qemu = Command::new("qemu-aarch64");
     qemu.args(["-cpu", "max,pauth=off"]).arg(&program);

@@ -23,11 +23,19 @@ fn disassemble(words: &[u32]) -> Vec<Option<String>> {
     let mut input = child.stdin.take().expect("it is piped");
     let text: String = words
         .iter()
-        .map(|word| word.to_le_bytes().map(|byte| format!("{byte:#04x} ")).concat() + "\n")
+        .map(|word| {
+            word.to_le_bytes()
+                .map(|byte| format!("{byte:#04x} "))
+                .concat()
+                + "\n"
+        })
         .collect();
     let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
     let output = child.wait_with_output().expect("llvm-mc runs");
-    writer.join().expect("the writer ends").expect("llvm-mc reads");
+    writer
+        .join()
+        .expect("the writer ends")
+        .expect("llvm-mc reads");
     // A word that is none is told of as `<stdin>:LINE:COLUMN: warning: invalid instruction encoding`.
     let mut invalid = vec![false; words.len()];
     for line in String::from_utf8_lossy(&output.stderr).lines() {
@@ -41,7 +49,13 @@ fn disassemble(words: &[u32]) -> Vec<Option<String>> {
     let mut lines = stdout.lines().filter(|line| !line.trim().starts_with('.'));
     invalid
         .into_iter()
-        .map(|invalid| if invalid { None } else { lines.next().map(|line| line.trim().replace('\t', " ")) })
+        .map(|invalid| {
+            if invalid {
+                None
+            } else {
+                lines.next().map(|line| line.trim().replace('\t', " "))
+            }
+        })
         .collect()
 }
 
@@ -64,9 +78,14 @@ fn is_excused(word: u32, theirs: Option<&str>) -> bool {
 
 #[test]
 fn every_word_is_an_instruction_to_both_or_to_neither() {
-    let mut state = std::env::var("SAPWOOD_SEED").ok().and_then(|v| v.parse().ok()).unwrap_or(0x5eed_u64);
+    let mut state = std::env::var("SAPWOOD_SEED")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(0x5eed_u64);
     let mut random = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (state >> 32) as u32
     };
     // Anything at all; and each row, with one fixed bit flipped in half of them.
@@ -82,8 +101,16 @@ fn every_word_is_an_instruction_to_both_or_to_neither() {
     for (&word, theirs) in words.iter().zip(&theirs) {
         let ours = decode(word);
         if ours.is_some() != theirs.is_some() && !is_excused(word, theirs.as_deref()) {
-            differ.push(format!("{word:#010x}: ours {:?}, LLVM's {theirs:?}", ours.map(|insn| insn.op)));
+            differ.push(format!(
+                "{word:#010x}: ours {:?}, LLVM's {theirs:?}",
+                ours.map(|insn| insn.op)
+            ));
         }
     }
-    assert!(differ.is_empty(), "{} words differ\n{}", differ.len(), differ.join("\n"));
+    assert!(
+        differ.is_empty(),
+        "{} words differ\n{}",
+        differ.len(),
+        differ.join("\n")
+    );
 }

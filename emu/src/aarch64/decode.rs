@@ -21,7 +21,10 @@ pub struct Insn {
 pub fn decode(word: u32) -> Option<Insn> {
     let rows = &*ROWS_BY_BITS;
     let candidates = &rows.buckets[(word >> BUCKET_SHIFT) as usize];
-    let row = candidates.iter().map(|&i| &rows.rows[usize::from(i)]).find(|row| row.matches(word))?;
+    let row = candidates
+        .iter()
+        .map(|&i| &rows.rows[usize::from(i)])
+        .find(|row| row.matches(word))?;
     Some(Insn { op: row.op, word })
 }
 
@@ -113,12 +116,19 @@ struct Rows {
 }
 
 static ROWS_BY_BITS: LazyLock<Rows> = LazyLock::new(|| {
-    let rows: Vec<Row> = ROWS.iter().map(|&(op, pattern)| Row::new(op, pattern)).collect();
+    let rows: Vec<Row> = ROWS
+        .iter()
+        .map(|&(op, pattern)| Row::new(op, pattern))
+        .collect();
     let fixed = !0 << BUCKET_SHIFT;
     let bucket = |bucket: u32| {
         let bits = bucket << BUCKET_SHIFT;
         let may_match = |row: &Row| (bits ^ row.value) & row.mask & fixed == 0;
-        (0u16..).zip(&rows).filter(|(_, row)| may_match(row)).map(|(i, _)| i).collect()
+        (0u16..)
+            .zip(&rows)
+            .filter(|(_, row)| may_match(row))
+            .map(|(i, _)| i)
+            .collect()
     };
     let buckets = (0..BUCKETS).map(bucket).collect();
     Rows { rows, buckets }
@@ -126,7 +136,13 @@ static ROWS_BY_BITS: LazyLock<Rows> = LazyLock::new(|| {
 
 impl Row {
     fn new(op: Op, pattern: &'static str) -> Row {
-        let mut row = Row { op, mask: 0, value: 0, fields: Vec::new(), excluded: Vec::new() };
+        let mut row = Row {
+            op,
+            mask: 0,
+            value: 0,
+            fields: Vec::new(),
+            excluded: Vec::new(),
+        };
         let mut at = 32;
         for token in pattern.split_whitespace() {
             if let Some(exclusion) = token.strip_prefix('!') {
@@ -158,15 +174,20 @@ impl Row {
         });
         let bits: Vec<u32> = places.collect();
         assert_eq!(bits.len(), pattern.len(), "{:?}: {text}", self.op);
-        bits.iter().zip(pattern.chars()).fold((0, 0), |(masks, values), (&at, bit)| {
-            let (mask, value) = fixed_bit(bit);
-            (masks | mask << at, values | value << at)
-        })
+        bits.iter()
+            .zip(pattern.chars())
+            .fold((0, 0), |(masks, values), (&at, bit)| {
+                let (mask, value) = fixed_bit(bit);
+                (masks | mask << at, values | value << at)
+            })
     }
 
     fn matches(&self, word: u32) -> bool {
         word & self.mask == self.value
-            && !self.excluded.iter().any(|&(mask, value)| word & mask == value)
+            && !self
+                .excluded
+                .iter()
+                .any(|&(mask, value)| word & mask == value)
     }
 }
 
@@ -189,7 +210,9 @@ mod tests {
     fn rows_do_not_overlap() {
         let mut seed = 1u64;
         let mut random = || {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (seed >> 32) as u32
         };
         let rows = &ROWS_BY_BITS.rows;
@@ -197,7 +220,11 @@ mod tests {
             for _ in 0..200 {
                 let word = row.value | random() & !row.mask;
                 if row.matches(word) {
-                    let all: Vec<Op> = rows.iter().filter(|r| r.matches(word)).map(|r| r.op).collect();
+                    let all: Vec<Op> = rows
+                        .iter()
+                        .filter(|r| r.matches(word))
+                        .map(|r| r.op)
+                        .collect();
                     assert_eq!(all, [row.op], "{word:#010x}");
                 }
             }

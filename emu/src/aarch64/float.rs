@@ -166,7 +166,10 @@ fn shift_rounded(mode: Mode, sign: bool, significand: u128, by: i32) -> (u128, b
     let (kept, half) = match by {
         129.. => (0, Ordering::Less),
         128 => (0, significand.cmp(&(1 << 127))),
-        _ => (significand >> by, (significand & ((1 << by) - 1)).cmp(&(1 << (by - 1)))),
+        _ => (
+            significand >> by,
+            (significand & ((1 << by) - 1)).cmp(&(1 << (by - 1))),
+        ),
     };
     let inexact = by >= 128 || kept << by != significand;
     let up = match mode {
@@ -232,9 +235,19 @@ impl Float {
             (_, 0) if all_ones => (Class::Infinity, 0, 0),
             (_, _) if all_ones && fraction & p.quiet_bit() != 0 => (Class::Quiet, 0, 0),
             (_, _) if all_ones => (Class::Signalling, 0, 0),
-            _ => (Class::Finite, lowest + field - 1, fraction | 1 << p.fraction()),
+            _ => (
+                Class::Finite,
+                lowest + field - 1,
+                fraction | 1 << p.fraction(),
+            ),
         };
-        Number { bits, sign: bits & p.sign_bit() != 0, class, exponent, significand }
+        Number {
+            bits,
+            sign: bits & p.sign_bit() != 0,
+            class,
+            exponent,
+            significand,
+        }
     }
 
     fn invalid(&mut self, p: Precision) -> u64 {
@@ -247,7 +260,11 @@ impl Float {
         if n.is(Class::Signalling) {
             self.raised |= IOC;
         }
-        if self.has(DN) { p.default_nan() } else { n.bits | p.quiet_bit() }
+        if self.has(DN) {
+            p.default_nan()
+        } else {
+            n.bits | p.quiet_bit()
+        }
     }
 
     /// `FPProcessNaNs`: the result when any operand is NaN.
@@ -392,9 +409,16 @@ impl Float {
             }
             _ => {
                 let shift = u128::from(x.significand).leading_zeros() - 1;
-                let (dividend, divisor) = (u128::from(x.significand) << shift, u128::from(y.significand));
+                let (dividend, divisor) = (
+                    u128::from(x.significand) << shift,
+                    u128::from(y.significand),
+                );
                 let quotient = dividend / divisor | u128::from(dividend % divisor != 0);
-                self.round(p, self.mode(), (sign, x.exponent - y.exponent - shift as i32, quotient))
+                self.round(
+                    p,
+                    self.mode(),
+                    (sign, x.exponent - y.exponent - shift as i32, quotient),
+                )
             }
         }
     }
@@ -431,7 +455,14 @@ impl Float {
     }
 
     /// (z + x × y) ÷ 2^halvings of numbers whose product is defined.
-    fn fused_numbers(&mut self, p: Precision, z: &Number, x: &Number, y: &Number, halvings: i32) -> u64 {
+    fn fused_numbers(
+        &mut self,
+        p: Precision,
+        z: &Number,
+        x: &Number,
+        y: &Number,
+        halvings: i32,
+    ) -> u64 {
         let sign = x.sign ^ y.sign;
         let infinite = x.is(Class::Infinity) || y.is(Class::Infinity);
         match z.class {
@@ -490,11 +521,19 @@ impl Float {
             return nan;
         }
         if x.is(Class::Zero) && y.is(Class::Zero) {
-            return p.zero(if max { x.sign && y.sign } else { x.sign || y.sign });
+            return p.zero(if max {
+                x.sign && y.sign
+            } else {
+                x.sign || y.sign
+            });
         }
         let greater = Self::order(p, &x, &y) == Ordering::Greater;
         let chosen = if greater == max { x } else { y };
-        if chosen.is(Class::Zero) { p.zero(chosen.sign) } else { chosen.bits }
+        if chosen.is(Class::Zero) {
+            p.zero(chosen.sign)
+        } else {
+            chosen.bits
+        }
     }
 
     /// `FPMinNum`, `FPMaxNum`.
@@ -512,7 +551,11 @@ impl Float {
     /// The order of two numbers that are not NaN.
     fn order(p: Precision, x: &Number, y: &Number) -> Ordering {
         let key = |n: &Number| {
-            let magnitude = if n.is(Class::Zero) { 0 } else { (n.bits & !p.sign_bit()) as i64 };
+            let magnitude = if n.is(Class::Zero) {
+                0
+            } else {
+                (n.bits & !p.sign_bit()) as i64
+            };
             if n.sign { -magnitude } else { magnitude }
         };
         key(x).cmp(&key(y))
@@ -550,9 +593,12 @@ impl Float {
         let exponent = x.exponent + i32::from(fraction);
         let (magnitude, inexact) = match x.class {
             Class::Zero => (0, false),
-            Class::Finite if exponent < 64 => {
-                shift_rounded(self.explicit(rounding), x.sign, x.significand.into(), -exponent)
-            }
+            Class::Finite if exponent < 64 => shift_rounded(
+                self.explicit(rounding),
+                x.sign,
+                x.significand.into(),
+                -exponent,
+            ),
             Class::Quiet | Class::Signalling => {
                 self.raised |= IOC;
                 return 0;
@@ -572,7 +618,13 @@ impl Float {
     }
 
     /// `FixedToFP`: integer ÷ 2^fraction.
-    pub fn from_int(&mut self, p: Precision, integer: i128, fraction: u8, rounding: Rounding) -> u64 {
+    pub fn from_int(
+        &mut self,
+        p: Precision,
+        integer: i128,
+        fraction: u8,
+        rounding: Rounding,
+    ) -> u64 {
         match integer {
             0 => 0,
             _ => {
@@ -592,7 +644,8 @@ impl Float {
             Class::Finite if x.exponent >= 0 => x.bits,
             Class::Finite => {
                 let mode = self.explicit(rounding);
-                let (integer, inexact) = shift_rounded(mode, x.sign, x.significand.into(), -x.exponent);
+                let (integer, inexact) =
+                    shift_rounded(mode, x.sign, x.significand.into(), -x.exponent);
                 if inexact && exact {
                     self.raised |= IXC;
                 }
@@ -663,7 +716,9 @@ impl Float {
             -1 => 1 << 50 | estimate << 42,
             _ => estimate << 44,
         };
-        p.zero(x.sign) | (result_field.max(0) as u64) << p.fraction() | fraction >> (52 - p.fraction())
+        p.zero(x.sign)
+            | (result_field.max(0) as u64) << p.fraction()
+            | fraction >> (52 - p.fraction())
     }
 
     /// `FPRSqrtEstimate`.
@@ -680,7 +735,11 @@ impl Float {
             Class::Finite => {}
         }
         let (field, fraction) = Self::normalised(&x, p);
-        let scaled = if field & 1 == 0 { 256 | fraction >> 44 } else { 128 | fraction >> 45 };
+        let scaled = if field & 1 == 0 {
+            256 | fraction >> 44
+        } else {
+            128 | fraction >> 45
+        };
         let estimate = u64::from(rsqrt_estimate(scaled as u32)) & 0xff;
         let result_field = (3 * p.bias() - 1 - field) / 2;
         (result_field as u64) << p.fraction() | estimate << (p.fraction() - 8)
@@ -701,7 +760,11 @@ impl Float {
             return self.nan(p, &x);
         }
         let field = x.bits & p.infinity();
-        let inverted = if field == 0 { p.infinity() - (1 << p.fraction()) } else { field ^ p.infinity() };
+        let inverted = if field == 0 {
+            p.infinity() - (1 << p.fraction())
+        } else {
+            field ^ p.infinity()
+        };
         p.zero(x.sign) | inverted
     }
 }
@@ -713,7 +776,11 @@ fn recip_estimate(a: u32) -> u32 {
 
 /// `RecipSqrtEstimate`: 128 to 511 in, 256 to 511 out.
 fn rsqrt_estimate(a: u32) -> u32 {
-    let a = if a < 256 { a * 2 + 1 } else { ((a >> 1 << 1) + 1) * 2 };
+    let a = if a < 256 {
+        a * 2 + 1
+    } else {
+        ((a >> 1 << 1) + 1) * 2
+    };
     let mut b = 512;
     while a * (b + 1) * (b + 1) < 1 << 28 {
         b += 1;
@@ -723,10 +790,18 @@ fn rsqrt_estimate(a: u32) -> u32 {
 
 /// `UnsignedRecipEstimate`.
 pub fn unsigned_recip_estimate(a: u32) -> u32 {
-    if a >> 31 == 0 { u32::MAX } else { recip_estimate(a >> 23) << 23 }
+    if a >> 31 == 0 {
+        u32::MAX
+    } else {
+        recip_estimate(a >> 23) << 23
+    }
 }
 
 /// `UnsignedRSqrtEstimate`.
 pub fn unsigned_rsqrt_estimate(a: u32) -> u32 {
-    if a >> 30 == 0 { u32::MAX } else { rsqrt_estimate(a >> 23) << 23 }
+    if a >> 30 == 0 {
+        u32::MAX
+    } else {
+        rsqrt_estimate(a >> 23) << 23
+    }
 }

@@ -17,8 +17,8 @@ use super::decode::{Insn, decode};
 use crate::addr::GuestAddr;
 use crate::exit::{Access, Fault, FaultKind};
 use crate::ir::{
-    Binary, Block, Bytes, Cond, Condition, End, Flags, Op, Place, Size, Value, Vector, VectorBinary,
-    VectorUnary, Width,
+    Binary, Block, Bytes, Cond, Condition, End, Flags, Op, Place, Size, Value, Vector,
+    VectorBinary, VectorUnary, Width,
 };
 
 /// Lifts the block that begins at `start`, whose code begins with `code`. Ends
@@ -35,7 +35,11 @@ pub fn lift_block(start: GuestAddr, code: &[u8], limit: u32) -> Block {
             break End::Jump(at);
         }
         let Some(word) = code.get(done..done + 4) else {
-            break if done == 0 { missing(start, code.len()) } else { End::Jump(at) };
+            break if done == 0 {
+                missing(start, code.len())
+            } else {
+                End::Jump(at)
+            };
         };
         if start.0 % 4 != 0 {
             break misaligned(start);
@@ -72,7 +76,11 @@ fn missing(start: GuestAddr, available: usize) -> End {
 }
 
 fn misaligned(start: GuestAddr) -> End {
-    let fault = Fault { address: start, access: Access::Execute, kind: FaultKind::Misaligned };
+    let fault = Fault {
+        address: start,
+        access: Access::Execute,
+        kind: FaultKind::Misaligned,
+    };
     End::Fault(start, fault)
 }
 
@@ -134,7 +142,8 @@ impl Lifter {
         if let Some(end) = self.system(i) {
             return end;
         }
-        let done = self.integer(i) || self.memory(i) || self.structure(i) || self.simd(i) || self.float(i);
+        let done =
+            self.integer(i) || self.memory(i) || self.structure(i) || self.simd(i) || self.float(i);
         assert!(done, "every row of the table is lifted, {:?} too", i.op);
         None
     }
@@ -157,7 +166,11 @@ impl Lifter {
 
     /// An integer register; 31 is zero.
     fn x(&mut self, n: u8) -> Value {
-        if n == 31 { self.constant(0) } else { self.xsp(n) }
+        if n == 31 {
+            self.constant(0)
+        } else {
+            self.xsp(n)
+        }
     }
 
     /// An integer register; 31 is the stack pointer.
@@ -202,7 +215,13 @@ impl Lifter {
         }
         let neutral = matches!(
             op,
-            Binary::Add | Binary::Sub | Binary::Or | Binary::Xor | Binary::Shl | Binary::ShrU | Binary::ShrS
+            Binary::Add
+                | Binary::Sub
+                | Binary::Or
+                | Binary::Xor
+                | Binary::Shl
+                | Binary::ShrU
+                | Binary::ShrS
         );
         if width == W64 && neutral && right == Some(0) {
             return a;
@@ -232,7 +251,11 @@ impl Lifter {
 
     /// a as a result of this width: its upper half zero if it is 32 bits.
     fn fit(&mut self, width: Width, a: Value) -> Value {
-        if width == W64 { a } else { self.extend(Size::B4, false, a) }
+        if width == W64 {
+            a
+        } else {
+            self.extend(Size::B4, false, a)
+        }
     }
 
     fn flag_op(&mut self, flags: Flags) -> Value {
@@ -264,7 +287,9 @@ impl Lifter {
     fn comparison(&mut self, condition: Condition) -> Option<Comparison> {
         use Condition as C;
         let flags = self.get_flags();
-        let Op::Flags(flags) = self.ops[flags.index()] else { return None };
+        let Op::Flags(flags) = self.ops[flags.index()] else {
+            return None;
+        };
         let (width, result) = match (flags, condition) {
             (Flags::Sub(w, a, b), _) if !matches!(condition, C::Mi | C::Pl | C::Vs | C::Vc) => {
                 return Some(match condition {
@@ -282,7 +307,9 @@ impl Lifter {
             }
             (Flags::Logic(w, a), _) => (w, a),
             (Flags::Sub(w, a, b), C::Mi | C::Pl) => (w, self.binary(Binary::Sub, w, a, b)),
-            (Flags::Add(w, a, b), C::Eq | C::Ne | C::Mi | C::Pl) => (w, self.binary(Binary::Add, w, a, b)),
+            (Flags::Add(w, a, b), C::Eq | C::Ne | C::Mi | C::Pl) => {
+                (w, self.binary(Binary::Add, w, a, b))
+            }
             _ => return None,
         };
         let zero = self.constant(0);
@@ -301,7 +328,9 @@ impl Lifter {
 
     /// 1 when the condition of this number (as in a `cond` field) holds.
     fn holds(&mut self, number: u32) -> Value {
-        let Some(condition) = condition(number) else { return self.constant(1) };
+        let Some(condition) = condition(number) else {
+            return self.constant(1);
+        };
         match self.comparison(condition) {
             Some((cond, width, a, b)) => self.op(Op::Compare(cond, width, a, b)),
             None => {
@@ -347,7 +376,20 @@ impl Lifter {
 fn condition(number: u32) -> Option<Condition> {
     use Condition as C;
     let all = [
-        C::Eq, C::Ne, C::Cs, C::Cc, C::Mi, C::Pl, C::Vs, C::Vc, C::Hi, C::Ls, C::Ge, C::Lt, C::Gt, C::Le,
+        C::Eq,
+        C::Ne,
+        C::Cs,
+        C::Cc,
+        C::Mi,
+        C::Pl,
+        C::Vs,
+        C::Vc,
+        C::Hi,
+        C::Ls,
+        C::Ge,
+        C::Lt,
+        C::Gt,
+        C::Le,
     ];
     all.get(number as usize).copied()
 }

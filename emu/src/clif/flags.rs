@@ -75,7 +75,12 @@ impl Emit<'_> {
         self.b.ins().bor(n, z)
     }
 
-    fn arithmetic(&mut self, result: clif::Value, carry: clif::Value, overflow: clif::Value) -> clif::Value {
+    fn arithmetic(
+        &mut self,
+        result: clif::Value,
+        carry: clif::Value,
+        overflow: clif::Value,
+    ) -> clif::Value {
         let nz = self.sign_and_zero(result);
         let (c, v) = (self.flag(carry, C), self.flag(overflow, V));
         let cv = self.b.ins().bor(c, v);
@@ -83,7 +88,11 @@ impl Emit<'_> {
     }
 
     fn add_carry_flags(&mut self, width: Width, a: Value, b: Value, c: Value) -> clif::Value {
-        let (a, b, c) = (self.narrow(width, a), self.narrow(width, b), self.narrow(width, c));
+        let (a, b, c) = (
+            self.narrow(width, a),
+            self.narrow(width, b),
+            self.narrow(width, c),
+        );
         let partial = self.b.ins().iadd(a, b);
         let sum = self.b.ins().iadd(partial, c);
         let first = self.b.ins().icmp(IntCC::UnsignedLessThan, partial, a);
@@ -102,7 +111,10 @@ impl Emit<'_> {
         }
         let less = self.b.ins().fcmp(FloatCC::LessThan, a, b);
         let equal = self.b.ins().fcmp(FloatCC::Equal, a, b);
-        let not_less = self.b.ins().fcmp(FloatCC::UnorderedOrGreaterThanOrEqual, a, b);
+        let not_less = self
+            .b
+            .ins()
+            .fcmp(FloatCC::UnorderedOrGreaterThanOrEqual, a, b);
         let (n, z) = (self.flag(less, N), self.flag(equal, Z));
         let (c, v) = (self.flag(not_less, C), self.flag(unordered, V));
         let nz = self.b.ins().bor(n, z);
@@ -136,7 +148,11 @@ impl Emit<'_> {
                 (self.b.ins().bor(differ, z), condition == K::Gt)
             }
         };
-        if inverted { self.b.ins().bxor_imm_u(positive, 1) } else { positive }
+        if inverted {
+            self.b.ins().bxor_imm_u(positive, 1)
+        } else {
+            positive
+        }
     }
 
     /// The flags register as the state has it.

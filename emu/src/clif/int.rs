@@ -81,7 +81,11 @@ impl Emit<'_> {
                 let at = self.host_address(a, true);
                 let (expected, new) = (self.low(size, expected), self.low(size, new));
                 let old = self.b.ins().atomic_cas(GUEST, at, expected, new);
-                if size == Size::B8 { old } else { self.b.ins().sextend(I64, old) }
+                if size == Size::B8 {
+                    old
+                } else {
+                    self.b.ins().sextend(I64, old)
+                }
             }
             Op::ClearReservation => {
                 let none = self.constant(NO_RESERVATION);

@@ -81,7 +81,9 @@ pub(super) fn is_lowered(op: &Vector, fused: bool) -> bool {
             G::Sqrt => true,
             // The host's rounding to an integer tells when it is inexact.
             G::Round(rounding, exact) => exact && is_default(rounding),
-            G::ToInt(rounding, signed, 0) => rounding == Rounding::Zero && signed && shape.lanes == 1,
+            G::ToInt(rounding, signed, 0) => {
+                rounding == Rounding::Zero && signed && shape.lanes == 1
+            }
             G::FromInt(signed, 0) => signed && shape.lanes == 1,
             _ => false,
         },
@@ -97,7 +99,9 @@ pub(super) fn is_lowered(op: &Vector, fused: bool) -> bool {
         }
         Vector::ToInt(c, _) => c.rounding == Rounding::Zero && c.signed && c.fraction == 0,
         Vector::FromScalar(c, _) => is_default(c.rounding) && c.fraction == 0,
-        Vector::LoadReserved(_) | Vector::StoreConditional(..) | Vector::CompareExchange(..) => false,
+        Vector::LoadReserved(_) | Vector::StoreConditional(..) | Vector::CompareExchange(..) => {
+            false
+        }
         _ => true,
     }
 }
@@ -111,7 +115,11 @@ fn size_of(format: Format) -> Size {
 
 impl Emit<'_> {
     fn as_type(&mut self, ty: clif::Type, v: clif::Value) -> clif::Value {
-        if self.b.func.dfg.value_type(v) == ty { v } else { self.b.ins().bitcast(ty, cast(), v) }
+        if self.b.func.dfg.value_type(v) == ty {
+            v
+        } else {
+            self.b.ins().bitcast(ty, cast(), v)
+        }
     }
 
     fn lanes(&mut self, size: Size, v: Value) -> clif::Value {
@@ -132,7 +140,11 @@ impl Emit<'_> {
     /// A scalar of an integer type in the lowest lane, the rest zero.
     fn in_lowest(&mut self, scalar: clif::Value) -> clif::Value {
         let ty = self.b.func.dfg.value_type(scalar);
-        let wide = if ty == I8 || ty == I16 { self.b.ins().uextend(I32, scalar) } else { scalar };
+        let wide = if ty == I8 || ty == I16 {
+            self.b.ins().uextend(I32, scalar)
+        } else {
+            scalar
+        };
         let ty = if ty == I64 { I64X2 } else { I32X4 };
         let v = self.b.ins().scalar_to_vector(ty, wide);
         self.bytes(v)
@@ -229,7 +241,11 @@ impl Emit<'_> {
 
     fn low_bits(&mut self, size: Size, v: Value) -> clif::Value {
         let v = self.get(v);
-        if size == Size::B8 { v } else { self.b.ins().ireduce(lane_type(size), v) }
+        if size == Size::B8 {
+            v
+        } else {
+            self.b.ins().ireduce(lane_type(size), v)
+        }
     }
 
     /// Byte n of the result is byte `from(n)` of a and b in a row.
@@ -240,7 +256,13 @@ impl Emit<'_> {
     }
 
     /// As [`shuffle`](Self::shuffle), by lanes.
-    fn shuffle_lanes(&mut self, size: Size, a: Value, b: Value, from: impl Fn(u8) -> u8) -> clif::Value {
+    fn shuffle_lanes(
+        &mut self,
+        size: Size,
+        a: Value,
+        b: Value,
+        from: impl Fn(u8) -> u8,
+    ) -> clif::Value {
         let (a, b, bytes) = (self.get(a), self.get(b), size.bytes() as u8);
         self.shuffle(a, b, |i| from(i / bytes) * bytes + i % bytes)
     }
@@ -350,19 +372,35 @@ impl Emit<'_> {
             Vector::FloatConvert(Convert::SingleToDouble, _, a) => {
                 let a = self.scalar(Format::Single, a);
                 let result = self.b.ins().fpromote(F64, a);
-                self.number(Shape { format: Format::Double, lanes: 1 }, result)
+                self.number(
+                    Shape {
+                        format: Format::Double,
+                        lanes: 1,
+                    },
+                    result,
+                )
             }
             Vector::FloatConvert(_, _, a) => {
                 let a = self.scalar(Format::Double, a);
                 let result = self.b.ins().fdemote(F32, a);
-                self.number(Shape { format: Format::Single, lanes: 1 }, result)
+                self.number(
+                    Shape {
+                        format: Format::Single,
+                        lanes: 1,
+                    },
+                    result,
+                )
             }
             Vector::ToInt(c, a) => self.scalar_to_int(c, a),
             Vector::FromScalar(c, a) => {
                 let a = self.narrow(c.width, a);
                 let ty = float_type(c.format).0;
                 let ins = self.b.ins();
-                let result = if c.signed { ins.fcvt_from_sint(ty, a) } else { ins.fcvt_from_uint(ty, a) };
+                let result = if c.signed {
+                    ins.fcvt_from_sint(ty, a)
+                } else {
+                    ins.fcvt_from_uint(ty, a)
+                };
                 self.from_float(c.format, result)
             }
             ref other => unreachable!("{other:?} is left to the interpreter"),
@@ -418,7 +456,10 @@ impl Emit<'_> {
             let (a, size) = (self.get(a), size_of(shape.format));
             let a = self.as_type(vector_type(size), a);
             let lane = self.b.ins().extractlane(a, 0);
-            let result = self.b.ins().fcvt_from_sint(float_type(shape.format).0, lane);
+            let result = self
+                .b
+                .ins()
+                .fcvt_from_sint(float_type(shape.format).0, lane);
             return self.from_float(shape.format, result);
         }
         let a = self.operand(shape, a);

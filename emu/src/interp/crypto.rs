@@ -25,7 +25,10 @@ struct Boxes {
 }
 
 static BOXES: LazyLock<Boxes> = LazyLock::new(|| {
-    let mut boxes = Boxes { forward: [0; 256], inverse: [0; 256] };
+    let mut boxes = Boxes {
+        forward: [0; 256],
+        inverse: [0; 256],
+    };
     for x in 0..=255u8 {
         let inverse = (1..=255).find(|&y| field_mul(x, y) == 1).unwrap_or(0);
         let rotations = (0..5).fold(0, |sum, n| sum ^ inverse.rotate_left(n));
@@ -55,7 +58,9 @@ fn mix(state: u128, row: [u8; 4]) -> u128 {
     let from = state.to_le_bytes();
     let to = std::array::from_fn(|n| {
         let column = n / 4 * 4;
-        (0..4).fold(0, |sum, k| sum ^ field_mul(from[column + (n + k) % 4], row[k]))
+        (0..4).fold(0, |sum, k| {
+            sum ^ field_mul(from[column + (n + k) % 4], row[k])
+        })
     });
     u128::from_le_bytes(to)
 }
@@ -71,18 +76,28 @@ pub fn aes_unmix(state: u128) -> u128 {
 }
 
 fn words(a: u128) -> [u32; 4] {
-    [a as u32, (a >> 32) as u32, (a >> 64) as u32, (a >> 96) as u32]
+    [
+        a as u32,
+        (a >> 32) as u32,
+        (a >> 64) as u32,
+        (a >> 96) as u32,
+    ]
 }
 
 fn join(w: [u32; 4]) -> u128 {
-    w.iter().rev().fold(0, |a, &word| a << 32 | u128::from(word))
+    w.iter()
+        .rev()
+        .fold(0, |a, &word| a << 32 | u128::from(word))
 }
 
 /// Four rounds of SHA-1 on a to d in `abcd` and e, with four words and the round's function.
 pub fn sha1_rounds(abcd: u128, e: u128, schedule: u128, f: impl Fn(u32, u32, u32) -> u32) -> u128 {
     let ([mut a, mut b, mut c, mut d], mut e) = (words(abcd), e as u32);
     for word in words(schedule) {
-        let sum = e.wrapping_add(a.rotate_left(5)).wrapping_add(f(b, c, d)).wrapping_add(word);
+        let sum = e
+            .wrapping_add(a.rotate_left(5))
+            .wrapping_add(f(b, c, d))
+            .wrapping_add(word);
         (a, b, c, d, e) = (sum, a, b.rotate_left(30), c, d);
     }
     join([a, b, c, d])
@@ -108,7 +123,10 @@ pub fn sha256_rounds(abcd: u128, efgh: u128, schedule: u128) -> (u128, u128) {
         let majority = a & b ^ a & c ^ b & c;
         let sigma1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
         let sigma0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
-        let t = h.wrapping_add(sigma1).wrapping_add(choose).wrapping_add(word);
+        let t = h
+            .wrapping_add(sigma1)
+            .wrapping_add(choose)
+            .wrapping_add(word);
         (h, g, f, e) = (g, f, e, d.wrapping_add(t));
         (d, c, b, a) = (c, b, a, t.wrapping_add(sigma0).wrapping_add(majority));
     }

@@ -69,7 +69,9 @@ impl Run<'_> {
         match *op {
             Flags::Add(width, a, b) => add(width, self.get(a), self.get(b), false),
             Flags::Sub(width, a, b) => add(width, self.get(a), !self.get(b), true),
-            Flags::AddCarry(width, a, b, c) => add(width, self.get(a), self.get(b), self.get(c) != 0),
+            Flags::AddCarry(width, a, b, c) => {
+                add(width, self.get(a), self.get(b), self.get(c) != 0)
+            }
             Flags::Logic(width, a) => logic(width, self.get(a)),
             Flags::Float(format, signals, a, b) => {
                 let (a, b) = (self.get(a), self.get(b));

@@ -44,7 +44,9 @@ pub fn with_lane(size: Size, a: u128, n: u32, value: u64) -> u128 {
 
 /// The vector whose lane n is the low bits of `f(n)`.
 pub fn build(size: Size, mut f: impl FnMut(u32) -> u64) -> u128 {
-    (0..count(size)).fold(0, |a, n| a | u128::from(f(n) & mask(size)) << (n * bits(size)))
+    (0..count(size)).fold(0, |a, n| {
+        a | u128::from(f(n) & mask(size)) << (n * bits(size))
+    })
 }
 
 fn signed(size: Size, a: u64) -> i64 {
@@ -54,7 +56,10 @@ fn signed(size: Size, a: u64) -> i64 {
 /// Clamps to a lane.
 fn saturate(size: Size, to_signed: bool, value: i128, saturated: &mut Saturated) -> u64 {
     let (least, greatest) = if to_signed {
-        (-(1i128 << (bits(size) - 1)), (1i128 << (bits(size) - 1)) - 1)
+        (
+            -(1i128 << (bits(size) - 1)),
+            (1i128 << (bits(size) - 1)) - 1,
+        )
     } else {
         (0, i128::from(mask(size)))
     };
@@ -71,7 +76,13 @@ fn shift(a: i128, by: i8, round: bool) -> i128 {
     match i32::from(by) {
         left @ 0.. if a == 0 || left < 64 => a << left.min(63),
         left @ 0.. => a.signum() << (62 + left.min(64)),
-        right if -right > 126 => if round || a >= 0 { 0 } else { -1 },
+        right if -right > 126 => {
+            if round || a >= 0 {
+                0
+            } else {
+                -1
+            }
+        }
         right if round => (a + (1i128 << (-right - 1))) >> -right,
         right => a >> -right,
     }
@@ -93,11 +104,17 @@ pub fn unary(op: VectorUnary, size: Size, a: u128, saturated: &mut Saturated) ->
         V::Neg => each(&mut |x| x.wrapping_neg()),
         V::Abs => each(&mut |x| signed(size, x).unsigned_abs()),
         V::NegSat => each(&mut |x| saturate(size, true, -i128::from(signed(size, x)), saturated)),
-        V::AbsSat => each(&mut |x| saturate(size, true, i128::from(signed(size, x)).abs(), saturated)),
+        V::AbsSat => {
+            each(&mut |x| saturate(size, true, i128::from(signed(size, x)).abs(), saturated))
+        }
         V::Clz => each(&mut |x| (x.leading_zeros() - (64 - bits(size))).into()),
         V::Cls => each(&mut |x| {
             let s = signed(size, x);
-            let same = if s < 0 { s.leading_ones() } else { s.leading_zeros() };
+            let same = if s < 0 {
+                s.leading_ones()
+            } else {
+                s.leading_zeros()
+            };
             (same - 1 - (64 - bits(size))).into()
         }),
         V::PopCount => each(&mut |x| x.count_ones().into()),
@@ -108,8 +125,12 @@ pub fn unary(op: VectorUnary, size: Size, a: u128, saturated: &mut Saturated) ->
         V::WidenU => build(wide, |n| lane(size, a, n)),
         V::WidenS => build(wide, |n| extend(size, true, lane(size, a, n))),
         V::Narrow => narrow(size, a, |x| x),
-        V::NarrowSS => narrow(size, a, |x| saturate(size, true, signed(wide, x).into(), saturated)),
-        V::NarrowSU => narrow(size, a, |x| saturate(size, false, signed(wide, x).into(), saturated)),
+        V::NarrowSS => narrow(size, a, |x| {
+            saturate(size, true, signed(wide, x).into(), saturated)
+        }),
+        V::NarrowSU => narrow(size, a, |x| {
+            saturate(size, false, signed(wide, x).into(), saturated)
+        }),
         V::NarrowUU => narrow(size, a, |x| saturate(size, false, x.into(), saturated)),
         V::Sum => {
             let sum = (0..count(size)).fold(0u64, |sum, n| sum.wrapping_add(lane(size, a, n)));
@@ -123,7 +144,9 @@ pub fn unary(op: VectorUnary, size: Size, a: u128, saturated: &mut Saturated) ->
             let pair = [2 * n, 2 * n + 1].map(|n| extend(size, true, lane(size, a, n)));
             pair[0].wrapping_add(pair[1])
         }),
-        V::PairwiseWidenU => build(wide, |n| lane(size, a, 2 * n).wrapping_add(lane(size, a, 2 * n + 1))),
+        V::PairwiseWidenU => build(wide, |n| {
+            lane(size, a, 2 * n).wrapping_add(lane(size, a, 2 * n + 1))
+        }),
         V::RecipEstimate => each(&mut |x| float::unsigned_recip_estimate(x as u32).into()),
         V::RsqrtEstimate => each(&mut |x| float::unsigned_rsqrt_estimate(x as u32).into()),
         V::AesMix => crypto::aes_mix(a),
@@ -141,7 +164,13 @@ fn reverse(size: Size, a: u128, container: u32) -> u128 {
 /// Each lane of twice the size through `f`, into the lower half.
 fn narrow(size: Size, a: u128, mut f: impl FnMut(u64) -> u64) -> u128 {
     let wide = double(size);
-    build(size, |n| if n < count(wide) { f(lane(wide, a, n)) } else { 0 })
+    build(size, |n| {
+        if n < count(wide) {
+            f(lane(wide, a, n))
+        } else {
+            0
+        }
+    })
 }
 
 /// See [`VectorBinary`].
@@ -155,7 +184,9 @@ pub fn binary(op: VectorBinary, size: Size, a: u128, b: u128, saturated: &mut Sa
         V::OrNot => a | !b,
         V::Concat => a & u128::from(u64::MAX) | b << 64,
         V::Zip1 => build(size, |n| lane(size, if n % 2 == 0 { a } else { b }, n / 2)),
-        V::Zip2 => build(size, |n| lane(size, if n % 2 == 0 { a } else { b }, (n + count(size)) / 2)),
+        V::Zip2 => build(size, |n| {
+            lane(size, if n % 2 == 0 { a } else { b }, (n + count(size)) / 2)
+        }),
         V::Uzp1 => unzip(size, a, b, 0),
         V::Uzp2 => unzip(size, a, b, 1),
         V::Trn1 => build(size, |n| lane(size, if n % 2 == 0 { a } else { b }, n & !1)),
@@ -165,34 +196,55 @@ pub fn binary(op: VectorBinary, size: Size, a: u128, b: u128, saturated: &mut Sa
             _ => 0,
         }),
         V::MulWideS => build(double(size), |n| {
-            let (x, y) = (signed(size, lane(size, a, n)), signed(size, lane(size, b, n)));
+            let (x, y) = (
+                signed(size, lane(size, a, n)),
+                signed(size, lane(size, b, n)),
+            );
             (x * y) as u64
         }),
         V::MulWideU => build(double(size), |n| lane(size, a, n) * lane(size, b, n)),
         V::DoubleMulWide => build(double(size), |n| {
-            let (x, y) = (signed(size, lane(size, a, n)), signed(size, lane(size, b, n)));
-            saturate(double(size), true, i128::from(x) * i128::from(y) * 2, saturated)
+            let (x, y) = (
+                signed(size, lane(size, a, n)),
+                signed(size, lane(size, b, n)),
+            );
+            saturate(
+                double(size),
+                true,
+                i128::from(x) * i128::from(y) * 2,
+                saturated,
+            )
         }),
         V::PolyMulWide if size == Size::B8 => polynomial(a as u64, b as u64),
-        V::PolyMulWide => build(double(size), |n| polynomial(lane(size, a, n), lane(size, b, n)) as u64),
+        V::PolyMulWide => build(double(size), |n| {
+            polynomial(lane(size, a, n), lane(size, b, n)) as u64
+        }),
         V::AesEncrypt => crypto::aes_encrypt(a ^ b),
         V::AesDecrypt => crypto::aes_decrypt(a ^ b),
         V::Sha1Su1 => crypto::sha1_su1(a, b),
         V::Sha256Su0 => crypto::sha256_su0(a, b),
-        _ => build(size, |n| lane_binary(op, size, lane(size, a, n), lane(size, b, n), saturated)),
+        _ => build(size, |n| {
+            lane_binary(op, size, lane(size, a, n), lane(size, b, n), saturated)
+        }),
     }
 }
 
 fn unzip(size: Size, a: u128, b: u128, odd: u32) -> u128 {
     let half = count(size) / 2;
     build(size, |n| {
-        if n < half { lane(size, a, 2 * n + odd) } else { lane(size, b, 2 * (n - half) + odd) }
+        if n < half {
+            lane(size, a, 2 * n + odd)
+        } else {
+            lane(size, b, 2 * (n - half) + odd)
+        }
     })
 }
 
 /// The product of polynomials over {0, 1}.
 fn polynomial(a: u64, b: u64) -> u128 {
-    (0..64).filter(|&i| b >> i & 1 != 0).fold(0, |product, i| product ^ u128::from(a) << i)
+    (0..64)
+        .filter(|&i| b >> i & 1 != 0)
+        .fold(0, |product, i| product ^ u128::from(a) << i)
 }
 
 fn lane_binary(op: VectorBinary, size: Size, a: u64, b: u64, saturated: &mut Saturated) -> u64 {
@@ -240,7 +292,12 @@ fn lane_binary(op: VectorBinary, size: Size, a: u64, b: u64, saturated: &mut Sat
         V::ShiftRoundSatU => saturate(size, false, shift(ua, b as i8, true), saturated),
         V::ShiftSatSU => saturate(size, false, shift(sa, b as i8, false), saturated),
         V::DoubleMulHigh => saturate(size, true, double_product >> w, saturated),
-        V::DoubleMulHighRound => saturate(size, true, (double_product + (1 << (w - 1))) >> w, saturated),
+        V::DoubleMulHighRound => saturate(
+            size,
+            true,
+            (double_product + (1 << (w - 1))) >> w,
+            saturated,
+        ),
         V::PolyMul => polynomial(a, b) as u64,
         _ => unreachable!("{op:?} is not done lane by lane"),
     }
@@ -248,7 +305,11 @@ fn lane_binary(op: VectorBinary, size: Size, a: u64, b: u64, saturated: &mut Sat
 
 /// As [`shift`], modulo 2^64: a left shift by the lane's width or more is zero.
 fn shift_modular(a: i128, by: i8, round: bool, w: u32) -> u64 {
-    if i32::from(by) >= w as i32 { 0 } else { shift(a, by, round) as u64 }
+    if i32::from(by) >= w as i32 {
+        0
+    } else {
+        shift(a, by, round) as u64
+    }
 }
 
 /// See [`VectorShift`].
@@ -287,9 +348,18 @@ pub fn ternary(
         }),
         V::DoubleMulAddHighRound | V::DoubleMulSubHighRound => build(size, |n| {
             let [x, y, z] = [a, b, c].map(|v| i128::from(signed(size, lane(size, v, n))));
-            let product = if op == V::DoubleMulAddHighRound { 2 * y * z } else { -2 * y * z };
+            let product = if op == V::DoubleMulAddHighRound {
+                2 * y * z
+            } else {
+                -2 * y * z
+            };
             let w = bits(size);
-            saturate(size, true, ((x << w) + product + (1 << (w - 1))) >> w, saturated)
+            saturate(
+                size,
+                true,
+                ((x << w) + product + (1 << (w - 1))) >> w,
+                saturated,
+            )
         }),
         V::Sha1C => crypto::sha1_rounds(a, b, c, |x, y, z| x & y | !x & z),
         V::Sha1P => crypto::sha1_rounds(a, b, c, |x, y, z| x ^ y ^ z),

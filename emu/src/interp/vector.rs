@@ -47,17 +47,29 @@ pub fn float_unary(float: &mut Float, op: VectorFloatUnary, format: Format, a: u
         V::RecipEstimate => float.recip_estimate(p, a),
         V::RsqrtEstimate => float.rsqrt_estimate(p, a),
         V::RecipExponent => float.recip_exponent(p, a),
-        V::ToInt(rounding, signed, fraction) => float.to_int(p, a, (bits, signed, fraction), rounding),
+        V::ToInt(rounding, signed, fraction) => {
+            float.to_int(p, a, (bits, signed, fraction), rounding)
+        }
         V::FromInt(signed, fraction) => {
             let a = extend(size, signed, a);
-            let integer = if signed { i128::from(a as i64) } else { i128::from(a) };
+            let integer = if signed {
+                i128::from(a as i64)
+            } else {
+                i128::from(a)
+            };
             float.from_int(p, integer, fraction, Rounding::Dynamic)
         }
     }
 }
 
 /// One lane of a [`Vector::FloatBinary`].
-pub fn float_binary(float: &mut Float, op: VectorFloatBinary, format: Format, a: u64, b: u64) -> u64 {
+pub fn float_binary(
+    float: &mut Float,
+    op: VectorFloatBinary,
+    format: Format,
+    a: u64,
+    b: u64,
+) -> u64 {
     use VectorFloatBinary as V;
     let p = Precision::from(format);
     let ones = |holds| if holds { u64::MAX } else { 0 };
@@ -131,16 +143,21 @@ impl Run<'_> {
     pub(super) fn vector(&mut self, op: &Vector) -> Result<u128, Exit> {
         Ok(match *op {
             Vector::Const(low, high) => whole([low, high]),
-            Vector::Load(bytes, a, by) => self.load_vector(bytes, self.get(a).wrapping_add_signed(by.into()))?,
+            Vector::Load(bytes, a, by) => {
+                self.load_vector(bytes, self.get(a).wrapping_add_signed(by.into()))?
+            }
             Vector::Store(bytes, a, by, v) => {
                 let address = self.get(a).wrapping_add_signed(by.into());
                 self.store_vector(bytes, address, self.get_vector(v))?;
                 0
             }
             Vector::FromInt(a) => self.get(a).into(),
-            Vector::Lane(size, n, signed, a) => {
-                extend(size, signed, lanes::lane(size, self.get_vector(a), n.into())).into()
-            }
+            Vector::Lane(size, n, signed, a) => extend(
+                size,
+                signed,
+                lanes::lane(size, self.get_vector(a), n.into()),
+            )
+            .into(),
             Vector::WithLane(size, n, a, b) => {
                 lanes::with_lane(size, self.get_vector(a), n.into(), self.get(b))
             }
@@ -168,9 +185,9 @@ impl Run<'_> {
                 by => self.get_vector(a) >> by | self.get_vector(b) << (128 - by),
             },
             Vector::LoadReserved(a) => self.load_reserved_pair(self.get(a))?,
-            Vector::StoreConditional(a, v) => {
-                self.store_conditional_pair(self.get(a), self.get_vector(v))?.into()
-            }
+            Vector::StoreConditional(a, v) => self
+                .store_conditional_pair(self.get(a), self.get_vector(v))?
+                .into(),
             Vector::CompareExchange(a, expected, new) => {
                 let host = self.aligned_pair(self.get(a), Access::Write)?;
                 self.exchange_pair(host, self.get_vector(expected), self.get_vector(new))?
@@ -183,11 +200,17 @@ impl Run<'_> {
         match *op {
             Vector::FloatUnary(op, shape, a) => {
                 let (a, size) = (self.get_vector(a), size_of(shape.format));
-                let f = |float: &mut Float, n| float_unary(float, op, shape.format, lanes::lane(size, a, n));
+                let f = |float: &mut Float, n| {
+                    float_unary(float, op, shape.format, lanes::lane(size, a, n))
+                };
                 self.arm(|float| each(shape, |n| f(float, n)))
             }
             Vector::FloatBinary(op, shape, a, b) => {
-                let (a, b, size) = (self.get_vector(a), self.get_vector(b), size_of(shape.format));
+                let (a, b, size) = (
+                    self.get_vector(a),
+                    self.get_vector(b),
+                    size_of(shape.format),
+                );
                 self.arm(|float| {
                     each(shape, |n| {
                         let (x, y) = (lanes::lane(size, a, n), lanes::lane(size, b, n));
@@ -212,11 +235,13 @@ impl Run<'_> {
             Vector::ToInt(c, a) => {
                 let a = lanes::lane(size_of(c.format), self.get_vector(a), 0);
                 let target = (c.width.bits(), c.signed, c.fraction);
-                self.arm(|float| float.to_int(c.format.into(), a, target, c.rounding)).into()
+                self.arm(|float| float.to_int(c.format.into(), a, target, c.rounding))
+                    .into()
             }
             Vector::FromScalar(c, a) => {
                 let a = integer(&c, self.get(a));
-                self.arm(|float| float.from_int(c.format.into(), a, c.fraction, c.rounding)).into()
+                self.arm(|float| float.from_int(c.format.into(), a, c.fraction, c.rounding))
+                    .into()
             }
             ref other => unreachable!("{other:?} is no floating-point operation"),
         }
@@ -267,23 +292,38 @@ impl Run<'_> {
     fn store_conditional_pair(&mut self, address: u64, value: u128) -> Result<u64, Exit> {
         let host = self.aligned_pair(address, Access::Write)?;
         let reserved = self.state.reservation == address;
-        let expected = whole([self.state.reservation_value, self.state.aarch64.reservation_high]);
+        let expected = whole([
+            self.state.reservation_value,
+            self.state.aarch64.reservation_high,
+        ]);
         let failed = !reserved || self.exchange_pair(host, expected, value)? != expected;
         self.state.reservation = NO_RESERVATION;
         Ok(failed.into())
     }
 
     fn exchange_pair(&mut self, host: u64, expected: u128, new: u128) -> Result<u128, Exit> {
-        let exchange = Wide { expected: halves(expected), new: halves(new) };
+        let exchange = Wide {
+            expected: halves(expected),
+            new: halves(new),
+        };
         // SAFETY: as in `load_vector`.
         let old = unsafe { fault::compare_exchange_wide(host, exchange) };
-        old.map(whole).map_err(|fault| self.fault(fault, Access::Write))
+        old.map(whole)
+            .map_err(|fault| self.fault(fault, Access::Write))
     }
 }
 
 /// An integer register as the number that it is.
 fn integer(c: &ScalarInt, a: u64) -> i128 {
-    let size = if c.width.bits() == 32 { Size::B4 } else { Size::B8 };
+    let size = if c.width.bits() == 32 {
+        Size::B4
+    } else {
+        Size::B8
+    };
     let a = extend(size, c.signed, a);
-    if c.signed { i128::from(a as i64) } else { i128::from(a) }
+    if c.signed {
+        i128::from(a as i64)
+    } else {
+        i128::from(a)
+    }
 }

@@ -36,8 +36,11 @@ pub fn verify(block: &Block) -> Result<(), Broken> {
                 broken = Some(format!("there is no register {n}"));
             }
             Op::SetFcsr(_) | Op::Set(Place::Fpcr, _)
-                if !matches!(block.end, End::Synchronise(..)) => {
-                broken = Some("floating-point control is written in a block that does not synchronise".into());
+                if !matches!(block.end, End::Synchronise(..)) =>
+            {
+                broken = Some(
+                    "floating-point control is written in a block that does not synchronise".into(),
+                );
             }
             _ => {}
         }

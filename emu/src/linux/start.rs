@@ -98,7 +98,9 @@ impl StartError {
 pub(super) fn abi_of(program: &Path) -> &'static dyn Abi {
     let mut start = [0; 64];
     let read = File::open(program).and_then(|mut file| file.read(&mut start));
-    let machine = read.ok().and_then(|length| elf::machine_of(&start[..length]));
+    let machine = read
+        .ok()
+        .and_then(|length| elf::machine_of(&start[..length]));
     machine.and_then(abi::for_machine).unwrap_or(&abi::Riscv64)
 }
 

@@ -13,19 +13,31 @@ use crate::ir::{
 /// `VFPExpandImm` to 32 bits.
 pub(super) fn expand_single(imm8: u32) -> u64 {
     let imm = u64::from(imm8);
-    let exponent = if imm8 & 0x40 != 0 { 0x1f << 25 } else { 1 << 30 };
+    let exponent = if imm8 & 0x40 != 0 {
+        0x1f << 25
+    } else {
+        1 << 30
+    };
     (imm & 0x80) << 24 | exponent | (imm & 0x3f) << 19
 }
 
 /// `VFPExpandImm` to 64 bits.
 pub(super) fn expand_double(imm8: u32) -> u64 {
     let imm = u64::from(imm8);
-    let exponent = if imm8 & 0x40 != 0 { 0xff << 54 } else { 1 << 62 };
+    let exponent = if imm8 & 0x40 != 0 {
+        0xff << 54
+    } else {
+        1 << 62
+    };
     (imm & 0x80) << 56 | exponent | (imm & 0x3f) << 48
 }
 
 fn format(double: bool) -> Format {
-    if double { Format::Double } else { Format::Single }
+    if double {
+        Format::Double
+    } else {
+        Format::Single
+    }
 }
 
 /// The lanes of an Advanced SIMD instruction with its size in bit 22.
@@ -45,7 +57,10 @@ fn shape_of(i: Insn, format: Format) -> Shape {
 
 /// The one lane of a scalar instruction with its type in bits 23 and 22.
 fn scalar(i: Insn) -> Shape {
-    Shape { format: format(i.bits(22, 2) == 1), lanes: 1 }
+    Shape {
+        format: format(i.bits(22, 2) == 1),
+        lanes: 1,
+    }
 }
 
 fn sign_bit(format: Format) -> u64 {
@@ -64,7 +79,12 @@ fn lane_size(format: Format) -> Size {
 
 /// The rounding of bits 23 and 12 of FRINT and vector conversions, and of `rmode`.
 fn rounding(field: u32) -> Rounding {
-    [Rounding::Nearest, Rounding::Up, Rounding::Down, Rounding::Zero][field as usize & 3]
+    [
+        Rounding::Nearest,
+        Rounding::Up,
+        Rounding::Down,
+        Rounding::Zero,
+    ][field as usize & 3]
 }
 
 impl Lifter {
@@ -143,8 +163,12 @@ impl Lifter {
             Code::Fcmgt => self.two(i, F::Gt, shape),
             Code::Facge | Code::Facgt => {
                 let (a, b) = (self.v(i.rn()), self.v(i.rm()));
-                let (a, b) = (self.absolute(shape.format, a), self.absolute(shape.format, b));
-                let v = self.float_binary(if i.op == Code::Facge { F::Ge } else { F::Gt }, shape, a, b);
+                let (a, b) = (
+                    self.absolute(shape.format, a),
+                    self.absolute(shape.format, b),
+                );
+                let v =
+                    self.float_binary(if i.op == Code::Facge { F::Ge } else { F::Gt }, shape, a, b);
                 self.set_v(i.rd(), v);
             }
             Code::Fabd => {
@@ -188,7 +212,11 @@ impl Lifter {
     /// The element that a by-element instruction multiplies by, in all lanes.
     fn float_element(&mut self, i: Insn) -> Value {
         let (l, h) = (i.bits(21, 1), i.bits(11, 1));
-        let (size, index) = if i.bit(22) { (Size::B8, h) } else { (Size::B4, h << 1 | l) };
+        let (size, index) = if i.bit(22) {
+            (Size::B8, h)
+        } else {
+            (Size::B4, h << 1 | l)
+        };
         let v = self.v(i.rm());
         self.vector(Vector::SplatLane(size, index as u8, v))
     }
@@ -214,9 +242,25 @@ impl Lifter {
         let a = self.v(i.rn());
         let even = self.pairwise(VectorBinary::Uzp1, Size::B4, a, a);
         let odd = self.pairwise(VectorBinary::Uzp2, Size::B4, a, a);
-        let two = self.float_binary(op, Shape { format: Format::Single, lanes: 2 }, even, odd);
+        let two = self.float_binary(
+            op,
+            Shape {
+                format: Format::Single,
+                lanes: 2,
+            },
+            even,
+            odd,
+        );
         let second = self.vector(Vector::SplatLane(Size::B4, 1, two));
-        let v = self.float_binary(op, Shape { format: Format::Single, lanes: 1 }, two, second);
+        let v = self.float_binary(
+            op,
+            Shape {
+                format: Format::Single,
+                lanes: 1,
+            },
+            two,
+            second,
+        );
         self.set_v(i.rd(), v);
     }
 
@@ -258,18 +302,34 @@ impl Lifter {
             Code::FcmltZero => self.float_compare_zero(i, F::Gt, true),
             Code::VecFabs | Code::VecFneg => {
                 let a = self.v(i.rn());
-                let v = if i.u() { self.negated(shape.format, a) } else { self.absolute(shape.format, a) };
+                let v = if i.u() {
+                    self.negated(shape.format, a)
+                } else {
+                    self.absolute(shape.format, a)
+                };
                 let v = self.shaped(shape, v);
                 self.set_v(i.rd(), v);
             }
             Code::Fcvtn => {
-                let (op, count) = if i.bit(22) { (Convert::DoubleToSingle, 2) } else { (Convert::SingleToHalf, 4) };
+                let (op, count) = if i.bit(22) {
+                    (Convert::DoubleToSingle, 2)
+                } else {
+                    (Convert::SingleToHalf, 4)
+                };
                 self.float_narrow(i, op, count);
             }
-            Code::Fcvtxn => self.float_narrow(i, Convert::DoubleToSingleOdd, if i.scalar() { 1 } else { 2 }),
+            Code::Fcvtxn => self.float_narrow(
+                i,
+                Convert::DoubleToSingleOdd,
+                if i.scalar() { 1 } else { 2 },
+            ),
             Code::Fcvtl => {
                 let a = self.half(i, i.rn());
-                let (op, count) = if i.bit(22) { (Convert::SingleToDouble, 2) } else { (Convert::HalfToSingle, 4) };
+                let (op, count) = if i.bit(22) {
+                    (Convert::SingleToDouble, 2)
+                } else {
+                    (Convert::HalfToSingle, 4)
+                };
                 let v = self.vector(Vector::FloatConvert(op, count, a));
                 self.set_v(i.rd(), v);
             }
@@ -350,7 +410,11 @@ impl Lifter {
             }
             Code::Fcmp | Code::FcmpZero => {
                 let a = self.v(i.rn());
-                let b = if i.op == Code::FcmpZero { self.zero_vector() } else { self.v(i.rm()) };
+                let b = if i.op == Code::FcmpZero {
+                    self.zero_vector()
+                } else {
+                    self.v(i.rm())
+                };
                 self.set_flags(Flags::Float(shape.format, i.bit(4), a, b));
             }
             Code::Fccmp => self.float_conditional_compare(i, shape),
@@ -416,7 +480,11 @@ impl Lifter {
             }
             Code::FmovImm => {
                 let imm8 = i.bits(13, 8);
-                let n = if shape.format == Format::Double { expand_double(imm8) } else { expand_single(imm8) };
+                let n = if shape.format == Format::Double {
+                    expand_double(imm8)
+                } else {
+                    expand_single(imm8)
+                };
                 let v = self.vector(Vector::Const(n, 0));
                 self.set_v(i.rd(), v);
             }

@@ -28,7 +28,10 @@ impl Lifter {
             Code::Adr => self.address(i),
             Code::AddSubImm => {
                 let shift = if i.bit(22) { 12 } else { 0 };
-                let (a, b) = (self.xsp(rn), self.constant(u64::from(i.bits(10, 12)) << shift));
+                let (a, b) = (
+                    self.xsp(rn),
+                    self.constant(u64::from(i.bits(10, 12)) << shift),
+                );
                 self.add_sub(i, a, b, true);
             }
             Code::AddSubShifted => {
@@ -43,7 +46,11 @@ impl Lifter {
             Code::LogicImm => {
                 let (a, b) = (self.x(rn), self.constant(bit_mask(i)));
                 let v = self.logic(i, a, b);
-                if i.bits(29, 2) == 3 { self.set_x(rd, v) } else { self.set_xsp(rd, v) }
+                if i.bits(29, 2) == 3 {
+                    self.set_x(rd, v)
+                } else {
+                    self.set_xsp(rd, v)
+                }
             }
             Code::LogicShifted => {
                 let a = self.x(rn);
@@ -63,7 +70,11 @@ impl Lifter {
             }
             Code::Div => {
                 let (a, b) = (self.x(rn), self.x(i.rm()));
-                let op = if i.bit(10) { Binary::DivS } else { Binary::DivU };
+                let op = if i.bit(10) {
+                    Binary::DivS
+                } else {
+                    Binary::DivU
+                };
                 let quotient = self.op(Op::Binary(op, w, a, b));
                 // The IR's quotient by zero is all ones, AArch64's is zero.
                 let divisor = self.fit(w, b);
@@ -131,13 +142,20 @@ impl Lifter {
             }
             Code::MulAddLong => {
                 let (a, b, c) = (self.x(rn), self.x(i.rm()), self.x(i.ra()));
-                let (a, b) = (self.extend(Size::B4, !i.bit(23), a), self.extend(Size::B4, !i.bit(23), b));
+                let (a, b) = (
+                    self.extend(Size::B4, !i.bit(23), a),
+                    self.extend(Size::B4, !i.bit(23), b),
+                );
                 let product = self.binary(Binary::Mul, W64, a, b);
                 self.accumulate(i, W64, c, product);
             }
             Code::MulHigh => {
                 let (a, b) = (self.x(rn), self.x(i.rm()));
-                let op = if i.bit(23) { Binary::MulHighU } else { Binary::MulHighS };
+                let op = if i.bit(23) {
+                    Binary::MulHighU
+                } else {
+                    Binary::MulHighS
+                };
                 let v = self.binary(op, W64, a, b);
                 self.set_x(rd, v);
             }
@@ -154,7 +172,11 @@ impl Lifter {
 
     fn address(&mut self, i: Insn) {
         let offset = i.signed(5, 19) << 2 | i64::from(i.bits(29, 2));
-        let to = if i.bit(31) { (self.pc.0 & !0xfff).wrapping_add((offset << 12) as u64) } else { self.pc.add(offset as u64).0 };
+        let to = if i.bit(31) {
+            (self.pc.0 & !0xfff).wrapping_add((offset << 12) as u64)
+        } else {
+            self.pc.add(offset as u64).0
+        };
         let v = self.constant(to);
         self.set_x(i.rd(), v);
     }
@@ -172,7 +194,11 @@ impl Lifter {
     pub(super) fn extended(&mut self, i: Insn, shift: u32) -> Value {
         let a = self.x(i.rm());
         let option = i.bits(13, 3);
-        let extended = if option & 3 == 3 { a } else { self.extend(size(option & 3), option & 4 != 0, a) };
+        let extended = if option & 3 == 3 {
+            a
+        } else {
+            self.extend(size(option & 3), option & 4 != 0, a)
+        };
         self.with(Binary::Shl, W64, extended, shift.into())
     }
 
@@ -182,7 +208,11 @@ impl Lifter {
         let v = self.binary(if subtract { Binary::Sub } else { Binary::Add }, w, a, b);
         if i.bit(29) {
             self.set_x(i.rd(), v);
-            self.set_flags(if subtract { Flags::Sub(w, a, b) } else { Flags::Add(w, a, b) });
+            self.set_flags(if subtract {
+                Flags::Sub(w, a, b)
+            } else {
+                Flags::Add(w, a, b)
+            });
         } else if sp {
             self.set_xsp(i.rd(), v);
         } else {
@@ -242,7 +272,11 @@ impl Lifter {
         let bits = w.bits();
         let source = self.x(i.rn());
         // Bits r to s go to bit 0, or bits 0 to s go to bit w − r.
-        let (length, to) = if s >= r { (s - r + 1, 0) } else { (s + 1, bits - r) };
+        let (length, to) = if s >= r {
+            (s - r + 1, 0)
+        } else {
+            (s + 1, bits - r)
+        };
         let from = if s >= r { r } else { 0 };
         let signed = i.bits(29, 2) == 0;
         if i.bits(29, 2) == 1 {
@@ -293,7 +327,12 @@ impl Lifter {
 
     /// Rd ← c ± product.
     fn accumulate(&mut self, i: Insn, w: Width, c: Value, product: Value) {
-        let v = self.binary(if i.bit(15) { Binary::Sub } else { Binary::Add }, w, c, product);
+        let v = self.binary(
+            if i.bit(15) { Binary::Sub } else { Binary::Add },
+            w,
+            c,
+            product,
+        );
         let v = self.fit(w, v);
         self.set_x(i.rd(), v);
     }
@@ -302,9 +341,17 @@ impl Lifter {
     fn conditional_compare(&mut self, i: Insn) {
         let w = width(i);
         let a = self.x(i.rn());
-        let b = if i.op == Code::CompareImm { self.constant(i.rm().into()) } else { self.x(i.rm()) };
+        let b = if i.op == Code::CompareImm {
+            self.constant(i.rm().into())
+        } else {
+            self.x(i.rm())
+        };
         let holds = self.holds(i.bits(12, 4));
-        let compared = self.flag_op(if i.bit(30) { Flags::Sub(w, a, b) } else { Flags::Add(w, a, b) });
+        let compared = self.flag_op(if i.bit(30) {
+            Flags::Sub(w, a, b)
+        } else {
+            Flags::Add(w, a, b)
+        });
         self.choose_flags(holds, compared, i.bits(0, 4));
     }
 

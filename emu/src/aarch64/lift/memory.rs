@@ -115,7 +115,11 @@ impl Lifter {
             }
             Kind::Integer(field, opc) => {
                 let v = self.op(Op::Load(size(field), opc & 2 != 0, base, offset));
-                let v = if opc == 3 { self.extend(Size::B4, false, v) } else { v };
+                let v = if opc == 3 {
+                    self.extend(Size::B4, false, v)
+                } else {
+                    v
+                };
                 self.set_x(register, v);
             }
             Kind::Vector(bytes, true) => {
@@ -186,7 +190,11 @@ impl Lifter {
     }
 
     fn pair(&mut self, i: Insn) {
-        let (size, scale) = if i.bit(31) { (Size::B8, 3) } else { (Size::B4, 2) };
+        let (size, scale) = if i.bit(31) {
+            (Size::B8, 3)
+        } else {
+            (Size::B4, 2)
+        };
         let signed = i.bit(30);
         let (offset, advance) = Self::pair_offsets(i, scale);
         let base = self.xsp(i.rn());

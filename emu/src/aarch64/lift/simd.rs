@@ -31,7 +31,9 @@ fn expand_immediate(op: bool, cmode: u32, imm8: u32) -> u64 {
         8..12 => both(byte << (8 * (cmode >> 1 & 1))) * 0x1_0001,
         12 => both(byte << 8 | 0xff),
         13 => both(byte << 16 | 0xffff),
-        14 if op => (0..8).filter(|n| imm8 >> n & 1 != 0).fold(0, |all, n| all | 0xff << (8 * n)),
+        14 if op => (0..8)
+            .filter(|n| imm8 >> n & 1 != 0)
+            .fold(0, |all, n| all | 0xff << (8 * n)),
         14 => byte * 0x0101_0101_0101_0101,
         _ if op => super::float::expand_double(imm8),
         _ => both(super::float::expand_single(imm8)),
@@ -96,7 +98,10 @@ impl Lifter {
             a = self.pairwise(B::Concat, Size::B8, a, b);
             b = a;
         }
-        (self.pairwise(B::Uzp1, size, a, b), self.pairwise(B::Uzp2, size, a, b))
+        (
+            self.pairwise(B::Uzp1, size, a, b),
+            self.pairwise(B::Uzp2, size, a, b),
+        )
     }
 
     fn pairwise_op(&mut self, i: Insn, op: B) {
@@ -115,13 +120,21 @@ impl Lifter {
     fn compare_zero(&mut self, i: Insn, op: B, zero_first: bool) {
         let size = size(i.bits(22, 2));
         let (a, zero) = (self.v(i.rn()), self.zero_vector());
-        let v = if zero_first { self.pairwise(op, size, zero, a) } else { self.pairwise(op, size, a, zero) };
+        let v = if zero_first {
+            self.pairwise(op, size, zero, a)
+        } else {
+            self.pairwise(op, size, a, zero)
+        };
         self.set_clipped(i, size, v);
     }
 
     /// Lifts one of these instructions; false if it is none.
     pub(super) fn simd(&mut self, i: Insn) -> bool {
-        self.simd_same(i) || self.simd_misc(i) || self.simd_wide(i) || self.simd_shift(i) || self.simd_move(i)
+        self.simd_same(i)
+            || self.simd_misc(i)
+            || self.simd_wide(i)
+            || self.simd_shift(i)
+            || self.simd_move(i)
     }
 
     fn simd_same(&mut self, i: Insn) -> bool {
@@ -154,7 +167,9 @@ impl Lifter {
             Code::Shl => self.same(i, by_sign(i, B::ShiftS, B::ShiftU)),
             Code::Rshl => self.same(i, by_sign(i, B::ShiftRoundS, B::ShiftRoundU)),
             Code::Qshl => self.same_saturating(i, by_sign(i, B::ShiftSatS, B::ShiftSatU)),
-            Code::Qrshl => self.same_saturating(i, by_sign(i, B::ShiftRoundSatS, B::ShiftRoundSatU)),
+            Code::Qrshl => {
+                self.same_saturating(i, by_sign(i, B::ShiftRoundSatS, B::ShiftRoundSatU))
+            }
             Code::Max => self.same(i, by_sign(i, B::MaxS, B::MaxU)),
             Code::Min => self.same(i, by_sign(i, B::MinS, B::MinU)),
             Code::Abd => self.same(i, by_sign(i, B::DiffS, B::DiffU)),
@@ -187,14 +202,24 @@ impl Lifter {
     fn multiply_add_high(&mut self, i: Insn, add: bool, b: Value) {
         let size = size(i.bits(22, 2));
         let (a, d) = (self.exact(i, size, i.rn()), self.exact(i, size, i.rd()));
-        let op = if add { T::DoubleMulAddHighRound } else { T::DoubleMulSubHighRound };
+        let op = if add {
+            T::DoubleMulAddHighRound
+        } else {
+            T::DoubleMulSubHighRound
+        };
         let v = self.vector(Vector::Ternary(op, size, d, a, b));
         self.set_v(i.rd(), v);
     }
 
     fn dot(&mut self, i: Insn, b: Value) {
         let (d, a) = (self.v(i.rd()), self.v(i.rn()));
-        let v = self.vector(Vector::Ternary(by_sign(i, T::DotS, T::DotU), Size::B4, d, a, b));
+        let v = self.vector(Vector::Ternary(
+            by_sign(i, T::DotS, T::DotU),
+            Size::B4,
+            d,
+            a,
+            b,
+        ));
         self.set_clipped(i, Size::B4, v);
     }
 
@@ -219,13 +244,26 @@ impl Lifter {
                 let mut v = self.pairwise(B::Mul, size, a, b);
                 if i.op != Code::MulLane {
                     let d = self.v(i.rd());
-                    v = self.pairwise(if i.op == Code::MlaLane { B::Add } else { B::Sub }, size, d, v);
+                    v = self.pairwise(
+                        if i.op == Code::MlaLane {
+                            B::Add
+                        } else {
+                            B::Sub
+                        },
+                        size,
+                        d,
+                        v,
+                    );
                 }
                 self.set_clipped(i, size, v);
             }
             Code::SqdmulhLane | Code::SqrdmulhLane => {
                 let (a, b) = (self.exact(i, size, i.rn()), self.element(i));
-                let op = if i.op == Code::SqdmulhLane { B::DoubleMulHigh } else { B::DoubleMulHighRound };
+                let op = if i.op == Code::SqdmulhLane {
+                    B::DoubleMulHigh
+                } else {
+                    B::DoubleMulHighRound
+                };
                 let v = self.pairwise(op, size, a, b);
                 self.set_v(i.rd(), v);
             }
@@ -302,7 +340,11 @@ impl Lifter {
             }
             Code::Sqxtun | Code::Qxtn => {
                 let a = self.wide_operand(i, size);
-                let op = if i.op == Code::Sqxtun { U::NarrowSU } else { by_sign(i, U::NarrowSS, U::NarrowUU) };
+                let op = if i.op == Code::Sqxtun {
+                    U::NarrowSU
+                } else {
+                    by_sign(i, U::NarrowSS, U::NarrowUU)
+                };
                 self.narrowed(i, op, size, a);
             }
             Code::Addlv => {
@@ -387,7 +429,11 @@ impl Lifter {
     /// its one lane.
     fn wide_operand(&mut self, i: Insn, size: Size) -> Value {
         let a = self.v(i.rn());
-        if i.scalar() { self.clip(i, double(size), a) } else { a }
+        if i.scalar() {
+            self.clip(i, double(size), a)
+        } else {
+            a
+        }
     }
 
     /// Narrows lanes into the lower half of Rd, or into its upper half.
@@ -403,7 +449,11 @@ impl Lifter {
     /// The half of a register that a long instruction takes, in the lower half.
     pub(super) fn half(&mut self, i: Insn, n: u8) -> Value {
         let v = self.v(n);
-        if i.q() && !i.scalar() { self.unary(U::High, Size::B8, v) } else { v }
+        if i.q() && !i.scalar() {
+            self.unary(U::High, Size::B8, v)
+        } else {
+            v
+        }
     }
 
     fn multiply_long(&mut self, i: Insn, op: B, b: Value, then: Option<B>) {
@@ -430,7 +480,11 @@ impl Lifter {
         };
         if let Some(then) = then {
             let d = self.v(i.rd());
-            let d = if i.scalar() { self.clip(i, double(size), d) } else { d };
+            let d = if i.scalar() {
+                self.clip(i, double(size), d)
+            } else {
+                d
+            };
             v = self.pairwise(then, double(size), d, v);
         }
         self.set_v(i.rd(), v);
@@ -451,13 +505,22 @@ impl Lifter {
                 } else {
                     self.v(i.rn())
                 };
-                let op = if matches!(i.op, Code::Addl | Code::Addw) { B::Add } else { B::Sub };
+                let op = if matches!(i.op, Code::Addl | Code::Addw) {
+                    B::Add
+                } else {
+                    B::Sub
+                };
                 let v = self.pairwise(op, wide, a, b);
                 self.set_v(i.rd(), v);
             }
             Code::Addhn | Code::Subhn => {
                 let (a, b) = (self.v(i.rn()), self.v(i.rm()));
-                let mut v = self.pairwise(if i.op == Code::Addhn { B::Add } else { B::Sub }, wide, a, b);
+                let mut v = self.pairwise(
+                    if i.op == Code::Addhn { B::Add } else { B::Sub },
+                    wide,
+                    a,
+                    b,
+                );
                 let bits = size.bytes() * 8;
                 if i.u() {
                     let half = self.splat_constant(wide, 1 << (bits - 1));
@@ -518,8 +581,22 @@ impl Lifter {
             Code::RsraImm => self.shift_right(i, round, size, right, true),
             Code::SriImm => {
                 let keep = u64::MAX << (bits - u32::from(right)).min(63) << u32::from(right == 0);
-                let keep = if u32::from(right) == bits { u64::MAX } else { keep };
-                self.shift_insert(i, S::RightU, size, right, if bits == u32::from(right) { u64::MAX } else { keep });
+                let keep = if u32::from(right) == bits {
+                    u64::MAX
+                } else {
+                    keep
+                };
+                self.shift_insert(
+                    i,
+                    S::RightU,
+                    size,
+                    right,
+                    if bits == u32::from(right) {
+                        u64::MAX
+                    } else {
+                        keep
+                    },
+                );
             }
             Code::SliImm => self.shift_insert(i, S::Left, size, left, (1 << left) - 1),
             Code::ShlImm => {
@@ -530,7 +607,11 @@ impl Lifter {
             Code::SqshluImm | Code::QshlImm => {
                 let a = self.exact(i, size, i.rn());
                 let by = self.splat_constant(size, left.into());
-                let op = if i.op == Code::SqshluImm { B::ShiftSatSU } else { by_sign(i, B::ShiftSatS, B::ShiftSatU) };
+                let op = if i.op == Code::SqshluImm {
+                    B::ShiftSatSU
+                } else {
+                    by_sign(i, B::ShiftSatS, B::ShiftSatU)
+                };
                 let v = self.pairwise(op, size, a, by);
                 self.set_v(i.rd(), v);
             }
@@ -538,8 +619,12 @@ impl Lifter {
             Code::RshrnImm => self.shift_narrow(i, S::RightRoundU, U::Narrow, size, right),
             Code::SqshrunImm => self.shift_narrow(i, S::RightS, U::NarrowSU, size, right),
             Code::SqrshrunImm => self.shift_narrow(i, S::RightRoundS, U::NarrowSU, size, right),
-            Code::QshrnImm => self.shift_narrow(i, shift, by_sign(i, U::NarrowSS, U::NarrowUU), size, right),
-            Code::QrshrnImm => self.shift_narrow(i, round, by_sign(i, U::NarrowSS, U::NarrowUU), size, right),
+            Code::QshrnImm => {
+                self.shift_narrow(i, shift, by_sign(i, U::NarrowSS, U::NarrowUU), size, right)
+            }
+            Code::QrshrnImm => {
+                self.shift_narrow(i, round, by_sign(i, U::NarrowSS, U::NarrowUU), size, right)
+            }
             Code::ShllImm => {
                 let a = self.half(i, i.rn());
                 let a = self.unary(by_sign(i, U::WidenS, U::WidenU), size, a);
@@ -597,7 +682,11 @@ impl Lifter {
                 let a = self.v(i.rn());
                 let signed = i.op == Code::Smov;
                 let v = self.vector(Vector::Lane(size, n, signed, a));
-                let v = if signed && !i.q() { self.extend(Size::B4, false, v) } else { v };
+                let v = if signed && !i.q() {
+                    self.extend(Size::B4, false, v)
+                } else {
+                    v
+                };
                 self.set_x(i.rd(), v);
             }
             Code::InsGeneral => {
@@ -653,7 +742,11 @@ impl Lifter {
         for n in 0..registers {
             let table = self.v((i.rn() + n as u8) % 32);
             let below = self.splat_constant(Size::B1, u64::from(16 * n));
-            let local = if n == 0 { index } else { self.pairwise(B::Sub, Size::B1, index, below) };
+            let local = if n == 0 {
+                index
+            } else {
+                self.pairwise(B::Sub, Size::B1, index, below)
+            };
             let found = self.pairwise(B::Table, Size::B1, table, local);
             all = Some(match all {
                 None => found,
@@ -662,7 +755,10 @@ impl Lifter {
         }
         let mut v = all.expect("there is at least one register");
         if i.bit(12) {
-            let (limit, d) = (self.splat_constant(Size::B1, u64::from(16 * registers)), self.v(i.rd()));
+            let (limit, d) = (
+                self.splat_constant(Size::B1, u64::from(16 * registers)),
+                self.v(i.rd()),
+            );
             let beyond = self.pairwise(B::GeU, Size::B1, index, limit);
             v = self.vector(Vector::Ternary(T::Select, Size::B8, beyond, d, v));
         }

@@ -14,7 +14,11 @@ impl Lifter {
             Code::VectorMultiple | Code::VectorSingle => self.xsp(i.rn()),
             _ => return false,
         };
-        let length = if i.op == Code::VectorMultiple { self.multiple(i, base) } else { self.single(i, base) };
+        let length = if i.op == Code::VectorMultiple {
+            self.multiple(i, base)
+        } else {
+            self.single(i, base)
+        };
         if i.bit(23) {
             match i.rm() {
                 31 => self.advance(i.rn(), base, length.into()),
@@ -63,7 +67,9 @@ impl Lifter {
 
     fn load_run(&mut self, base: Value, q: bool, count: u32) -> Vec<Value> {
         let (bytes, step) = if q { (Bytes::B16, 16) } else { (Bytes::B8, 8) };
-        (0..count as i32).map(|n| self.load_vector(bytes, base, n * step)).collect()
+        (0..count as i32)
+            .map(|n| self.load_vector(bytes, base, n * step))
+            .collect()
     }
 
     fn store_run(&mut self, base: Value, q: bool, values: &[Value]) {
@@ -88,14 +94,19 @@ impl Lifter {
         let count = if q { elements } else { elements / 2 };
         let m = self.load_run(base, true, count);
         let pair = |lifter: &mut Lifter, n: usize| {
-            let (a, b) = if q { (m[2 * n], m[2 * n + 1]) } else { (m[n], m[n]) };
+            let (a, b) = if q {
+                (m[2 * n], m[2 * n + 1])
+            } else {
+                (m[n], m[n])
+            };
             lifter.unzip(size, a, b)
         };
         let values = match (elements, q) {
             (2, _) => pair(self, 0).to_vec(),
             (_, true) => {
                 let ([even0, odd0], [even1, odd1]) = (pair(self, 0), pair(self, 1));
-                let ([a, c], [b, d]) = (self.unzip(size, even0, even1), self.unzip(size, odd0, odd1));
+                let ([a, c], [b, d]) =
+                    (self.unzip(size, even0, even1), self.unzip(size, odd0, odd1));
                 vec![a, b, c, d]
             }
             (_, false) => {
@@ -104,7 +115,11 @@ impl Lifter {
                 vec![a, b, c, d]
             }
         };
-        if q { values } else { values.into_iter().map(|v| self.low(v)).collect() }
+        if q {
+            values
+        } else {
+            values.into_iter().map(|v| self.low(v)).collect()
+        }
     }
 
     fn store_interleaved(&mut self, base: Value, q: bool, size: Size, v: &[Value]) {
@@ -140,7 +155,12 @@ impl Lifter {
     fn store_threes(&mut self, base: Value, q: bool, size: Size, v: &[Value]) {
         let lanes = if q { 16 } else { 8 } / size.bytes();
         for n in 0..3 * lanes {
-            let element = self.vector(Vector::Lane(size, (n / 3) as u8, false, v[(n % 3) as usize]));
+            let element = self.vector(Vector::Lane(
+                size,
+                (n / 3) as u8,
+                false,
+                v[(n % 3) as usize],
+            ));
             self.op(Op::Store(size, base, (n * size.bytes()) as i32, element));
         }
     }
@@ -167,8 +187,9 @@ impl Lifter {
             }
             return elements * size.bytes();
         }
-        let loaded: Vec<Value> =
-            (0..list.len()).map(|n| self.op(Op::Load(size, false, base, offset(n)))).collect();
+        let loaded: Vec<Value> = (0..list.len())
+            .map(|n| self.op(Op::Load(size, false, base, offset(n))))
+            .collect();
         for (&register, element) in list.iter().zip(loaded) {
             let v = if opcode >> 1 == 3 {
                 let all = self.vector(Vector::Splat(size, element));

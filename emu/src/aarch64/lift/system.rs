@@ -17,7 +17,10 @@ impl Lifter {
                     return Some(Some(End::Jump(to)));
                 }
                 self.link();
-                return Some(Some(End::Call { to, back: self.next }));
+                return Some(Some(End::Call {
+                    to,
+                    back: self.next,
+                }));
             }
             Code::BCond => return Some(Some(self.conditional(i))),
             Code::CompareBranch | Code::TestBranch => return Some(Some(self.zero_branch(i))),
@@ -101,9 +104,17 @@ impl Lifter {
 
     fn conditional(&mut self, i: Insn) -> End {
         let taken = self.pc.add((i.signed(5, 19) * 4) as u64);
-        let Some(condition) = condition(i.bits(0, 4)) else { return End::Jump(taken) };
+        let Some(condition) = condition(i.bits(0, 4)) else {
+            return End::Jump(taken);
+        };
         if let Some((cond, W64, a, b)) = self.comparison(condition) {
-            return End::Branch { cond, a, b, taken, next: self.next };
+            return End::Branch {
+                cond,
+                a,
+                b,
+                taken,
+                next: self.next,
+            };
         }
         let holds = self.holds(i.bits(0, 4));
         self.branch_unless_zero(holds, taken)
@@ -111,21 +122,36 @@ impl Lifter {
 
     fn branch_unless_zero(&mut self, a: Value, taken: crate::GuestAddr) -> End {
         let b = self.constant(0);
-        End::Branch { cond: Cond::Ne, a, b, taken, next: self.next }
+        End::Branch {
+            cond: Cond::Ne,
+            a,
+            b,
+            taken,
+            next: self.next,
+        }
     }
 
     fn zero_branch(&mut self, i: Insn) -> End {
         let register = self.x(i.rd());
         let (tested, offset) = if i.op == Code::TestBranch {
             let bit = i.bits(31, 1) << 5 | i.bits(19, 5);
-            (self.with(Binary::And, W64, register, 1 << bit), i.signed(5, 14))
+            (
+                self.with(Binary::And, W64, register, 1 << bit),
+                i.signed(5, 14),
+            )
         } else {
             (self.fit(width(i), register), i.signed(5, 19))
         };
         let taken = self.pc.add((offset * 4) as u64);
         let b = self.constant(0);
         let cond = if i.bit(24) { Cond::Ne } else { Cond::Eq };
-        End::Branch { cond, a: tested, b, taken, next: self.next }
+        End::Branch {
+            cond,
+            a: tested,
+            b,
+            taken,
+            next: self.next,
+        }
     }
 
     /// DC ZVA: 64 bytes of zeros.
