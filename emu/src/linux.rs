@@ -15,6 +15,7 @@
 //! | `system_call` | handing a call to the host or to a function of ours |
 //! | `calls/` | those functions |
 //! | `deliver`, `signal` | which signal does what, and how a handler is entered |
+//! | `lent` | what a `vfork` child writes to its maker's stack |
 //! | `abi/` | registers, frames, flags of one guest architecture |
 //! | `host` | the host's kernel; all `unsafe` of this folder |
 //!
@@ -25,6 +26,7 @@ mod abi;
 mod calls;
 mod deliver;
 mod host;
+mod lent;
 mod paths;
 mod proc_files;
 mod signal;

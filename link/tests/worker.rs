@@ -43,10 +43,6 @@ const CASES: &[Case] = &[
         a_worker_dies_with_its_controller,
     ),
     (
-        "a_debuggee_stops_and_becomes_the_program",
-        a_debuggee_stops_and_becomes_the_program,
-    ),
-    (
         "thread_locals_reach_every_thread",
         thread_locals_reach_every_thread,
     ),
@@ -380,69 +376,6 @@ fn status_of(pid: &str, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap()
-}
-
-/// The debugger's part, played with bare system calls: `main` is libc's `abs`,
-/// so that the status is the argument count.
-fn a_debuggee_stops_and_becomes_the_program() {
-    use std::os::unix::process::{CommandExt, ExitStatusExt};
-    let mut command = Command::new("/proc/self/exe");
-    command.args(["__worker", "debuggee", "-l", "libm.so.6", "--", "prog", "x"]);
-    // SAFETY: one system call between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
-            Ok(())
-        });
-    }
-    let mut child = command.spawn().unwrap();
-    let pid = child.id().cast_signed();
-    let resume_to_trap = || {
-        let mut status = 0;
-        // SAFETY: `status` is valid for writes; the child is ours and traced.
-        unsafe { libc::waitpid(pid, &raw mut status, 0) };
-        assert!(libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGTRAP);
-    };
-    resume_to_trap();
-    // SAFETY: the child is stopped at its exec.
-    unsafe { libc::ptrace(libc::PTRACE_CONT, pid, 0, 0) };
-    resume_to_trap();
-    // SAFETY: zeroes are valid registers, filled by the call; the child is
-    // stopped.
-    let registers = unsafe {
-        let mut registers: libc::user_regs_struct = std::mem::zeroed();
-        libc::ptrace(libc::PTRACE_GETREGS, pid, 0, &raw mut registers);
-        registers
-    };
-    assert_eq!(registers.rsi, sapwood_link::worker::start::MAGIC);
-    let peek = |at: u64| {
-        // SAFETY: reads a word of the stopped child; the kernel checks it.
-        unsafe { libc::ptrace(libc::PTRACE_PEEKDATA, pid, at, 0).cast_unsigned() }
-    };
-    assert_eq!(peek(registers.rdi), sapwood_link::worker::start::MAGIC);
-    assert_eq!(peek(registers.rdi + 8), 0, "main");
-    assert_eq!(peek(registers.rdi + 16), 2, "argc");
-    let abs = in_child(pid, libc::abs as *const () as u64);
-    // SAFETY: writes a word of the stopped child; the kernel checks it.
-    unsafe {
-        libc::ptrace(libc::PTRACE_POKEDATA, pid, registers.rdi + 8, abs);
-        libc::ptrace(libc::PTRACE_CONT, pid, 0, 0);
-    }
-    let status = child.wait().unwrap();
-    assert_eq!((status.code(), status.signal()), (Some(2), None));
-}
-
-/// Where something of our libc lies in another process.
-fn in_child(pid: i32, ours: u64) -> u64 {
-    let libc_start = |pid: &str| {
-        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-        let line = maps
-            .lines()
-            .find(|line| line.contains("/libc.so.6"))
-            .unwrap();
-        u64::from_str_radix(line.split('-').next().unwrap(), 16).unwrap()
-    };
-    ours - libc_start("self") + libc_start(&pid.to_string())
 }
 
 fn thread_locals_reach_every_thread() {

@@ -92,9 +92,7 @@ impl Debugger {
     fn walk_thread(&mut self, thread: ThreadId, wanted: usize) -> Result<Stack> {
         let target = self.target.as_deref_mut().ok_or(Error::NotRunning)?;
         let registers = target.registers(thread)?;
-        let vectors = target.vector_state(thread).ok();
         let mut start = dwarf_registers(&registers);
-        start.set_other(Some(other_registers(&registers, vectors.as_ref()).into()));
         let mut stack = Stack {
             frames: Vec::new(),
             complete: false,
@@ -106,7 +104,7 @@ impl Debugger {
             let mut memory = TargetMemory(target);
             let mut frames = Frames::new(&self.modules, &mut self.unwinder, &start, &mut memory);
             let base = stack.frames.len();
-            while let Some(mut frame) = frames.next() {
+            for mut frame in frames.by_ref() {
                 frame.level += base;
                 if let Some(waiting) = call
                     && frame.pc() == waiting.returns_to

@@ -128,7 +128,12 @@ impl Debugger {
         }
     }
 
-    fn turns(&mut self, thread: ThreadId, plan: &mut Plan, events: Events<'_>) -> Result<Outcome> {
+    fn turns(
+        &mut self,
+        mut thread: ThreadId,
+        plan: &mut Plan,
+        events: Events<'_>,
+    ) -> Result<Outcome> {
         let mut steps = 0u32;
         let mut detour: Option<Goal> = None;
         loop {
@@ -150,8 +155,12 @@ impl Debugger {
                     if detour.is_none() && event.thread == thread {
                         detour = self.detour_for_signal(thread, motion, &event)?;
                     }
-                    if matches!(event.what, Happening::Executed(_)) {
+                    let elsewhere = matches!(event.what, Happening::Forked { .. })
+                        && self.settings.follow_child;
+                    if elsewhere || matches!(event.what, Happening::Executed(_)) {
                         *plan = Plan::Free;
+                        detour = None;
+                        thread = self.thread()?;
                     }
                 }
                 Verdict::Moved if detour.take().is_some() => {

@@ -107,6 +107,10 @@ impl Source for Program<'_> {
             .map_err(value::Error::new)
     }
 
+    fn other_register(&mut self, frame: &Frame, register: Register) -> Option<Vec<u8>> {
+        self.debugger.other_register(frame, register)
+    }
+
     fn thread_pointer(&mut self) -> Option<Address> {
         let thread = self.debugger.selected?;
         let registers = self.debugger.target.as_deref_mut()?.registers(thread);
@@ -219,6 +223,23 @@ impl Debugger {
             elements,
             ..Style::default()
         }
+    }
+
+    /// A register beyond the general ones. They are fetched when a value lives
+    /// in one: most stops never ask. Outer frames' are lost with the call.
+    fn other_register(&mut self, frame: &Frame, register: Register) -> Option<Vec<u8>> {
+        let innermost = self.frame_at(0).ok()?;
+        if frame.registers != innermost.registers {
+            return None;
+        }
+        let thread = self.selected?;
+        let target = self.target.as_deref_mut()?;
+        let general = target.registers(thread).ok()?;
+        let vectors = target.vector_state(thread).ok();
+        let mut all = frame.registers.clone();
+        let other = super::frames::other_registers(&general, vectors.as_ref());
+        all.set_other(Some(other.into()));
+        all.bytes(register)
     }
 
     fn write_register(&mut self, frame: &Frame, register: Register, bytes: &[u8]) -> Result<()> {

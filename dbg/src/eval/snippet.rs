@@ -211,7 +211,8 @@ fn piece_end(text: &str, tokens: &[Token], from: usize) -> usize {
                     _ => false,
                 };
                 // The braces of a type are followed by what is declared of it.
-                let body = !assigned && !(type_first && !parens) && first != "do";
+                let is_type = type_first && !parens;
+                let body = !assigned && !is_type && first != "do";
                 if depth == 0 && body && !goes_on {
                     return at + 1;
                 }

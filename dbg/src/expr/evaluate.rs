@@ -494,7 +494,16 @@ impl Evaluator<'_> {
                 "Attempt to extract a component of a value that is not a structure{pointer}."
             )));
         };
-        match self.reader.find_member(&whole, name, 0)? {
+        if let Some(value) = self.reader.find_member(&whole, name, 0)? {
+            return Ok(value);
+        }
+        // `pointer->member` through a smart pointer.
+        let pointee = self.reader.pointee(&whole)?;
+        let found = match &pointee {
+            Some(pointee) => self.reader.find_member(pointee, name, 0)?,
+            None => None,
+        };
+        match found {
             Some(value) => Ok(value),
             None => Err(Error::new(format_args!("There is no member named {name}."))),
         }
@@ -510,6 +519,11 @@ impl Evaluator<'_> {
             },
             Shape::Pointer(to) => (to, self.pointer_bits(&array)?),
             _ => {
+                if let Ok(index) = usize::try_from(index)
+                    && let Some(element) = self.reader.container_element(&array, index)?
+                {
+                    return Ok(element);
+                }
                 let name = array.ty.name(modules);
                 return Err(Error::new(format_args!(
                     "cannot subscript something of type `{name}'"
@@ -675,6 +689,12 @@ impl Evaluator<'_> {
             }
             Shape::Array { .. } => self.index(&value, 0),
             Shape::Function { .. } => Ok(value),
+            Shape::Composite(..) => match self.reader.pointee(&value)? {
+                Some(pointee) => Ok(pointee),
+                None => Err(Error::new(
+                    "Attempt to take contents of a non-pointer value.",
+                )),
+            },
             Shape::Number { encoding, .. } if encoding != Encoding::Float => {
                 let at = Address(self.whole_number(&value)? as u64);
                 Ok(Value::in_memory(Type::Number(Number::LONG), at))

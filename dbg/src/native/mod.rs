@@ -510,19 +510,14 @@ impl Target for Native {
             return Ok(());
         }
         sys::kill(self.process, libc::SIGKILL);
-        loop {
-            match sys::wait(-1, true) {
-                Ok(Some((thread, status))) => {
-                    let over = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
-                    if over && thread == self.process {
-                        break;
-                    }
-                    if !over {
-                        // Whatever it reports on its way out, it may go on.
-                        let _ = sys::proceed(thread, 0);
-                    }
-                }
-                _ => break,
+        while let Ok(Some((thread, status))) = sys::wait(-1, true) {
+            let over = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
+            if over && thread == self.process {
+                break;
+            }
+            if !over {
+                // Whatever it reports on its way out, it may go on.
+                let _ = sys::proceed(thread, 0);
             }
         }
         self.finish();

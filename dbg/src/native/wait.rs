@@ -2,7 +2,6 @@
 //! other threads before one is reported.
 
 use std::os::raw::c_int;
-use std::path::PathBuf;
 
 use super::{Follow, Native, Thread, open_memory, process, sys};
 use crate::signal::Signal;
@@ -287,7 +286,7 @@ impl Native {
         self.syscall_at = None;
         self.watched = Default::default();
         self.memory = open_memory(process)?;
-        let path = process::executable(process).unwrap_or_else(PathBuf::new);
+        let path = process::executable(process).unwrap_or_default();
         Ok(Meaning::Event(Happening::Executed(path)))
     }
 

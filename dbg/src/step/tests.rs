@@ -1,6 +1,8 @@
 //! Walks a stepper over a program made of text: each line is an address, the
 //! source line of the row that begins there (or a dot), and an instruction.
 
+#![allow(clippy::single_range_in_vec_init)]
+
 use super::*;
 use std::collections::BTreeMap;
 

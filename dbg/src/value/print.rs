@@ -565,7 +565,8 @@ impl Reader<'_> {
             &mut separate,
             out,
         );
-        if is_first {
+        if composite.statics.is_empty() && composite.members.iter().all(|one| one.is_base) {
+            separate(out);
             out.push_str("<No data fields>");
         }
         out.push('}');

@@ -5,6 +5,7 @@
 
 pub mod execute;
 pub mod files;
+pub mod ipc;
 pub mod memory;
 pub mod polling;
 pub mod process;

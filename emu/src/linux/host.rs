@@ -474,7 +474,7 @@ pub fn send_to_self(signal: i32) {
 /// How the maker of a child waits until it runs another program or ends: a
 /// pipe whose other end is the child's alone, and is closed by either.
 pub struct Waiting {
-    child_end: OwnedFd,
+    child_end: File,
     own_end: File,
 }
 
@@ -486,24 +486,24 @@ impl Waiting {
         // replace one by one.
         let moved = duplicate_high(writer.as_raw_fd())?;
         Ok(Waiting {
-            child_end: moved,
+            child_end: File::from(moved),
             own_end: File::from(OwnedFd::from(reader)),
         })
     }
 
-    /// In the child: its end stays open until then.
-    pub fn become_child(self) {
-        std::mem::forget(self.child_end);
+    /// In the child: the end to keep open, and to write to.
+    pub fn into_child_end(self) -> File {
+        self.child_end
     }
 
-    /// In the maker, with all signals blocked.
-    pub fn wait(self) {
+    /// In the maker, with all signals blocked: what the child wrote before it
+    /// ran another program or ended, at most `limit` bytes.
+    pub fn wait(self, limit: u64) -> Vec<u8> {
         drop(self.child_end);
-        let mut byte = [0];
-        let mut own_end = self.own_end;
-        // The child writes nothing: what comes is the end, or an interruption
-        // by a signal that cannot be blocked.
-        let _ = own_end.read(&mut byte);
+        let mut bytes = Vec::new();
+        // A pipe gives no error but for what cannot be blocked.
+        let _ = self.own_end.take(limit).read_to_end(&mut bytes);
+        bytes
     }
 }
 
@@ -601,5 +601,20 @@ pub fn identity() -> [u32; 4] {
             libc::getgid(),
             libc::getegid(),
         ]
+    }
+}
+
+/// The length of a System V shared memory segment in bytes.
+pub fn segment_length(segment: i32) -> Result<u64, Errno> {
+    // SAFETY: a `shmid_ds` is plain data for which all zeros is a value, and
+    // the C library fills it.
+    let (result, found) = unsafe {
+        let mut found: libc::shmid_ds = std::mem::zeroed();
+        (libc::shmctl(segment, libc::IPC_STAT, &mut found), found)
+    };
+    if result < 0 {
+        Err(Errno::last())
+    } else {
+        Ok(found.shm_segsz as u64)
     }
 }

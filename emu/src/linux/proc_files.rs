@@ -48,6 +48,7 @@ fn maps(process: &Process) -> String {
         let sharing = if attributes.shared { 's' } else { 'p' };
         let (offset, device, inode, name) = match &attributes.kind {
             Kind::Anonymous => (0, 0, 0, String::new()),
+            Kind::Segment(id) => (0, 0, *id as u64, format!("/SYSV00000000 ({id})")),
             Kind::Stack => (0, 0, 0, "[stack]".into()),
             Kind::Heap => (0, 0, 0, "[heap]".into()),
             Kind::Vdso => (0, 0, 0, "[vdso]".into()),

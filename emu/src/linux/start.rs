@@ -195,7 +195,11 @@ fn load(options: &Options, abi: &dyn Abi, memory: &GuestMemory) -> Result<Images
             interpreter: None,
         });
     };
-    let found = paths::below_sysroot(options.sysroot.as_deref(), name.as_os_str().as_bytes());
+    let found = paths::below_sysroot(
+        options.sysroot.as_deref(),
+        name.as_os_str().as_bytes(),
+        paths::LastLink::Followed,
+    );
     let found = found.map_or_else(
         || name.clone(),
         |path| PathBuf::from(std::ffi::OsStr::from_bytes(&path)),

@@ -39,9 +39,9 @@ fn argument(text: &mut String, thread: &Thread, kind: Kind, index: usize, all: &
         Kind::Int | Kind::Fd => write!(text, "{}", value as i32),
         Kind::Size => write!(text, "{}", value as i64),
         Kind::Octal => write!(text, "0{:o}", value as u32),
-        Kind::Hex | Kind::Pointer if value < 10 => write!(text, "{value}"),
-        Kind::Hex | Kind::Pointer => write!(text, "{value:#x}"),
-        Kind::Path | Kind::Text => {
+        Kind::Hex | Kind::AtFlags | Kind::Pointer if value < 10 => write!(text, "{value}"),
+        Kind::Hex | Kind::AtFlags | Kind::Pointer => write!(text, "{value:#x}"),
+        Kind::Path | Kind::Link | Kind::Text => {
             match thread
                 .process
                 .memory

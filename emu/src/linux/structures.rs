@@ -120,6 +120,28 @@ plain_structs! {
         pub cgroup: u64,
     }
 
+    /// `struct semid64_ds` of x86-64.
+    pub struct HostSemaphores {
+        /// `struct ipc64_perm`.
+        pub permissions: [u64; 6],
+        pub operation_time: u64,
+        pub unused1: u64,
+        pub change_time: u64,
+        pub unused2: u64,
+        pub count: u64,
+        pub unused3: [u64; 2],
+    }
+
+    /// `struct semid64_ds` of the generic interface.
+    pub struct GenericSemaphores {
+        /// `struct ipc64_perm`.
+        pub permissions: [u64; 6],
+        pub operation_time: u64,
+        pub change_time: u64,
+        pub count: u64,
+        pub unused: [u64; 2],
+    }
+
     /// `struct ifconf`.
     pub struct InterfaceList {
         pub length: u32,
@@ -150,6 +172,18 @@ impl From<&HostStat> for GenericStat {
             pad2: 0,
             blocks: stat.blocks,
             times: stat.times,
+            unused: [0; 2],
+        }
+    }
+}
+
+impl From<&HostSemaphores> for GenericSemaphores {
+    fn from(set: &HostSemaphores) -> GenericSemaphores {
+        GenericSemaphores {
+            permissions: set.permissions,
+            operation_time: set.operation_time,
+            change_time: set.change_time,
+            count: set.count,
             unused: [0; 2],
         }
     }

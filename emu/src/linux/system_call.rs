@@ -7,14 +7,12 @@
 //! call over: addresses are moved into guest memory, paths are looked up where
 //! the guest would find them, the rest is passed as it is.
 
-use std::borrow::Cow;
-use std::ffi::CString;
-
 use super::abi::Request;
 use super::host::{self, Argument, RESTART};
+use super::paths::{self, LastLink};
+use super::strace;
 use super::table::{self, Kind, Performed, Row};
 use super::thread::{Process, Thread};
-use super::{paths, strace};
 use crate::addr::GuestAddr;
 use crate::errno::Errno;
 use crate::memory::{GuestMemory, Plain};
@@ -121,21 +119,31 @@ impl Call<'_> {
         host::call(&self.thread.mailbox, number, &mut arguments)
     }
 
-    /// The path that an argument points to, as the host is to be given it.
-    pub fn path(&self, index: usize) -> Result<Cow<'static, [u8]>, Errno> {
+    /// The path that an argument points to, as the host is to be given it: with
+    /// a zero byte at its end.
+    pub fn path(&self, index: usize, last: LastLink) -> Result<Vec<u8>, Errno> {
         let path = self.memory().c_string(self.address(index))?;
-        let path = paths::to_host(self.process(), path);
-        CString::new(path)
-            .map(|path| Cow::Owned(path.into_bytes_with_nul()))
-            .map_err(|_| Errno::EINVAL)
+        let mut path = paths::to_host(self.process(), path, last);
+        path.push(0);
+        Ok(path)
+    }
+
+    /// What a link at the end of a path means to a call with these arguments.
+    fn last_link(&self, row: &Row, kind: Kind) -> LastLink {
+        let flags = row.arguments.iter().position(|kind| *kind == Kind::AtFlags);
+        let flags = flags.map_or(0, |index| self.int(index));
+        match kind == Kind::Link || flags & libc::AT_SYMLINK_NOFOLLOW != 0 {
+            true => LastLink::Kept,
+            false => LastLink::Followed,
+        }
     }
 
     /// Hands the call to the host as the row says.
     fn pass(&self, row: &Row, number: i64) -> Result<u64, Errno> {
-        let mut paths: [Option<Cow<'static, [u8]>>; 6] = Default::default();
+        let mut paths: [Option<Vec<u8>>; 6] = Default::default();
         for (index, kind) in row.arguments.iter().enumerate() {
-            if *kind == Kind::Path && self.arguments[index] != 0 {
-                paths[index] = Some(self.path(index)?);
+            if matches!(kind, Kind::Path | Kind::Link) && self.arguments[index] != 0 {
+                paths[index] = Some(self.path(index, self.last_link(row, *kind))?);
             }
         }
         let mut arguments: [Argument<'_>; 6] =

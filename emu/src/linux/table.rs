@@ -10,7 +10,7 @@ use super::calls;
 use super::system_call::{Call, Outcome};
 use crate::errno::Errno;
 
-use Kind::{Data, Fd, Hex, Int, Octal, Path, Pointer, Size, Text};
+use Kind::{AtFlags, Data, Fd, Hex, Int, Link, Octal, Path, Pointer, Size, Text};
 use Performed::{ByHost, Here, Leaving, Missing};
 
 /// What an argument is.
@@ -28,6 +28,10 @@ pub enum Kind {
     Size,
     /// A path, to be looked up where the guest would find it.
     Path,
+    /// A path that names a link at its end, and not what that points to.
+    Link,
+    /// `AT_…` flags, among which is what a link at the end of a path means.
+    AtFlags,
     /// Another string that ends with a zero byte.
     Text,
     /// Bytes that the call reads; the next argument is their number.
@@ -39,7 +43,7 @@ pub enum Kind {
 impl Kind {
     /// Whether the argument is an address in guest memory.
     pub fn is_address(self) -> bool {
-        matches!(self, Path | Text | Data | Pointer)
+        matches!(self, Path | Link | Text | Data | Pointer)
     }
 }
 
@@ -103,18 +107,18 @@ pub static TABLE: &[Row] = &[
     row(3, "io_cancel", &[Hex, Pointer, Pointer], Missing),
     row(4, "io_getevents", &[Hex, Int, Int, Pointer, Pointer], Missing),
     row(5, "setxattr", &[Path, Text, Pointer, Size, Hex], ByHost(libc::SYS_setxattr)),
-    row(6, "lsetxattr", &[Path, Text, Pointer, Size, Hex], ByHost(libc::SYS_lsetxattr)),
+    row(6, "lsetxattr", &[Link, Text, Pointer, Size, Hex], ByHost(libc::SYS_lsetxattr)),
     row(7, "fsetxattr", &[Fd, Text, Pointer, Size, Hex], ByHost(libc::SYS_fsetxattr)),
     row(8, "getxattr", &[Path, Text, Pointer, Size], ByHost(libc::SYS_getxattr)),
-    row(9, "lgetxattr", &[Path, Text, Pointer, Size], ByHost(libc::SYS_lgetxattr)),
+    row(9, "lgetxattr", &[Link, Text, Pointer, Size], ByHost(libc::SYS_lgetxattr)),
     row(10, "fgetxattr", &[Fd, Text, Pointer, Size], ByHost(libc::SYS_fgetxattr)),
     row(11, "listxattr", &[Path, Pointer, Size], ByHost(libc::SYS_listxattr)),
-    row(12, "llistxattr", &[Path, Pointer, Size], ByHost(libc::SYS_llistxattr)),
+    row(12, "llistxattr", &[Link, Pointer, Size], ByHost(libc::SYS_llistxattr)),
     row(13, "flistxattr", &[Fd, Pointer, Size], ByHost(libc::SYS_flistxattr)),
     row(14, "removexattr", &[Path, Text], ByHost(libc::SYS_removexattr)),
-    row(15, "lremovexattr", &[Path, Text], ByHost(libc::SYS_lremovexattr)),
+    row(15, "lremovexattr", &[Link, Text], ByHost(libc::SYS_lremovexattr)),
     row(16, "fremovexattr", &[Fd, Text], ByHost(libc::SYS_fremovexattr)),
-    row(17, "getcwd", &[Pointer, Size], ByHost(libc::SYS_getcwd)),
+    row(17, "getcwd", &[Pointer, Size], Here(calls::files::getcwd)),
     row(18, "lookup_dcookie", &[Hex, Pointer, Size], Missing),
     row(19, "eventfd2", &[Int, Hex], ByHost(libc::SYS_eventfd2)),
     row(20, "epoll_create1", &[Hex], ByHost(libc::SYS_epoll_create1)),
@@ -130,12 +134,12 @@ pub static TABLE: &[Row] = &[
     row(30, "ioprio_set", &[Int, Int, Hex], ByHost(libc::SYS_ioprio_set)),
     row(31, "ioprio_get", &[Int, Int], ByHost(libc::SYS_ioprio_get)),
     row(32, "flock", &[Fd, Int], ByHost(libc::SYS_flock)),
-    row(33, "mknodat", &[Fd, Path, Octal, Hex], ByHost(libc::SYS_mknodat)),
-    row(34, "mkdirat", &[Fd, Path, Octal], ByHost(libc::SYS_mkdirat)),
-    row(35, "unlinkat", &[Fd, Path, Hex], ByHost(libc::SYS_unlinkat)),
-    row(36, "symlinkat", &[Text, Fd, Path], ByHost(libc::SYS_symlinkat)),
-    row(37, "linkat", &[Fd, Path, Fd, Path, Hex], ByHost(libc::SYS_linkat)),
-    row(38, "renameat", &[Fd, Path, Fd, Path], ByHost(libc::SYS_renameat)),
+    row(33, "mknodat", &[Fd, Link, Octal, Hex], ByHost(libc::SYS_mknodat)),
+    row(34, "mkdirat", &[Fd, Link, Octal], ByHost(libc::SYS_mkdirat)),
+    row(35, "unlinkat", &[Fd, Link, Hex], ByHost(libc::SYS_unlinkat)),
+    row(36, "symlinkat", &[Text, Fd, Link], ByHost(libc::SYS_symlinkat)),
+    row(37, "linkat", &[Fd, Link, Fd, Link, Hex], ByHost(libc::SYS_linkat)),
+    row(38, "renameat", &[Fd, Link, Fd, Link], ByHost(libc::SYS_renameat)),
     row(39, "umount2", &[Path, Hex], ByHost(libc::SYS_umount2)),
     row(40, "mount", &[Text, Path, Text, Hex, Pointer], ByHost(libc::SYS_mount)),
     row(41, "pivot_root", &[Path, Path], ByHost(libc::SYS_pivot_root)),
@@ -151,10 +155,10 @@ pub static TABLE: &[Row] = &[
     row(51, "chroot", &[Path], ByHost(libc::SYS_chroot)),
     row(52, "fchmod", &[Fd, Octal], ByHost(libc::SYS_fchmod)),
     row(53, "fchmodat", &[Fd, Path, Octal], ByHost(libc::SYS_fchmodat)),
-    row(54, "fchownat", &[Fd, Path, Int, Int, Hex], ByHost(libc::SYS_fchownat)),
+    row(54, "fchownat", &[Fd, Path, Int, Int, AtFlags], ByHost(libc::SYS_fchownat)),
     row(55, "fchown", &[Fd, Int, Int], ByHost(libc::SYS_fchown)),
     row(56, "openat", &[Fd, Path, Hex, Octal], Here(calls::files::openat)),
-    row(57, "close", &[Fd], ByHost(libc::SYS_close)),
+    row(57, "close", &[Fd], Here(calls::files::close)),
     row(58, "vhangup", &[], ByHost(libc::SYS_vhangup)),
     row(59, "pipe2", &[Pointer, Hex], Here(calls::files::pipe2)),
     row(60, "quotactl", &[Hex, Path, Int, Pointer], ByHost(libc::SYS_quotactl)),
@@ -175,8 +179,8 @@ pub static TABLE: &[Row] = &[
     row(75, "vmsplice", &[Fd, Pointer, Int, Hex], Here(calls::files::vmsplice)),
     row(76, "splice", &[Fd, Pointer, Fd, Pointer, Size, Hex], ByHost(libc::SYS_splice)),
     row(77, "tee", &[Fd, Fd, Size, Hex], ByHost(libc::SYS_tee)),
-    row(78, "readlinkat", &[Fd, Path, Pointer, Size], Here(calls::files::readlinkat)),
-    row(79, "newfstatat", &[Fd, Path, Pointer, Hex], Here(calls::files::newfstatat)),
+    row(78, "readlinkat", &[Fd, Link, Pointer, Size], Here(calls::files::readlinkat)),
+    row(79, "newfstatat", &[Fd, Path, Pointer, AtFlags], Here(calls::files::newfstatat)),
     row(80, "fstat", &[Fd, Pointer], Here(calls::files::fstat)),
     row(81, "sync", &[], ByHost(libc::SYS_sync)),
     row(82, "fsync", &[Fd], ByHost(libc::SYS_fsync)),
@@ -185,7 +189,7 @@ pub static TABLE: &[Row] = &[
     row(85, "timerfd_create", &[Int, Hex], ByHost(libc::SYS_timerfd_create)),
     row(86, "timerfd_settime", &[Fd, Hex, Pointer, Pointer], ByHost(libc::SYS_timerfd_settime)),
     row(87, "timerfd_gettime", &[Fd, Pointer], ByHost(libc::SYS_timerfd_gettime)),
-    row(88, "utimensat", &[Fd, Path, Pointer, Hex], ByHost(libc::SYS_utimensat)),
+    row(88, "utimensat", &[Fd, Path, Pointer, AtFlags], ByHost(libc::SYS_utimensat)),
     row(89, "acct", &[Path], ByHost(libc::SYS_acct)),
     row(90, "capget", &[Pointer, Pointer], ByHost(libc::SYS_capget)),
     row(91, "capset", &[Pointer, Pointer], ByHost(libc::SYS_capset)),
@@ -288,13 +292,13 @@ pub static TABLE: &[Row] = &[
     row(188, "msgrcv", &[Int, Pointer, Size, Int, Hex], ByHost(libc::SYS_msgrcv)),
     row(189, "msgsnd", &[Int, Pointer, Size, Hex], ByHost(libc::SYS_msgsnd)),
     row(190, "semget", &[Hex, Int, Hex], ByHost(libc::SYS_semget)),
-    row(191, "semctl", &[Int, Int, Hex, Hex], Missing),
+    row(191, "semctl", &[Int, Int, Hex, Hex], Here(calls::ipc::semctl)),
     row(192, "semtimedop", &[Int, Pointer, Size, Pointer], ByHost(libc::SYS_semtimedop)),
     row(193, "semop", &[Int, Pointer, Size], ByHost(libc::SYS_semop)),
     row(194, "shmget", &[Hex, Size, Hex], ByHost(libc::SYS_shmget)),
     row(195, "shmctl", &[Int, Hex, Pointer], ByHost(libc::SYS_shmctl)),
-    row(196, "shmat", &[Int, Pointer, Hex], Missing),
-    row(197, "shmdt", &[Pointer], Missing),
+    row(196, "shmat", &[Int, Pointer, Hex], Here(calls::ipc::shmat)),
+    row(197, "shmdt", &[Pointer], Here(calls::ipc::shmdt)),
     row(198, "socket", &[Int, Int, Int], ByHost(libc::SYS_socket)),
     row(199, "socketpair", &[Int, Int, Int, Pointer], ByHost(libc::SYS_socketpair)),
     row(200, "bind", &[Fd, Pointer, Size], ByHost(libc::SYS_bind)),
@@ -359,12 +363,12 @@ pub static TABLE: &[Row] = &[
     row(273, "finit_module", &[Fd, Text, Hex], Missing),
     row(274, "sched_setattr", &[Int, Pointer, Hex], ByHost(libc::SYS_sched_setattr)),
     row(275, "sched_getattr", &[Int, Pointer, Int, Hex], ByHost(libc::SYS_sched_getattr)),
-    row(276, "renameat2", &[Fd, Path, Fd, Path, Hex], ByHost(libc::SYS_renameat2)),
+    row(276, "renameat2", &[Fd, Link, Fd, Link, Hex], ByHost(libc::SYS_renameat2)),
     row(277, "seccomp", &[Int, Hex, Pointer], Here(calls::process::seccomp)),
     row(278, "getrandom", &[Pointer, Size, Hex], ByHost(libc::SYS_getrandom)),
     row(279, "memfd_create", &[Text, Hex], ByHost(libc::SYS_memfd_create)),
     row(280, "bpf", &[Int, Pointer, Size], Missing),
-    row(281, "execveat", &[Fd, Path, Pointer, Pointer, Hex], Here(calls::execute::execveat)),
+    row(281, "execveat", &[Fd, Path, Pointer, Pointer, AtFlags], Here(calls::execute::execveat)),
     row(282, "userfaultfd", &[Hex], Missing),
     row(283, "membarrier", &[Int, Hex, Int], ByHost(libc::SYS_membarrier)),
     row(284, "mlock2", &[Pointer, Size, Hex], Here(calls::memory::mlock2)),
@@ -374,7 +378,7 @@ pub static TABLE: &[Row] = &[
     row(288, "pkey_mprotect", &[Pointer, Size, Hex, Int], Missing),
     row(289, "pkey_alloc", &[Hex, Hex], Missing),
     row(290, "pkey_free", &[Int], Missing),
-    row(291, "statx", &[Fd, Path, Hex, Hex, Pointer], ByHost(libc::SYS_statx)),
+    row(291, "statx", &[Fd, Path, AtFlags, Hex, Pointer], ByHost(libc::SYS_statx)),
     row(292, "io_pgetevents", &[Hex, Int, Int, Pointer, Pointer, Pointer], Missing),
     row(293, "rseq", &[Pointer, Size, Hex, Hex], Missing),
     row(294, "kexec_file_load", &[Fd, Fd, Size, Text, Hex], Missing),
@@ -390,10 +394,10 @@ pub static TABLE: &[Row] = &[
     row(433, "fspick", &[Fd, Path, Hex], ByHost(libc::SYS_fspick)),
     row(434, "pidfd_open", &[Int, Hex], ByHost(libc::SYS_pidfd_open)),
     row(435, "clone3", &[Pointer, Size], Leaving(calls::tasks::clone3)),
-    row(436, "close_range", &[Fd, Fd, Hex], ByHost(libc::SYS_close_range)),
+    row(436, "close_range", &[Fd, Fd, Hex], Here(calls::files::close_range)),
     row(437, "openat2", &[Fd, Path, Pointer, Size], Here(calls::files::openat2)),
     row(438, "pidfd_getfd", &[Fd, Fd, Hex], ByHost(libc::SYS_pidfd_getfd)),
-    row(439, "faccessat2", &[Fd, Path, Hex, Hex], ByHost(libc::SYS_faccessat2)),
+    row(439, "faccessat2", &[Fd, Path, Hex, AtFlags], ByHost(libc::SYS_faccessat2)),
     row(440, "process_madvise", &[Fd, Pointer, Size, Int, Hex], Missing),
     row(441, "epoll_pwait2", &[Fd, Pointer, Int, Pointer, Pointer, Size], Here(calls::polling::epoll_pwait2)),
     row(442, "mount_setattr", &[Fd, Path, Hex, Pointer, Size], ByHost(libc::SYS_mount_setattr)),
@@ -406,7 +410,7 @@ pub static TABLE: &[Row] = &[
     row(449, "futex_waitv", &[Pointer, Int, Hex, Pointer, Int], Missing),
     row(450, "set_mempolicy_home_node", &[Pointer, Size, Int, Hex], Missing),
     row(451, "cachestat", &[Fd, Pointer, Pointer, Hex], ByHost(451)),
-    row(452, "fchmodat2", &[Fd, Path, Octal, Hex], ByHost(452)),
+    row(452, "fchmodat2", &[Fd, Path, Octal, AtFlags], ByHost(452)),
     row(453, "map_shadow_stack", &[Pointer, Size, Hex], Missing),
     row(454, "futex_wake", &[Pointer, Hex, Int, Hex], ByHost(454)),
     row(455, "futex_wait", &[Pointer, Hex, Hex, Hex, Pointer, Int], ByHost(455)),

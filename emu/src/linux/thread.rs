@@ -6,12 +6,14 @@
 //! from us, and what other processes see of the guest is true.
 
 use std::collections::{HashMap, HashSet};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Options;
 use super::abi::{Abi, AlternateStack};
 use super::host::{self, Mailbox};
+use super::lent::LentStack;
 use super::signal::{Action, SIGNALS, SigInfo, SignalSet};
 use super::structures::ResourceLimit;
 use super::system_call::{self, Outcome};
@@ -46,6 +48,8 @@ pub struct Process {
     actions: Mutex<[Action; SIGNALS as usize]>,
     /// The system calls that were found missing, each told once.
     missing: Mutex<HashSet<u64>>,
+    /// The stack that the process was lent, if it is the child of a `vfork`.
+    lent_stack: Mutex<Option<LentStack>>,
     /// Limits that are shown to the guest and not put on the host's process.
     limits: Mutex<HashMap<i32, ResourceLimit>>,
 }
@@ -70,6 +74,7 @@ impl Process {
             trampoline,
             actions: Mutex::new([Action::default(); SIGNALS as usize]),
             missing: Mutex::default(),
+            lent_stack: Mutex::default(),
             limits: Mutex::default(),
         }
     }
@@ -84,6 +89,24 @@ impl Process {
         self.actions()[signal as usize - 1]
     }
 
+    /// The process was made by a `vfork`, or by something else (`None`).
+    pub fn borrow_stack(&self, stack: Option<LentStack>) {
+        *lock(&self.lent_stack) = stack;
+    }
+
+    /// A descriptor of ours among the guest's.
+    pub fn own_descriptor(&self) -> Option<RawFd> {
+        lock(&self.lent_stack).as_ref().map(LentStack::descriptor)
+    }
+
+    /// The process is about to run another program or to end: its maker gets
+    /// what was written to its stack.
+    pub fn give_back_stack(&self) {
+        if let Some(stack) = &mut *lock(&self.lent_stack) {
+            stack.give_back(&self.memory);
+        }
+    }
+
     /// The limits that are only shown, locked.
     pub fn limits(&self) -> MutexGuard<'_, HashMap<i32, ResourceLimit>> {
         lock(&self.limits)
@@ -94,6 +117,7 @@ impl Process {
         let _actions = self.actions();
         let _missing = lock(&self.missing);
         let _limits = self.limits();
+        let _lent_stack = lock(&self.lent_stack);
         // The engine asks memory for code while it holds its own lock.
         let _engine = self.engine.freeze();
         let _memory = self.memory.freeze();

@@ -196,6 +196,61 @@ impl GuestMemory {
         self.move_mapping(&mut layout, old, new, keep)
     }
 
+    /// Attaches a System V segment of `length` bytes, as `shmat` does.
+    pub fn attach_segment(
+        &self,
+        segment: i32,
+        length: u64,
+        placement: Placement,
+        read_only: bool,
+    ) -> Result<Changed, Errno> {
+        let length = page_up(length)
+            .filter(|&length| length <= self.size)
+            .ok_or(Errno::ENOMEM)?;
+        let mut layout = self.layout();
+        let start = self.place(&layout, placement, length)?;
+        let range = start..start + length;
+        let stale = stale_part(&layout, &range);
+        let flags = libc::SHM_REMAP | if read_only { libc::SHM_RDONLY } else { 0 };
+        // SAFETY: the segment, whose length the caller knows, goes over pages
+        // of our reservation, where nothing but guest pages is ever mapped.
+        let got = unsafe { libc::shmat(segment, self.host(start), flags) };
+        if got != self.host(start) {
+            return Err(Errno::last());
+        }
+        let protection = if read_only {
+            Protection::READ
+        } else {
+            Protection::READ_WRITE
+        };
+        let attributes = Attributes {
+            protection,
+            shared: true,
+            kind: Kind::Segment(segment),
+        };
+        layout.ranges.insert(range, attributes);
+        Ok(Changed {
+            address: GuestAddr(start),
+            stale,
+        })
+    }
+
+    /// Detaches the System V segment that begins at `address`, as `shmdt` does.
+    pub fn detach_segment(&self, address: GuestAddr) -> Result<Changed, Errno> {
+        let range = {
+            let layout = self.layout();
+            let found = layout.ranges.at(address.0);
+            let is_one = |(range, attributes): &(Range<u64>, &Attributes)| {
+                range.start == address.0 && matches!(attributes.kind, Kind::Segment(_))
+            };
+            found
+                .filter(is_one)
+                .map(|(range, _)| range)
+                .ok_or(Errno::EINVAL)?
+        };
+        self.unmap(address, range.end - range.start)
+    }
+
     /// Where the heap begins: page-aligned, past the program's own pages.
     pub fn set_heap(&self, start: GuestAddr) {
         let start = page_up(start.0).expect("a loaded program ends inside guest memory");

@@ -39,6 +39,8 @@ pub enum Kind {
     Heap,
     /// Our own code for the guest: the signal trampoline, the clock functions.
     Vdso,
+    /// A System V shared memory segment, by its identifier.
+    Segment(i32),
     /// A file's contents, beginning at this offset in bytes.
     File(Arc<BackingFile>, u64),
 }

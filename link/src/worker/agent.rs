@@ -22,7 +22,6 @@ use crate::{HostAddr, Outside, Protection, Reserve, gap};
 /// returns: it becomes the program, or ends with its controller.
 pub fn main(command_line: &[OsString]) -> ! {
     match command_line {
-        [word, rest @ ..] if word == "debuggee" => start::debuggee(rest),
         [socket] => match socket_from(socket) {
             Some(socket) => serve_until_started(Channel::to_controller(socket)),
             None => refuse(),
@@ -313,7 +312,7 @@ fn call(function: u64, arguments: [u64; 6]) -> u64 {
 }
 
 /// Opens a library for all to see, and for good.
-pub fn open_library(library: &str) -> Result<(), String> {
+fn open_library(library: &str) -> Result<(), String> {
     let name = CString::new(library).map_err(|_| format!("no library is named {library:?}"))?;
     // SAFETY: a C string; the library's initialisers are the user's code, wanted
     // here. The message is valid until the next call of the family on this

@@ -46,34 +46,6 @@
 //! start it from a thread that lives as long as the controller. [`Worker::wait`]
 //! gives the worker's [`Fate`], and [`Fate::follow`] ends this process in the
 //! same way.
-//!
-//! # A worker as a debuggee
-//! A debugger wants the program under ptrace, in private memory only, and writes
-//! it with means of its own. For it there is another way in, with no socket:
-//!
-//! ```text
-//! /proc/self/exe __worker debuggee [-l LIBRARY]… -- NAME [ARGUMENT]…
-//! ```
-//!
-//! started under `PTRACE_TRACEME`. It opens each `LIBRARY` (a path or name for
-//! `dlopen`, globally), prepares itself as a worker does, and stops at an `int3`
-//! in a function that the executable's symbol table calls
-//! `sapwood_worker_ready`. The debugger runs it to this first `SIGTRAP` (the
-//! one after the `SIGTRAP` of the exec). Then
-//!
-//! * `rdi` is the address of a [`start::Start`], and `rsi` is [`start::MAGIC`]
-//!   (`"sapwood1"` as little-endian bytes), by which the stop is recognised
-//!   without a symbol table;
-//! * the main thread is in an ordinary C function, so that calls can be made on
-//!   it: constructors are to be called by the debugger at this stop;
-//! * every library the program may name is loaded, so `dlsym` can be called, or
-//!   the libraries' symbol tables read.
-//!
-//! The debugger publishes into the process, writes the address of `main` to
-//! [`Start::main`](start::Start::main) (eight bytes at `rdi + 8`), and resumes
-//! without the `SIGTRAP`. The main thread calls `main(argc, argv, envp)` with
-//! `argv = [NAME, ARGUMENT…]` and `exit`s with its result. Resumed with
-//! `main` still zero it exits with status 127.
 
 pub mod agent;
 mod channel;
@@ -82,7 +54,7 @@ mod process;
 mod services;
 pub mod signals;
 mod space;
-pub mod start;
+mod start;
 mod wire;
 
 pub use crate::arena::ARENA_SIZE;

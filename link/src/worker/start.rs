@@ -1,32 +1,9 @@
 //! The worker's side: how it gets ready to be the program, and becomes it.
 
-use std::ffi::{CString, OsStr, OsString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 
-use super::agent;
 use super::signals;
-
-/// What `rsi` holds when a debuggee stops, and [`Start::magic`] with it:
-/// `sapwood1` as little-endian bytes.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"sapwood1");
-
-/// What a debugger finds, and fills in, when a debuggee stops. See the
-/// [module page](super).
-#[repr(C)]
-#[derive(Debug)]
-pub struct Start {
-    /// [`MAGIC`].
-    pub magic: u64,
-    /// The address of `main`: zero, until the debugger writes it.
-    pub main: u64,
-    /// The number of arguments, the program's name included.
-    pub argc: u64,
-    /// The address of the arguments, as `main` will get it.
-    pub argv: u64,
-    /// The address of the environment, as `main` will get it.
-    pub envp: u64,
-}
 
 type Main = unsafe extern "C" fn(c_int, *mut *mut c_char, *mut *mut c_char) -> c_int;
 
@@ -96,10 +73,6 @@ impl Arguments {
 pub fn become_program(main: u64, arguments: Vec<Vec<u8>>) -> ! {
     let arguments = Arguments::new(arguments);
     arguments.name_the_process();
-    call_main(main, &arguments)
-}
-
-fn call_main(main: u64, arguments: &Arguments) -> ! {
     // SAFETY: whoever controls the worker says that a C `main` is published at
     // this address. From here on the process is the program's, and what it does
     // wrong is its own doing.
@@ -107,70 +80,4 @@ fn call_main(main: u64, arguments: &Arguments) -> ! {
         let main = std::mem::transmute::<usize, Main>(main as usize);
         libc::exit(main(arguments.count, arguments.array, environ))
     }
-}
-
-/// `__worker debuggee [-l LIBRARY]… -- NAME [ARGUMENT]…`: see the
-/// [module page](super).
-pub fn debuggee(command_line: &[OsString]) -> ! {
-    let (libraries, arguments) = split_command_line(command_line);
-    if let Err(error) = prepare() {
-        give_up(&format!("cannot reset signals: {error}"));
-    }
-    for library in libraries {
-        if let Err(why) = agent::open_library(&library.to_string_lossy()) {
-            give_up(&why);
-        }
-    }
-    let arguments = Arguments::new(arguments.iter().map(|a| a.as_bytes().to_vec()));
-    arguments.name_the_process();
-    let mut start = Start {
-        magic: MAGIC,
-        main: 0,
-        argc: arguments.count as u64,
-        argv: arguments.array as u64,
-        // SAFETY: a read of a pointer; the process has one thread.
-        envp: unsafe { environ } as u64,
-    };
-    sapwood_worker_ready(&raw mut start, MAGIC);
-    // SAFETY: a read of a live local, which the debugger may have written: it
-    // must not be read from a register.
-    let main = unsafe { (&raw const start.main).read_volatile() };
-    if main == 0 {
-        std::process::exit(127);
-    }
-    call_main(main, &arguments)
-}
-
-/// The libraries named by `-l`, and what follows `--`.
-fn split_command_line(command_line: &[OsString]) -> (Vec<&OsStr>, &[OsString]) {
-    let mut libraries = Vec::new();
-    let mut rest = command_line;
-    while let [word, library, after @ ..] = rest
-        && word == "-l"
-    {
-        libraries.push(library.as_os_str());
-        rest = after;
-    }
-    match rest {
-        [dashes, arguments @ ..] if dashes == "--" => (libraries, arguments),
-        _ => give_up("the command line of a debuggee is `[-l LIBRARY]... -- NAME [ARGUMENT]...`"),
-    }
-}
-
-/// Where a debuggee stops, with `start` in `rdi` and [`MAGIC`] in `rsi`. See
-/// the [module page](super).
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn sapwood_worker_ready(start: *mut Start, magic: u64) {
-    // SAFETY: a trap, which a debugger takes and goes on from; it may write
-    // memory, as an asm block may by default. Without a debugger the process
-    // dies of SIGTRAP, as it should.
-    unsafe {
-        std::arch::asm!("int3", in("rdi") start, in("rsi") magic);
-    }
-}
-
-fn give_up(why: &str) -> ! {
-    eprintln!("error: {why}");
-    std::process::exit(127)
 }

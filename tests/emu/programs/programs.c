@@ -70,6 +70,19 @@ int main(int argc, char **argv)
     fflush(stdout);
     printf("%d", posix_spawnp(&pid, "echo", NULL, NULL, echo, environ));
     printf(" %d\n", wait_for(pid));
+    printf("%s\n", strerror(posix_spawn(&pid, "./missing", NULL, NULL, echo, environ)));
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    printf("%s\n", strerror(posix_spawn(&pid, "./missing", &actions, NULL, echo, environ)));
+    volatile int told = 1;
+    if ((pid = vfork()) == 0) {
+        told = 2;
+        execve("./program/not", echo, environ);
+        told = 3;
+        _exit(told);
+    }
+    printf("%d %d\n", told, wait_for(pid));
     fflush(stdout);
     FILE *out = popen("echo through a pipe; exit 3", "r");
     char line[200];

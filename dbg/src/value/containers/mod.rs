@@ -87,6 +87,71 @@ impl Reader<'_> {
         .flatten()
     }
 
+    /// A struct's value as a container, of which so many elements are wanted.
+    fn as_container(&mut self, value: &Value, limit: usize) -> Result<Option<Contents>, Error> {
+        let Shape::Composite(module, description) = value.ty.shape(self.modules)? else {
+            return Ok(None);
+        };
+        let summary = self.container(value, module, &description, limit);
+        Ok(summary.map(|summary| summary.contents))
+    }
+
+    /// The element of that number of a vector, deque, string or list; `None`
+    /// for what is no such container, or has not so many.
+    pub fn container_element(
+        &mut self,
+        value: &Value,
+        index: usize,
+    ) -> Result<Option<Value>, Error> {
+        const MAX_INDEX: usize = 1 << 20;
+        if index >= MAX_INDEX {
+            return Ok(None);
+        }
+        Ok(match self.as_container(value, index + 1)? {
+            Some(Contents::Row(values, _)) => values.into_iter().nth(index),
+            Some(Contents::Named(values, _)) => {
+                let wanted = format!("[{index}]");
+                values
+                    .into_iter()
+                    .find(|(name, _)| *name == wanted)
+                    .map(|(_, value)| value)
+            }
+            Some(Contents::Text(units, size @ (1 | 4), ..)) => {
+                let number = if size == 1 {
+                    super::Number::CHAR
+                } else {
+                    super::Number::INT
+                };
+                let unit = units.get(index);
+                unit.map(|&unit| Value::integer(Type::Number(number), unit.into(), size as u64))
+            }
+            _ => None,
+        })
+    }
+
+    /// What a smart pointer points to, or a wrapper of one value holds; `None`
+    /// for what is neither, or is empty.
+    pub fn pointee(&mut self, value: &Value) -> Result<Option<Value>, Error> {
+        let named = match self.as_container(value, 1)? {
+            Some(Contents::Inner(value)) => return Ok(Some(*value)),
+            // Rust's counted pointers hold the one value.
+            Some(Contents::Row(values, false)) if values.len() == 1 => {
+                let is_rust = value.ty.language(self.modules) == Language::Rust;
+                return Ok(values.into_iter().next().filter(|_| is_rust));
+            }
+            Some(Contents::Named(values, _)) => values.into_iter().next(),
+            _ => None,
+        };
+        match named {
+            Some((name, pointer)) if name == "get()" => {
+                let (at, to) = self.first_pointer(&pointer)?;
+                Ok((at.0 != 0).then(|| Value::in_memory(to, at)))
+            }
+            Some((name, value)) if name == "[contained value]" => Ok(Some(value)),
+            _ => Ok(None),
+        }
+    }
+
     /// A member by its path, through unnamed members and base classes.
     pub(super) fn path(&mut self, value: &Value, path: &[&str]) -> Result<Value, Error> {
         let mut value = value.clone();

@@ -11,7 +11,7 @@ use crate::addr::GuestAddr;
 use crate::elf;
 use crate::errno::Errno;
 use crate::linux::host::{self, Argument};
-use crate::linux::paths;
+use crate::linux::paths::{self, LastLink};
 use crate::linux::signal::HANDLER_IGNORE;
 use crate::linux::system_call::Call;
 use crate::linux::thread::Process;
@@ -76,6 +76,7 @@ fn execute(call: &mut Call<'_>, path: Vec<u8>, first_argument: usize) -> Result<
         .into_iter()
         .map(c_string)
         .collect::<Result<Vec<_>, _>>()?;
+    process.give_back_stack();
     // The new program inherits the mask, with the signals that only the guest
     // blocks.
     let error = host::with_exact_mask(call.thread.mask, || {
@@ -125,11 +126,11 @@ enum Plan {
 
 /// Finds out what a file is, through scripts' interpreters, as the kernel does.
 fn plan(process: &Process, path: Vec<u8>, arguments: Vec<Vec<u8>>) -> Result<Plan, Errno> {
-    let asked = paths::to_host(process, path.clone());
+    let asked = paths::to_host(process, path.clone(), LastLink::Followed);
     let asked_arguments = arguments.clone();
     let (mut program, mut arguments) = (path, arguments);
     for _ in 0..MOST_SCRIPTS {
-        let host_path = paths::to_host(process, program.clone());
+        let host_path = paths::to_host(process, program.clone(), LastLink::Followed);
         let start = start_of(&host_path)?;
         if elf::machine_of(&start) == Some(process.abi.machine()) {
             return Ok(Plan::Guest {

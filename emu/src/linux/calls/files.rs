@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use crate::addr::GuestAddr;
 use crate::errno::Errno;
 use crate::linux::host::Argument;
+use crate::linux::paths::{self, LastLink};
+use crate::linux::proc_files;
 use crate::linux::structures::{GenericStat, HostStat, InterfaceList, IoVector, OpenHow};
 use crate::linux::system_call::Call;
-use crate::linux::{paths, proc_files};
 use crate::memory::{Plain, bytes_of, bytes_of_mut, bytes_of_slice};
 
 /// Linux takes no more buffers than this in one call (`UIO_MAXIOV`).
@@ -16,7 +17,7 @@ pub const MOST_VECTORS: u64 = 1024;
 /// `openat(directory, path, flags, mode)`
 pub fn openat(call: &mut Call<'_>) -> Result<u64, Errno> {
     let flags = call.process().abi.open_flags_to_host(call.arguments[2]);
-    open(call, |call, path| {
+    open(call, flags, |call, path| {
         let flags = Argument::Value(flags);
         call.host(
             libc::SYS_openat,
@@ -37,14 +38,9 @@ pub fn openat2(call: &mut Call<'_>) -> Result<u64, Errno> {
     }
     let mut how = call.memory().read_bytes(call.address(2), size as usize)?;
     let guest_flags: u64 = call.load(2)?;
-    how[..8].copy_from_slice(
-        &call
-            .process()
-            .abi
-            .open_flags_to_host(guest_flags)
-            .to_le_bytes(),
-    );
-    open(call, |call, path| {
+    let flags = call.process().abi.open_flags_to_host(guest_flags);
+    how[..8].copy_from_slice(&flags.to_le_bytes());
+    open(call, flags, |call, path| {
         call.host(
             libc::SYS_openat2,
             [call.value(0), path, Argument::In(&how), call.value(3)],
@@ -56,43 +52,74 @@ pub fn openat2(call: &mut Call<'_>) -> Result<u64, Errno> {
 /// the host's.
 fn open(
     call: &Call<'_>,
+    flags: u64,
     host: impl FnOnce(&Call<'_>, Argument<'_>) -> Result<u64, Errno>,
 ) -> Result<u64, Errno> {
     let path = call.memory().c_string(call.address(1))?;
+    let last = match flags & libc::O_NOFOLLOW as u64 {
+        0 => LastLink::Followed,
+        _ => LastLink::Kept,
+    };
     if let Some(fd) = proc_files::open(call.process(), &path) {
         return fd;
     }
-    let path = call.path(1)?;
+    let path = call.path(1, last)?;
     host(call, Argument::In(&path))
 }
 
+/// `getcwd(buffer, size)`
+pub fn getcwd(call: &mut Call<'_>) -> Result<u64, Errno> {
+    let mut path = [0; 4096];
+    let length = call.host(
+        libc::SYS_getcwd,
+        [Argument::Out(&mut path), Argument::Value(4096)],
+    )?;
+    let path = path[..length as usize].strip_suffix(b"\0").unwrap_or(&path);
+    let mut path = paths::to_guest(call.process(), path);
+    path.push(0);
+    if (path.len() as u64) > call.arguments[1] {
+        return Err(Errno(libc::ERANGE));
+    }
+    call.memory().write_bytes(call.address(0), &path)?;
+    Ok(path.len() as u64)
+}
+
 /// `readlinkat(directory, path, buffer, size)`
+///
+/// Links under `/proc` show paths of the host, which the guest knows by other
+/// names.
 pub fn readlinkat(call: &mut Call<'_>) -> Result<u64, Errno> {
     let path = call.memory().c_string(call.address(1))?;
-    if paths::is_own_executable(&path) {
-        let size = call.int(3);
-        if size <= 0 {
-            return Err(Errno::EINVAL);
-        }
-        let target = paths::to_guest(
-            call.process(),
-            call.process().executable.as_os_str().as_bytes(),
-        );
-        let length = target.len().min(size as usize);
-        call.memory()
-            .write_bytes(call.address(2), &target[..length])?;
-        return Ok(length as u64);
+    let size = call.int(3);
+    if size <= 0 {
+        return Err(Errno::EINVAL);
     }
-    let path = call.path(1)?;
-    call.host(
-        libc::SYS_readlinkat,
-        [
-            call.value(0),
-            Argument::In(&path),
-            call.pointer(2),
-            call.value(3),
-        ],
-    )
+    let target = if paths::is_own_executable(&path) {
+        call.process().executable.as_os_str().as_bytes().to_vec()
+    } else {
+        let path = call.path(1, LastLink::Kept)?;
+        let mut target = vec![0; (size as usize).min(4096)];
+        let room = Argument::Value(target.len() as u64);
+        let length = call.host(
+            libc::SYS_readlinkat,
+            [
+                call.value(0),
+                Argument::In(&path),
+                Argument::Out(&mut target),
+                room,
+            ],
+        )?;
+        target.truncate(length as usize);
+        target
+    };
+    let target = match path.starts_with(b"/proc/") {
+        true => paths::to_guest(call.process(), &target),
+        false => target,
+    };
+    let length = target.len().min(size as usize);
+    call.memory()
+        .write_bytes(call.address(2), &target[..length])?;
+    Ok(length as u64)
 }
 
 /// `newfstatat(directory, path, stat, flags)`
@@ -105,7 +132,11 @@ pub fn newfstatat(call: &mut Call<'_>) -> Result<u64, Errno> {
             [call.value(0), call.pointer(1), out, call.value(3)],
         )?;
     } else {
-        let path = call.path(1)?;
+        let last = match call.int(3) & libc::AT_SYMLINK_NOFOLLOW {
+            0 => LastLink::Followed,
+            _ => LastLink::Kept,
+        };
+        let path = call.path(1, last)?;
         call.host(
             libc::SYS_newfstatat,
             [call.value(0), Argument::In(&path), out, call.value(3)],
@@ -182,6 +213,36 @@ pub fn pwritev2(call: &mut Call<'_>) -> Result<u64, Errno> {
 /// `vmsplice(fd, vectors, count, flags)`
 pub fn vmsplice(call: &mut Call<'_>) -> Result<u64, Errno> {
     with_vectors(call, libc::SYS_vmsplice)
+}
+
+/// `close(fd)`
+pub fn close(call: &mut Call<'_>) -> Result<u64, Errno> {
+    if call.process().own_descriptor() == Some(call.int(0)) {
+        return Err(Errno::EBADF);
+    }
+    call.host(libc::SYS_close, [call.value(0)])
+}
+
+/// `close_range(first, last, flags)`, around a descriptor of ours.
+pub fn close_range(call: &mut Call<'_>) -> Result<u64, Errno> {
+    let (first, last) = (call.arguments[0] as u32, call.arguments[1] as u32);
+    let close = |first: u32, last: u32| {
+        let bounds = [first, last].map(|bound| Argument::Value(bound.into()));
+        let [first, last] = bounds;
+        call.host(libc::SYS_close_range, [first, last, call.value(2)])
+    };
+    match call.process().own_descriptor().map(|fd| fd as u32) {
+        Some(own) if (first..=last).contains(&own) => {
+            if first < own {
+                close(first, own - 1)?;
+            }
+            if own < last {
+                close(own + 1, last)?;
+            }
+            Ok(0)
+        }
+        _ => close(first, last),
+    }
 }
 
 /// `pipe2(fds, flags)`

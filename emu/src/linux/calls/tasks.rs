@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use crate::addr::GuestAddr;
 use crate::errno::Errno;
 use crate::linux::host::{self, Argument};
+use crate::linux::lent::{self, LentStack};
 use crate::linux::structures::CloneArguments;
 use crate::linux::system_call::{Call, Outcome};
 use crate::linux::thread::Thread;
@@ -166,7 +167,8 @@ fn thread(call: &mut Call<'_>, task: &NewTask) -> Result<u64, Errno> {
 }
 
 /// Begins a process. With `CLONE_VFORK` its maker waits until the child runs
-/// another program or ends; memory is copied all the same.
+/// another program or ends; memory is copied all the same, but for what the
+/// child writes to its maker's stack.
 fn process(call: &mut Call<'_>, task: &NewTask) -> Outcome {
     let waiting = match task
         .has(libc::CLONE_VFORK)
@@ -182,9 +184,10 @@ fn process(call: &mut Call<'_>, task: &NewTask) -> Outcome {
     match forked {
         Ok(None) => {
             process.engine.after_fork();
-            if let Some(waiting) = waiting {
-                waiting.become_child();
-            }
+            let maker_stack = process.abi.stack_pointer(&call.thread.state);
+            process.borrow_stack(waiting.map(|waiting| {
+                LentStack::new(&process.memory, maker_stack, waiting.into_child_end())
+            }));
             become_child(call.thread, task);
             let mut state = call.thread.state.duplicate();
             set_registers(call, task, &mut state);
@@ -200,7 +203,7 @@ fn process(call: &mut Call<'_>, task: &NewTask) -> Outcome {
                 let _ = give_pidfd(call, child, task.pidfd);
             }
             if let Some(waiting) = waiting {
-                waiting.wait();
+                lent::take_back(&process.memory, &waiting.wait(lent::MOST_BYTES));
             }
             call.thread.open_signals();
             Outcome::Result(Ok(child as u64))
@@ -242,6 +245,9 @@ fn become_child(thread: &mut Thread, task: &NewTask) {
 /// What Linux does when a thread ends: robust futexes are marked, and whoever
 /// joins it is woken.
 pub fn end(thread: &Thread) {
+    if thread.initial {
+        thread.process.give_back_stack();
+    }
     mark_robust_futexes(thread);
     let at = thread.clear_on_exit;
     if at.0 != 0 && thread.process.memory.write(at, &0_u32).is_ok() {
@@ -308,6 +314,7 @@ pub fn exit(call: &mut Call<'_>) -> Outcome {
 /// `exit_group(status)`: the process ends.
 pub fn exit_group(call: &mut Call<'_>) -> Outcome {
     call.process().report();
+    call.process().give_back_stack();
     host::exit_process(call.int(0))
 }
 
