@@ -20,7 +20,7 @@ use crate::functions::{Body, Function};
 use crate::lines::UnitLines;
 use crate::names::NameIndex;
 use crate::units::{Slot, UnitRanges};
-use crate::{Bytes, EntryId, Error, Result, Type};
+use crate::{Bytes, EntryId, Error, Result, Type, Variable};
 
 /// How sections are read.
 pub(crate) type Slice<'a> = gimli::EndianSlice<'a, LittleEndian>;
@@ -138,6 +138,8 @@ pub(crate) struct Info<'a> {
     pub(crate) types: Mutex<FxHashMap<EntryId, Arc<Type>>>,
     pub(crate) functions: Mutex<FxHashMap<EntryId, Arc<Function>>>,
     pub(crate) bodies: Mutex<FxHashMap<EntryId, Arc<Body>>>,
+    /// What a frame's entry sees at an address.
+    pub(crate) variables: Mutex<FxHashMap<(EntryId, u64), Arc<[Variable]>>>,
     pub(crate) complaints: Mutex<Vec<Error>>,
 }
 
@@ -168,6 +170,7 @@ impl<'a> Info<'a> {
             types: Mutex::default(),
             functions: Mutex::default(),
             bodies: Mutex::default(),
+            variables: Mutex::default(),
             complaints: Mutex::default(),
         };
         info.read_headers();

@@ -41,6 +41,10 @@ pub enum VariableKind {
     Global,
 }
 
+/// The most places whose variables are remembered: deep recursion asks for those
+/// of a few places thousands of times.
+const MAX_PLACES: usize = 1024;
+
 /// A variable's entry and the block that it is in.
 struct Found<'a> {
     id: EntryId,
@@ -204,15 +208,25 @@ impl Module {
     /// [`SourceFrame::entry`](crate::SourceFrame::entry)) can see at `at`,
     /// innermost block first and in order of declaration within one.
     pub fn variables(&self, frame: EntryId, at: Address) -> Result<Vec<Variable>> {
+        let key = (frame, self.to_file(at));
         let variables = self.info(|info| {
+            let lock = || info.variables.lock().unwrap_or_else(|e| e.into_inner());
+            if let Some(known) = lock().get(&key) {
+                return Ok(known.to_vec());
+            }
             let found = info
-                .variables_of(frame, self.to_file(at))
+                .variables_of(frame, key.1)
                 .map_err(|error| info.fault_at(frame, error))?;
             let mut variables: Vec<Variable> = found
                 .iter()
                 .filter_map(|one| info.variable(one.id, VariableKind::Local, one.depth))
                 .collect();
             variables.sort_by_key(|variable| std::cmp::Reverse(variable.depth));
+            let mut known = lock();
+            if known.len() >= MAX_PLACES {
+                known.clear();
+            }
+            known.insert(key, variables.as_slice().into());
             Ok(variables)
         });
         variables.unwrap_or_else(|| Ok(Vec::new()))

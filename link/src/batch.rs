@@ -189,6 +189,19 @@ impl<'s, 'i> Batch<'s, 'i> {
         Ok(())
     }
 
+    /// Makes this a *replace* batch: its functions take the place of the image's
+    /// functions of the same names. Each moves; a jump is left at its old
+    /// address, so that callers' bytes, vtables and stored pointers stay good.
+    /// Variables keep their place and value, recognised by name and size (a
+    /// file's own by the input's name too); initialisers do not run again.
+    ///
+    /// Publishing needs a host that can stop the [`world`](Host::world), and is
+    /// refused while any thread is or will return into bytes to be overwritten,
+    /// and when a variable would change its shape.
+    pub fn replace(&mut self) {
+        self.staged.replaces = true;
+    }
+
     /// Publishes the batch whole as the next generation, or leaves everything
     /// as it was and says why. See [`publish`](crate::publish).
     pub fn publish(mut self, ground: &mut dyn Ground) -> Result<Published, Error> {

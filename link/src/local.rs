@@ -15,9 +15,7 @@ use std::ptr;
 use crate::addr::HostAddr;
 use crate::arena::{self, OwnArena};
 use crate::gap::{find_gap, parse_maps};
-use crate::host::{
-    Call, Host, HostError, Libgcc, Outside, Resolver, ThreadLocals, Unwind, Wanted,
-};
+use crate::host::{Call, Host, HostError, Libgcc, Outside, Resolver, ThreadLocals, Unwind, Wanted};
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
 
 /// From so many bytes on, pages that will be written are asked for together.
@@ -305,7 +303,9 @@ impl AddressSpace for LocalSpace {
         if usize::try_from(read) == Ok(len) {
             Ok(())
         } else {
-            Err(SpaceError::Failed(format!("no {len} bytes to read at {at}")))
+            Err(SpaceError::Failed(format!(
+                "no {len} bytes to read at {at}"
+            )))
         }
     }
 }

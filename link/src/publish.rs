@@ -21,6 +21,7 @@ mod commit;
 mod in_place;
 mod plan;
 mod relocate;
+mod replace;
 mod run;
 mod select;
 pub(crate) mod unwind;
@@ -96,7 +97,13 @@ fn plan_and_apply(
         .map(|keeps| txn.keeps_array = keeps)
         .and_then(|()| reserve_thread_locals(staged, txn, ground.host()))
         .and_then(|()| plan::plan(session, staged, bound, &taken.slab, txn))
-        .and_then(|()| apply::apply(staged, &taken.slab, txn, ground));
+        .and_then(|()| replace::islands(session, staged, bound, txn, ground))
+        .and_then(|()| replace::stop_world(staged, txn, ground))
+        .and_then(|()| {
+            let applied = apply::apply(staged, &taken.slab, txn, ground);
+            replace::resume_world(txn, ground)?;
+            applied
+        });
     match result {
         Ok(()) => Ok(taken),
         Err(error) => {

@@ -139,6 +139,8 @@ pub(crate) struct Staged<'i> {
     pub built: Vec<u8>,
     /// Whether a field holds a 32-bit absolute address.
     pub wants_low: bool,
+    /// Whether its definitions take the place of the image's.
+    pub replaces: bool,
 }
 
 /// A COMDAT group: of several with one signature, one is kept.
@@ -247,6 +249,7 @@ impl<'i> Staged<'i> {
             sections: self.sections,
             built: self.built,
             wants_low: false,
+            replaces: false,
         }
     }
 }

@@ -9,8 +9,8 @@ use std::ops::Range;
 use rustc_hash::FxHashMap;
 
 use crate::addr::HostAddr;
-use crate::arch::x86_64::Field;
 use crate::arch::x86_64::tls::Sequence;
+use crate::arch::x86_64::{Field, ISLAND_LEN};
 use crate::image::SEGMENTS;
 use crate::model::{AtomRecord, SymbolRecord};
 
@@ -40,6 +40,15 @@ pub(crate) struct FunctionList {
 pub(crate) struct IfuncCell {
     pub cell: HostAddr,
     pub resolver: HostAddr,
+}
+
+/// A jump at a replaced function's old address.
+#[derive(Clone, Copy)]
+pub(crate) struct Island {
+    pub at: HostAddr,
+    pub jump: [u8; ISLAND_LEN],
+    /// The bytes that it takes the place of.
+    pub before: [u8; ISLAND_LEN],
 }
 
 /// What `run` will do once the batch is published.
@@ -116,6 +125,10 @@ pub(crate) struct Txn {
     /// thread pointer.
     pub thread_locals: Vec<(u32, i64)>,
     pub thread_block: Option<ThreadBlock>,
+    /// Jumps to be left where replaced functions lie.
+    pub islands: Vec<Island>,
+    /// Where the slab's code begins.
+    pub code_start: HostAddr,
     /// Whether the unwinder's array is kept, and not every batch's entries
     /// registered.
     pub keeps_array: bool,
@@ -148,6 +161,7 @@ impl Txn {
         self.copies.clear();
         self.thread_locals.clear();
         self.thread_block = None;
+        self.islands.clear();
         self.keeps_array = false;
         self.frames.clear();
         self.array_bytes.clear();

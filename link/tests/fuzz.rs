@@ -136,7 +136,11 @@ fn damage(object: &mut Vec<u8>, random: &mut Random) {
             // A field of the section's header.
             0 | 1 => {
                 let field = [0, 4, 8, 16, 24, 32, 40, 44, 48, 56][random.below(10)];
-                let width = if matches!(field, 0 | 4 | 40 | 44) { 4 } else { 8 };
+                let width = if matches!(field, 0 | 4 | 40 | 44) {
+                    4
+                } else {
+                    8
+                };
                 object[section + field..][..width].copy_from_slice(&value[..width]);
             }
             // A field in its contents: symbols, relocations, groups, code.
@@ -167,7 +171,14 @@ fn archive(objects: &[Vec<u8>]) -> Vec<u8> {
     let mut archive = b"!<arch>\n".to_vec();
     for (number, object) in objects.iter().enumerate() {
         let size = object.len();
-        let header = format!("{:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", format!("m{number}.o/"), 0, 0, 0, 644);
+        let header = format!(
+            "{:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n",
+            format!("m{number}.o/"),
+            0,
+            0,
+            0,
+            644
+        );
         archive.extend(header.as_bytes());
         archive.extend(object);
         if size % 2 == 1 {
@@ -249,13 +260,20 @@ fn run(name: &str, each: impl Fn(&mut Random, &mut Session, &mut Faulty, &mut Re
         assert!(done.is_ok(), "{name}: seed {seed} panics");
         let most = MOST.load(Ordering::Relaxed).saturating_sub(in_use);
         assert!(most < MOST_BYTES, "{name}: seed {seed} took {most} bytes");
-        assert!(started.elapsed() < Duration::from_secs(20), "{name}: seed {seed} hangs");
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "{name}: seed {seed} hangs"
+        );
         session.release(&mut space, &mut ()).unwrap();
         seed += 1;
     }
     println!(
         "{name}: {} inputs, {} past the header, {} to relocation, {} published; seeds {}..{seed}",
-        reached.inputs, reached.past_header, reached.to_relocation, reached.published, first_seed()
+        reached.inputs,
+        reached.past_header,
+        reached.to_relocation,
+        reached.published,
+        first_seed()
     );
     reached
 }
@@ -271,8 +289,14 @@ fn malformed_inputs_and_random_batches_are_refused_or_published_whole() {
             try_one(session, space, &object, reached);
         }
     });
-    assert!(reached.past_header * 2 > reached.inputs, "most inputs pass the header");
-    assert!(reached.to_relocation * 5 > reached.inputs, "a fifth reach relocation");
+    assert!(
+        reached.past_header * 2 > reached.inputs,
+        "most inputs pass the header"
+    );
+    assert!(
+        reached.to_relocation * 5 > reached.inputs,
+        "a fifth reach relocation"
+    );
     run("batches", |random, session, space, reached| {
         for _ in 0..6 {
             let mut objects: Vec<Vec<u8>> = (0..1 + random.below(3))
@@ -282,7 +306,13 @@ fn malformed_inputs_and_random_batches_are_refused_or_published_whole() {
                 let which = random.below(objects.len());
                 damage(&mut objects[which], random);
             }
-            space.failing = [None, Some("commit"), Some("apply"), Some("seal"), Some("reserve")][random.below(5)];
+            space.failing = [
+                None,
+                Some("commit"),
+                Some("apply"),
+                Some("seal"),
+                Some("reserve"),
+            ][random.below(5)];
             let mut input = match random.below(3) {
                 0 => archive(&objects),
                 _ => objects.swap_remove(0),

@@ -39,7 +39,7 @@ fn main() {
         table("anonymous", |image, _| image.anonymous());
     }
     if wanted("throw") {
-        throw::table();
+        throw::table(&template);
     }
     if wanted("bulk") {
         bulk::table();
@@ -165,8 +165,7 @@ fn table(what: &str, append: impl Fn(&mut Image, usize)) {
             number += 1;
         }
         let mut sample = Sample::with_capacity(TIMED);
-        let (count, used, bytes) = (allocations(), image.used(), resident());
-        let _ = bytes;
+        let (count, used) = (allocations(), image.used());
         for _ in 0..TIMED {
             sample.push(clock.time(|| append(&mut image, number)));
             number += 1;

@@ -2,9 +2,10 @@
 //! how many allocations were made.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sapwood_link::LocalHost;
+use sapwood_link::{HostAddr, LocalHost};
 
 /// The system's allocator, counting calls.
 struct Counting;
@@ -47,6 +48,20 @@ pub fn host() -> LocalHost {
     // SAFETY: the bench publishes functions that it assembled or that Debian's
     // libcrypto holds, none with initialisers.
     unsafe { LocalHost::new() }
+}
+
+/// Loads a system library for everyone.
+pub fn load_library(name: &CStr) -> bool {
+    // SAFETY: loading a system library runs its initialisers and nothing else.
+    !unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) }.is_null()
+}
+
+/// Calls a published function.
+pub fn call(function: HostAddr, argument: i64) -> i64 {
+    // SAFETY: the bench calls one that it compiled with this type.
+    let function: extern "C" fn(i64) -> i64 =
+        unsafe { std::mem::transmute(function.get() as *const ()) };
+    function(argument)
 }
 
 /// The CPU time of this thread.

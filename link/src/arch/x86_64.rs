@@ -15,6 +15,8 @@ use crate::model::RelocKind;
 
 /// Bytes of a stub: `jmp *cell(%rip)`, padded.
 pub(crate) const STUB_LEN: u64 = 8;
+/// Bytes of a jump island: `jmp rel32`.
+pub(crate) const ISLAND_LEN: usize = 5;
 /// Bytes of a GOT cell.
 pub(crate) const CELL_LEN: u64 = 8;
 
@@ -312,6 +314,16 @@ pub(crate) fn stub(at: u64, cell: u64) -> Option<[u8; STUB_LEN as usize]> {
     let mut code = [0xcc; STUB_LEN as usize];
     code[..2].copy_from_slice(&[0xff, 0x25]);
     code[2..6].copy_from_slice(&distance);
+    Some(code)
+}
+
+/// The jump at `at` to `to`; `None` when it does not reach.
+pub(crate) fn island(at: u64, to: u64) -> Option<[u8; ISLAND_LEN]> {
+    // e9 rel32, counted from the instruction's end.
+    let distance = to.wrapping_sub(at + ISLAND_LEN as u64) as i64;
+    let distance = i32::try_from(distance).ok()?.to_le_bytes();
+    let mut code = [0xe9; ISLAND_LEN];
+    code[1..].copy_from_slice(&distance);
     Some(code)
 }
 

@@ -11,7 +11,7 @@ use crate::batch::Ground;
 use crate::error::Error;
 use crate::image::{SEGMENTS, Slab, segment_of};
 use crate::model::{AtomKind, NONE};
-use crate::publish::unwind;
+use crate::publish::{replace, unwind};
 use crate::space::{AddressSpace, Protection, SpaceError, Write};
 use crate::staged::{Staged, StagedAtom};
 use crate::txn::{ThreadBlock, Txn};
@@ -83,7 +83,20 @@ fn try_apply(
         .collect();
     let (at, count) = unwind::count(slab, txn.used[unwind::SEGMENT]);
     let counts = !txn.array_bytes.is_empty() && slab.segments[unwind::SEGMENT].used > 0;
-    let windowless = writes.iter().any(|write| slab.segments[unwind::SEGMENT].region.range().contains(&write.at));
+    let windowless = writes.iter().any(|write| {
+        slab.segments[unwind::SEGMENT]
+            .region
+            .range()
+            .contains(&write.at)
+    });
+    // Code that others may run changes last of all code.
+    let islands_window = match txn.islands.first() {
+        Some(island) => space.window(island.at, island.jump.len() as u64).is_some(),
+        None => true,
+    };
+    if !islands_window {
+        writes.extend(replace::writes(txn, false));
+    }
     if counts && windowless {
         // Last: it is what shows the entries to the unwinder.
         writes.push(Write { at, bytes: &count });
@@ -98,6 +111,13 @@ fn try_apply(
         space.seal(written, Protection::Code)?;
     }
     initialise_thread_locals(staged, slab, txn, ground)?;
+    if islands_window {
+        for write in replace::writes(txn, false) {
+            let code = ground.space().window(write.at, write.bytes.len() as u64);
+            code.expect("there was a window")
+                .copy_from_slice(write.bytes);
+        }
+    }
     if counts && !windowless {
         let cell = ground.space().window(at, 8);
         cell.expect("there was a window").copy_from_slice(&count);
@@ -115,7 +135,10 @@ fn runs(slab: &Slab, txn: &Txn) -> [Run; 5] {
         (2, before[2]..txn.data_end),
         // Without cells `cells_start` may lie past the cursor.
         (2, txn.cells_start..txn.used[2].max(txn.cells_start)),
-        (unwind::SEGMENT, before[unwind::SEGMENT]..txn.used[unwind::SEGMENT]),
+        (
+            unwind::SEGMENT,
+            before[unwind::SEGMENT]..txn.used[unwind::SEGMENT],
+        ),
     ];
     ranges.map(|(segment, range)| Run {
         segment,
@@ -260,6 +283,10 @@ fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Result<(), Erro
             bytes.fill(0);
             space.apply(&[Write { at, bytes: &bytes }]).map_err(lost)?;
         }
+    }
+    let islands: Vec<Write<'_>> = replace::writes(txn, true).collect();
+    if !islands.is_empty() {
+        space.apply(&islands).map_err(lost)?;
     }
     let array = &slab.segments[unwind::SEGMENT];
     if array.used > 0 && !txn.array_bytes.is_empty() {

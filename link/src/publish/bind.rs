@@ -19,9 +19,10 @@ use crate::addr::HostAddr;
 use crate::batch::Ground;
 use crate::error::{Error, Place, Undefined};
 use crate::host::{Outside, Wanted};
-use crate::ids::SymbolId;
+use crate::ids::{AtomId, SymbolId};
 use crate::model::{AtomKind, Binding, Definition, NONE, SymbolKind};
 use crate::publish::by_name::{ByName, Rank};
+use crate::publish::replace;
 use crate::session::Session;
 use crate::staged::{Role, Span, Staged, StagedAtom, StagedDefinition};
 
@@ -38,6 +39,8 @@ pub(super) enum Target {
     Known(SymbolId),
     /// An address outside, learnt now: index in [`Bound::outside`].
     Outside(u32),
+    /// A place in an atom of an earlier generation that keeps its identity.
+    Old(AtomId, u64),
     /// An indirect function of the batch: index in [`Bound::ifuncs`].
     Ifunc(u32),
     /// The first byte of the sections of a name, or the one past their last:
@@ -86,6 +89,12 @@ pub(crate) struct Bound {
     /// Type information outside that 32-bit fields may not reach: its address
     /// and first bytes.
     pub(super) copies: Vec<(u64, [u8; COPY_LEN])>,
+    /// The image's functions whose place a definition of the batch takes, with
+    /// that definition.
+    pub(super) replaced: Vec<(u32, SymbolId)>,
+    /// In a replace batch, for each staged atom the image's that it stands for,
+    /// or `NONE`.
+    pub(super) aliases: Vec<u32>,
     pub(super) names: ByName,
     asked: Vec<Asked>,
 }
@@ -127,6 +136,8 @@ pub(super) fn bind(
     bound.brackets.clear();
     bound.asked.clear();
     bound.copies.clear();
+    bound.replaced.clear();
+    bound.aliases.clear();
     bound.names.fill(&session.tables, staged);
     let mut binder = Binder {
         session,
@@ -134,6 +145,9 @@ pub(super) fn bind(
         bound,
     };
     binder.define()?;
+    if binder.staged.replaces {
+        replace::pair(binder.session, binder.staged, binder.bound)?;
+    }
     binder.place_commons();
     binder.refer()?;
     binder.ask(ground)?;
@@ -163,7 +177,8 @@ fn discard_duplicates(session: &Session, staged: &mut Staged<'_>) {
                     .find_symbol(name, |symbol| symbol.is_image_definition())
                     .is_some()
             });
-        if known || !seen.insert(signature) {
+        // What is replaced is compared name by name.
+        if (known && !staged.replaces) || !seen.insert(signature) {
             discarded.push(group.atoms.clone());
         }
     }
@@ -217,6 +232,9 @@ impl Binder<'_, '_> {
         }
         let record = self.session.tables.symbol(SymbolId(image));
         if !record.is_image_definition() {
+            return Ok(false);
+        }
+        if self.staged.replaces && rank != Rank::Common {
             return Ok(false);
         }
         match (record.binding, rank) {
@@ -326,6 +344,10 @@ impl Binder<'_, '_> {
         let symbol = &self.staged.symbols[index as usize];
         if symbol.binding == Binding::Local || symbol.nameless {
             return Ok(match symbol.definition {
+                StagedDefinition::Atom(atom, offset) if self.alias(atom).is_some() => {
+                    let old = self.alias(atom).expect("just asked");
+                    Target::Old(old, offset)
+                }
                 StagedDefinition::Atom(atom, _) if self.discarded(atom) => Target::Discarded,
                 StagedDefinition::Atom(atom, offset) => self.defined(index, atom, offset),
                 StagedDefinition::Absolute(value) => Target::Absolute(value),
@@ -367,6 +389,14 @@ impl Binder<'_, '_> {
             weak,
         });
         Ok(Target::Asked(asked))
+    }
+
+    /// The image's atom that a staged one stands for.
+    fn alias(&self, atom: u32) -> Option<AtomId> {
+        let alias = self.bound.aliases.get(atom as usize);
+        alias
+            .filter(|alias| **alias != NONE)
+            .map(|alias| AtomId(*alias))
     }
 
     /// A place that the batch defines: itself, or an indirect function's stub.
@@ -497,7 +527,11 @@ impl Binder<'_, '_> {
             let mut bytes = [0; COPY_LEN];
             // Near the end of a mapping there may be less to read.
             for len in [COPY_LEN, COPY_LEN / 4, 16] {
-                if ground.space().read(HostAddr(address), &mut bytes[..len]).is_ok() {
+                if ground
+                    .space()
+                    .read(HostAddr(address), &mut bytes[..len])
+                    .is_ok()
+                {
                     self.bound.copies.push((address, bytes));
                     break;
                 }

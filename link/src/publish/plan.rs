@@ -9,7 +9,7 @@
 use crate::addr::HostAddr;
 use crate::arch::x86_64::{self, CELL_LEN, STUB_LEN};
 use crate::error::Error;
-use crate::ids::{AtomId, NameId, SymbolId};
+use crate::ids::{AtomId, InputId, NameId, SymbolId};
 use crate::image::{Ground, SEGMENTS, Slab, segment_of};
 use crate::model::{AtomKind, AtomRecord, Binding, NONE, RelocTarget, SymbolKind, SymbolRecord};
 use crate::publish::bind::{Bound, COPY_LEN, Target};
@@ -73,6 +73,7 @@ pub(super) fn plan(
     slab: &Slab,
     txn: &mut Txn,
 ) -> Result<(), Error> {
+    txn.code_start = slab.segments[0].region.start;
     txn.used = slab.segments.each_ref().map(|segment| segment.used);
     let mut plan = Plan {
         session,
@@ -359,6 +360,18 @@ impl Plan<'_, '_> {
             }
             Target::Absolute(value) => fixed(HostAddr(value)),
             Target::Known(known) => self.known(known),
+            Target::Old(atom, offset) => {
+                let tables = &self.session.tables;
+                let thread_offset = tables.atom_thread_offset(atom);
+                let address = match thread_offset {
+                    Some(start) => HostAddr(start as u64),
+                    None => tables.address(atom),
+                };
+                Resolved {
+                    thread_local: thread_offset.is_some(),
+                    ..plain(address.add(offset), RelocTarget::Atom(atom), offset)
+                }
+            }
             Target::Outside(number) => {
                 let outside = &self.bound.outside[number as usize];
                 let target = RelocTarget::Symbol(SymbolId(first_outside + number));
@@ -460,6 +473,14 @@ impl Plan<'_, '_> {
         }
     }
 
+    /// Whether the image has an input of this name that the batch replaces.
+    fn is_replaced(&self, input: u32) -> bool {
+        let tables = &self.session.tables;
+        let name = self.staged.input_name(input);
+        self.staged.replaces
+            && (0..tables.inputs.len() as u32).any(|old| tables.input_name(InputId(old)) == name)
+    }
+
     /// Lists the unwind entries of the batch's code for the unwinder's array.
     fn list_frames(&mut self) -> Result<(), Error> {
         if !self.txn.keeps_array {
@@ -496,6 +517,10 @@ impl Plan<'_, '_> {
         for (index, atom) in self.staged.atoms.iter().enumerate() {
             let index = index as u32;
             if atom.role == Role::Plain || atom.discarded || atom.size == 0 {
+                continue;
+            }
+            // What is replaced has been initialised, and is registered for exit.
+            if atom.role != Role::EhFrame && self.is_replaced(atom.input) {
                 continue;
             }
             let at = self.address_of(index);

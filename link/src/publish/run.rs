@@ -54,7 +54,11 @@ fn run_all(
     }
     let slab = session.image.slabs[grown as usize].as_ref();
     let plainly = slab.is_some_and(|slab| slab.registered == Registered::Plainly);
-    if let Some(unwind) = ground.host().unwind().filter(|_| plainly || !txn.keeps_array) {
+    if let Some(unwind) = ground
+        .host()
+        .unwind()
+        .filter(|_| plainly || !txn.keeps_array)
+    {
         for range in &txn.actions.unwind {
             unwind.register(range.clone())?;
             session.unwind.push(range.clone());

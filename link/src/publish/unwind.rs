@@ -184,7 +184,11 @@ pub(super) fn adopt(
 ) -> Result<Option<Adopted>, HostError> {
     let adopted = Adopted { start, libgcc };
     let (object, seed) = (start.add(OBJECT), start.add(SEED));
-    call(ground, libgcc.register_frame_info, &[seed.get(), object.get()])?;
+    call(
+        ground,
+        libgcc.register_frame_info,
+        &[seed.get(), object.get()],
+    )?;
     let as_expected = read(ground, object.add(OBJECT_UNION))? == seed.get()
         && read(ground, object.add(OBJECT_BITS))? == UNSORTED;
     if as_expected {
@@ -212,11 +216,7 @@ pub(crate) fn give_back(adopted: Adopted, ground: &mut dyn Ground) -> Result<(),
     call(ground, libgcc.deregister_frame_info, &[seed.get()]).map(drop)
 }
 
-fn call(
-    ground: &mut dyn Ground,
-    function: HostAddr,
-    arguments: &[u64],
-) -> Result<u64, HostError> {
+fn call(ground: &mut dyn Ground, function: HostAddr, arguments: &[u64]) -> Result<u64, HostError> {
     let call = ground.host().call();
     call.expect("asked for before").call(function, arguments)
 }

@@ -1,0 +1,124 @@
+//! Debug information that is not in the program's own file.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use common::{Folder, has, open};
+use sapwood_dwarf::{Address, Bytes, DebugFiles, Input, Module, ModuleKind, Wanted};
+
+/// Splits a program in two, as distributions do, with a link from one to the
+/// other.
+fn split(program: &Path, debug: &Path) {
+    let run = |arguments: &[&std::ffi::OsStr]| {
+        let status = Command::new("objcopy")
+            .args(arguments)
+            .status()
+            .expect("objcopy");
+        assert!(status.success(), "objcopy {arguments:?}");
+    };
+    let link = format!("--add-gnu-debuglink={}", debug.display());
+    run(&[
+        "--only-keep-debug".as_ref(),
+        program.as_os_str(),
+        debug.as_os_str(),
+    ]);
+    run(&["--strip-all".as_ref(), link.as_ref(), program.as_os_str()]);
+}
+
+/// Finds a debug file by the name that the module's link has.
+struct Beside(Bytes);
+
+impl DebugFiles for Beside {
+    fn find(&self, wanted: &Wanted<'_>) -> Option<Bytes> {
+        match wanted {
+            Wanted::Separate {
+                build_id: Some(id),
+                link: Some((name, sum)),
+                ..
+            } => {
+                assert_eq!(id.len(), 20);
+                assert!(*sum != 0);
+                (*name == Path::new("program.debug")).then(|| self.0.clone())
+            }
+            _ => None,
+        }
+    }
+}
+
+#[test]
+fn a_separate_debug_file_is_as_good_as_none() {
+    if !has("objcopy") {
+        return;
+    }
+    let folder = Folder::new("separate");
+    let options = ["-g", "-O1", "-Wl,--build-id=sha1"];
+    let whole = folder.compile("cc", "shapes.c", &options, "whole");
+    let program = folder.compile("cc", "shapes.c", &options, "program");
+    let debug = folder.0.join("program.debug");
+    split(&program, &debug);
+    let read = |path: &Path| Bytes::from(std::fs::read(path).expect("a file"));
+    let input = || Input::new("program", ModuleKind::Executable, read(&program), 0x1000);
+
+    let bare = Module::open(input()).expect("an ELF file");
+    assert!(!bare.has_debug_info());
+    assert!(bare.line_at(Address(0x2000)).is_none() && bare.functions("sum").is_empty());
+
+    let given = input().with_debug(Some(read(&debug)));
+    let asked = input().with_files(Arc::new(Beside(read(&debug))));
+    let whole = open(&whole, 0x1000);
+    let sum = whole.functions("sum").remove(0);
+    for input in [given, asked] {
+        let module = Module::open(input).expect("an ELF file");
+        let same = module.functions("sum").remove(0);
+        assert_eq!((&same.ranges, same.line), (&sum.ranges, sum.line));
+        let at = sum.entry.expect("code");
+        assert_eq!(module.line_at(at), whole.line_at(at));
+        assert_eq!(
+            module.symbol_at(at).map(|(symbol, _)| symbol.name),
+            Some("sum")
+        );
+        assert!(module.symbol_named("main").is_some());
+    }
+}
+
+#[test]
+fn a_debug_file_of_another_program_is_refused() {
+    let folder = Folder::new("another");
+    let options = ["-g", "-Wl,--build-id=sha1"];
+    let program = folder.compile("cc", "shapes.c", &options, "program");
+    let other = folder.compile("cc", "signal.c", &options, "other");
+    let bytes = Bytes::from(std::fs::read(&program).expect("a file"));
+    let debug = Bytes::from(std::fs::read(&other).expect("a file"));
+    let input = Input::new("program", ModuleKind::Executable, bytes, 0).with_debug(Some(debug));
+    let error = Module::open(input).expect_err("another build id");
+    assert_eq!(
+        error.to_string(),
+        "program: the debug file's build id is another one"
+    );
+}
+
+#[test]
+fn what_is_no_program_is_one_clear_error() {
+    for (bytes, expected) in [
+        (&b""[..], "x: not an ELF file"),
+        (b"#!/bin/sh\n", "x: not an ELF file"),
+        (
+            b"\x7fELF\x01\x01\x01",
+            "x: a 32-bit ELF file, which is not supported",
+        ),
+        (
+            b"\x7fELF\x02\x02\x01",
+            "x: a big-endian ELF file, which is not supported",
+        ),
+        (b"\x7fELF\x02\x01\x01", "x: the ELF header is damaged"),
+    ] {
+        let input = Input::new("x", ModuleKind::Library, Bytes::from(bytes.to_vec()), 0);
+        assert_eq!(
+            Module::open(input).expect_err("no program").to_string(),
+            expected
+        );
+    }
+}
