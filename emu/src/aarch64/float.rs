@@ -413,7 +413,8 @@ impl Float {
                     u128::from(x.significand) << shift,
                     u128::from(y.significand),
                 );
-                let quotient = dividend / divisor | u128::from(dividend % divisor != 0);
+                let sticky = u128::from(dividend % divisor != 0);
+                let quotient = (dividend / divisor) | sticky;
                 self.round(
                     p,
                     self.mode(),

@@ -41,7 +41,7 @@ pub fn lift_block(start: GuestAddr, code: &[u8], limit: u32) -> Block {
                 End::Jump(at)
             };
         };
-        if start.0 % 4 != 0 {
+        if !start.0.is_multiple_of(4) {
             break misaligned(start);
         }
         lifter.ops.push(Op::Guest(at));

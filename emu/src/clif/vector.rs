@@ -158,7 +158,7 @@ impl Emit<'_> {
     }
 
     /// A number in the lowest lane, the rest zero.
-    fn from_float(&mut self, format: Format, v: clif::Value) -> clif::Value {
+    fn in_lowest_float(&mut self, format: Format, v: clif::Value) -> clif::Value {
         let zero = self.constant_vector(0, 0);
         let zero = self.as_type(float_type(format).1, zero);
         let v = self.b.ins().insertlane(zero, v, 0);
@@ -401,7 +401,7 @@ impl Emit<'_> {
                 } else {
                     ins.fcvt_from_uint(ty, a)
                 };
-                self.from_float(c.format, result)
+                self.in_lowest_float(c.format, result)
             }
             ref other => unreachable!("{other:?} is left to the interpreter"),
         }
@@ -439,7 +439,7 @@ impl Emit<'_> {
         let nan = self.b.ins().fcmp(FloatCC::Unordered, result, result);
         if !ty.is_vector() {
             self.interpret_if(nan, false);
-            return self.from_float(shape.format, result);
+            return self.in_lowest_float(shape.format, result);
         }
         let any = self.b.ins().vany_true(nan);
         self.interpret_if(any, false);
@@ -460,7 +460,7 @@ impl Emit<'_> {
                 .b
                 .ins()
                 .fcvt_from_sint(float_type(shape.format).0, lane);
-            return self.from_float(shape.format, result);
+            return self.in_lowest_float(shape.format, result);
         }
         let a = self.operand(shape, a);
         let result = match op {
