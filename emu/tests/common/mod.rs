@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sapwood_emu::memory::{Kind, Map, Placement, Protection, Source};
-use sapwood_emu::{Engine, Exit, Guest, GuestAddr, GuestMemory, GuestState, Tier};
+use sapwood_emu::{Engine, Exit, GuestAddr, GuestMemory, GuestState, Tier};
 
 /// Where flat code begins.
 pub const CODE: GuestAddr = GuestAddr(0x10000);
@@ -111,7 +111,7 @@ impl Guest {
         state.x[2] = STACK.0 + STACK_BYTES - 64;
         Guest {
             memory,
-            engine: Engine::new(Guest::Riscv64, tier),
+            engine: Engine::new(sapwood_emu::Guest::Riscv64, tier),
             state,
             output: Vec::new(),
         }
