@@ -455,6 +455,9 @@ impl<'a> Emit<'a> {
         if stores {
             self.flush();
             self.stored = true;
+            // The state is this instruction's now: so is the row.
+            self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
+            self.pcs.push(self.pc);
         }
         let address = self.get(v);
         if self.checked.insert(v) {
