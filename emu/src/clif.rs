@@ -17,8 +17,10 @@
 //! conversions out of range, misaligned atomics, addresses beyond the limit.
 
 mod emit;
+mod flags;
 mod float;
 mod int;
+mod vector;
 
 use std::sync::Arc;
 

@@ -21,10 +21,18 @@ use crate::exit::{Access, FaultKind};
 use crate::fault;
 use crate::interp::{self, Next};
 use crate::ir::{Block, End};
-use crate::riscv;
+use crate::{aarch64, riscv};
 use rustc_hash::FxHashSet;
 
 use crate::{Exit, Fault, GuestAddr, GuestMemory, GuestState};
+
+/// The processor that guest code is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Guest {
+    Riscv64,
+    Aarch64,
+}
 
 /// How an engine runs guest code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -45,11 +53,16 @@ const FUEL: i32 = 1000;
 /// A jump target at which the fuel ran out this often is the head of a hot loop.
 const HOT: u32 = 2;
 
+/// A block that was interpreted this often is compiled, for a guest that the
+/// first tier does not do.
+const WARM: u32 = 4;
+
 /// No region has more blocks than this.
 const REGION_BLOCKS: usize = 24;
 
 /// Runs the threads of one guest process.
 pub struct Engine {
+    guest: Guest,
     tier: Tier,
     inner: Mutex<Inner>,
 }
@@ -66,12 +79,6 @@ struct Inner {
 enum Step {
     Enter(u64, Arc<Mapping>),
     Interpret(Arc<Block>),
-}
-
-impl Default for Engine {
-    fn default() -> Engine {
-        Engine::new(Tier::Translate)
-    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -127,9 +134,10 @@ fn code_space() -> CodeSpace {
 
 impl Engine {
     /// An engine with nothing translated yet.
-    pub fn new(tier: Tier) -> Engine {
+    pub fn new(guest: Guest, tier: Tier) -> Engine {
         fault::install();
         Engine {
+            guest,
             tier,
             inner: Mutex::new(Inner::new()),
         }
@@ -158,6 +166,9 @@ impl Engine {
                     // mapping that is held; `next` checked the rounding mode;
                     // the caller vouches for the memory.
                     let left = unsafe { enter::enter(state, code) };
+                    if self.guest == Guest::Aarch64 {
+                        state.take_flags();
+                    }
                     self.left(left, state, memory, &mut values)
                 }
             };
@@ -202,7 +213,8 @@ impl Engine {
     fn next(&self, state: &mut GuestState, memory: &GuestMemory) -> Step {
         let mut inner = self.lock();
         let pc = state.pc;
-        let translate = self.tier != Tier::Interpret && enter::control_word(state.fcsr).is_some();
+        let plain = enter::control_word(state.fcsr).is_some() && state.aarch64.fpcr == 0;
+        let translate = self.tier != Tier::Interpret && plain;
         if translate && let Some(code) = inner.blocks.code_at(pc) {
             return inner.step_into(code, state);
         }
@@ -210,7 +222,7 @@ impl Engine {
         let block = match known {
             Some(block) => block,
             None => {
-                let (block, bytes) = lift(pc, memory, riscv::lift::MAX_INSTRUCTIONS);
+                let (block, bytes) = self.guest.lift(pc, memory, riscv::lift::MAX_INSTRUCTIONS);
                 let block = Arc::new(block);
                 if matches!(block.end, End::Fault(..)) {
                     return Step::Interpret(block);
@@ -227,6 +239,8 @@ impl Engine {
                 let region = inner.gather(pc);
                 inner.optimise(&region)
             }
+            // The first tier is for RISC-V so far: the second does its work.
+            Tier::Translate if self.guest == Guest::Aarch64 => inner.optimise_if_warm(pc),
             _ => inner.translate(&block),
         };
         match code {
@@ -241,7 +255,7 @@ impl Engine {
         left: Left,
         state: &mut GuestState,
         memory: &GuestMemory,
-        values: &mut Vec<u64>,
+        values: &mut Vec<u128>,
     ) -> Result<Next, Exit> {
         match left.reason {
             reason::LINK => {
@@ -272,9 +286,9 @@ impl Engine {
         &self,
         state: &mut GuestState,
         memory: &GuestMemory,
-        values: &mut Vec<u64>,
+        values: &mut Vec<u128>,
     ) -> Result<Next, Exit> {
-        let (block, _) = lift(state.pc, memory, 1);
+        let (block, _) = self.guest.lift(state.pc, memory, 1);
         interp::run(&block, state, memory, values)
     }
 
@@ -317,6 +331,18 @@ impl Inner {
             return None;
         }
         self.blocks.code_at(block.start)
+    }
+
+    /// Compiles the region that begins at `pc` once its first block has been
+    /// interpreted a few times.
+    fn optimise_if_warm(&mut self, pc: GuestAddr) -> Option<u64> {
+        let record = self.blocks.record(pc)?;
+        record.heat += 1;
+        if record.heat < WARM {
+            return None;
+        }
+        let region = self.gather(pc);
+        self.optimise(&region)
     }
 
     /// The fuel ran out on the way to `pc`: a sample of where time goes. When
@@ -400,13 +426,18 @@ fn loop_through_first(reachable: &[Arc<Block>]) -> Vec<Arc<Block>> {
     }
 }
 
-/// Lifts the block at `pc`; gives it and the bytes it was lifted from.
-fn lift(pc: GuestAddr, memory: &GuestMemory, limit: u32) -> (Block, Vec<u8>) {
-    let mut bytes = vec![0; 4 * limit as usize];
-    let got = memory.fetch(pc, &mut bytes);
-    let block = riscv::lift_block(pc, &bytes[..got], limit);
-    bytes.truncate(block.length as usize);
-    (block, bytes)
+impl Guest {
+    /// Lifts the block at `pc`; gives it and the bytes it was lifted from.
+    fn lift(self, pc: GuestAddr, memory: &GuestMemory, limit: u32) -> (Block, Vec<u8>) {
+        let mut bytes = vec![0; 4 * limit as usize];
+        let got = memory.fetch(pc, &mut bytes);
+        let block = match self {
+            Guest::Riscv64 => riscv::lift_block(pc, &bytes[..got], limit),
+            Guest::Aarch64 => aarch64::lift_block(pc, &bytes[..got], limit),
+        };
+        bytes.truncate(block.length as usize);
+        (block, bytes)
+    }
 }
 
 /// A failed fetch, with what the map of guest memory says of it.

@@ -56,6 +56,24 @@ std::arch::global_asm!(
     "sapwood_store8: mov qword ptr [rdi], rsi",
     "xor edx, edx",
     "ret",
+    "sapwood_exchange1: mov eax, esi",
+    "lock cmpxchg byte ptr [rdi], dl",
+    "movzx eax, al",
+    "xor edx, edx",
+    "ret",
+    "sapwood_exchange2: mov eax, esi",
+    "lock cmpxchg word ptr [rdi], dx",
+    "movzx eax, ax",
+    "xor edx, edx",
+    "ret",
+    "sapwood_load16: movups xmm0, [rdi]",
+    "movups [rsi], xmm0",
+    "xor edx, edx",
+    "ret",
+    "sapwood_store16: movups xmm0, [rsi]",
+    "movups [rdi], xmm0",
+    "xor edx, edx",
+    "ret",
     "sapwood_exchange4: mov eax, esi",
     "lock cmpxchg dword ptr [rdi], edx",
     "xor edx, edx",
@@ -64,9 +82,23 @@ std::arch::global_asm!(
     "lock cmpxchg qword ptr [rdi], rdx",
     "xor edx, edx",
     "ret",
+    // The operands and the result are in memory at rsi; r9 keeps rbx.
+    "sapwood_exchange16: mov r9, rbx",
+    "mov rax, [rsi]",
+    "mov rdx, [rsi + 8]",
+    "mov rbx, [rsi + 16]",
+    "mov rcx, [rsi + 24]",
+    "lock cmpxchg16b [rdi]",
+    "mov rbx, r9",
+    "mov [rsi], rax",
+    "mov [rsi + 8], rdx",
+    "xor edx, edx",
+    "ret",
     "sapwood_access_end:",
     // The handler continues here, with rax the address and rdx the kind.
     "sapwood_access_failed: ret",
+    "sapwood_exchange16_failed: mov rbx, r9",
+    "ret",
     ".popsection",
 );
 
@@ -90,6 +122,12 @@ unsafe extern "C" {
     fn sapwood_store2(at: u64, value: u64) -> Outcome;
     fn sapwood_store4(at: u64, value: u64) -> Outcome;
     fn sapwood_store8(at: u64, value: u64) -> Outcome;
+    fn sapwood_load16(at: u64, into: *mut [u64; 2]) -> Outcome;
+    fn sapwood_store16(at: u64, from: *const [u64; 2]) -> Outcome;
+    fn sapwood_exchange1(at: u64, expected: u64, new: u64) -> Outcome;
+    fn sapwood_exchange2(at: u64, expected: u64, new: u64) -> Outcome;
+    fn sapwood_exchange16(at: u64, operands: *mut Wide) -> Outcome;
+    fn sapwood_exchange16_failed();
     fn sapwood_exchange4(at: u64, expected: u64, new: u64) -> Outcome;
     fn sapwood_exchange8(at: u64, expected: u64, new: u64) -> Outcome;
     fn sapwood_access_begin();
@@ -146,7 +184,7 @@ pub unsafe fn store(size: Size, at: u64, value: u64) -> Result<(), HostFault> {
 }
 
 /// Replaces `expected` by `new` in guest memory in one indivisible step, and
-/// gives what was there. `size` is 4 or 8 bytes.
+/// gives what was there.
 ///
 /// # Safety
 /// As for [`load`].
@@ -161,10 +199,55 @@ pub unsafe fn compare_exchange(
     let outcome = unsafe {
         match size {
             Size::B8 => sapwood_exchange8(at, expected, new),
-            _ => sapwood_exchange4(at, expected, new),
+            Size::B4 => sapwood_exchange4(at, expected, new),
+            Size::B2 => sapwood_exchange2(at, expected, new),
+            Size::B1 => sapwood_exchange1(at, expected, new),
         }
     };
     outcome.result()
+}
+
+/// What a [`compare_exchange_wide`] compares with and replaces by.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Wide {
+    /// What must be there.
+    pub expected: [u64; 2],
+    /// What is then there.
+    pub new: [u64; 2],
+}
+
+/// Reads 16 bytes of guest memory at a host address, lower half first.
+///
+/// # Safety
+/// As for [`load`].
+pub unsafe fn load_wide(at: u64) -> Result<[u64; 2], HostFault> {
+    let mut value = [0; 2];
+    // SAFETY: the routine does one read at `at`, which the caller vouches for,
+    // and writes `value`; a fault in it is turned into a result.
+    unsafe { sapwood_load16(at, &mut value) }.result()?;
+    Ok(value)
+}
+
+/// Writes 16 bytes of guest memory at a host address.
+///
+/// # Safety
+/// As for [`load`].
+pub unsafe fn store_wide(at: u64, value: [u64; 2]) -> Result<(), HostFault> {
+    // SAFETY: the routine reads `value` and does one write at `at`, which the
+    // caller vouches for, and a fault in it is turned into a result.
+    unsafe { sapwood_store16(at, &value) }.result().map(drop)
+}
+
+/// As [`compare_exchange`], of 16 bytes, aligned.
+///
+/// # Safety
+/// As for [`load`].
+pub unsafe fn compare_exchange_wide(at: u64, mut operands: Wide) -> Result<[u64; 2], HostFault> {
+    // SAFETY: the routine does one locked access at `at`, which the caller
+    // vouches for, and touches `operands`; a fault is turned into a result.
+    unsafe { sapwood_exchange16(at, &mut operands) }.result()?;
+    Ok(operands.expected)
 }
 
 /// A region of translated code.
@@ -270,7 +353,13 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut c
         let kind = if signal == libc::SIGBUS { BUS } else { SEGMENT };
         registers[libc::REG_RAX as usize] = address;
         registers[libc::REG_RDX as usize] = kind as i64;
-        registers[libc::REG_RIP as usize] = sapwood_access_failed as *const () as i64;
+        let in_wide = pc >= sapwood_exchange16 as *const () as u64;
+        let failed = if in_wide {
+            sapwood_exchange16_failed as *const ()
+        } else {
+            sapwood_access_failed as *const ()
+        };
+        registers[libc::REG_RIP as usize] = failed as i64;
         return;
     }
     if info_ref.si_code > 0

@@ -5,8 +5,14 @@
 //! control words. Integer semantics are the free functions, which lifters use
 //! to fold constants.
 
+mod crypto;
+mod flags;
+pub(crate) mod lanes;
+mod vector;
+
 use std::cmp::Ordering;
 
+use crate::aarch64::float::{FPCR_BITS, FPSR_BITS};
 use crate::addr::GuestAddr;
 use crate::exit::{Access, Exit, Fault, FaultKind};
 use crate::fault::{self, HostFault};
@@ -77,6 +83,8 @@ pub fn unary(op: Unary, width: Width, a: u64) -> u64 {
         (Unary::PopCount, Width::W32) => (a as u32).count_ones().into(),
         (Unary::ByteSwap, Width::W64) => a.swap_bytes(),
         (Unary::ByteSwap, Width::W32) => (a as u32).swap_bytes().into(),
+        (Unary::BitSwap, Width::W64) => a.reverse_bits(),
+        (Unary::BitSwap, Width::W32) => (a as u32).reverse_bits().into(),
         (Unary::OrBytes, Width::W64) => or_bytes(a),
         (Unary::OrBytes, Width::W32) => or_bytes(a & 0xffff_ffff),
     }
@@ -114,11 +122,8 @@ pub fn extend(size: Size, signed: bool, a: u64) -> u64 {
 
 /// What an atomic stores.
 pub fn atomic(op: AtomicOp, size: Size, old: u64, operand: u64) -> u64 {
-    let width = if size == Size::B8 {
-        Width::W64
-    } else {
-        Width::W32
-    };
+    let signed = matches!(op, AtomicOp::MinS | AtomicOp::MaxS);
+    let (a, b) = (extend(size, signed, old), extend(size, signed, operand));
     let op = match op {
         AtomicOp::Swap => return operand,
         AtomicOp::Add => Binary::Add,
@@ -130,7 +135,29 @@ pub fn atomic(op: AtomicOp, size: Size, old: u64, operand: u64) -> u64 {
         AtomicOp::MinU => Binary::MinU,
         AtomicOp::MaxU => Binary::MaxU,
     };
-    binary(op, width, old, operand)
+    binary(op, Width::W64, a, b)
+}
+
+/// The CRC-32 of the low bytes of `data` after those that gave `crc`, for the
+/// polynomial of ISO 3309 or of Castagnoli, bits reversed.
+pub fn crc32(castagnoli: bool, size: Size, crc: u64, data: u64) -> u64 {
+    let polynomial: u32 = if castagnoli { 0x82f6_3b78 } else { 0xedb8_8320 };
+    data.to_le_bytes()[..size.bytes() as usize]
+        .iter()
+        .fold(crc as u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+                crc >> 1 ^ if crc & 1 != 0 { polynomial } else { 0 }
+            })
+        })
+        .into()
+}
+
+fn misaligned(address: u64, access: Access) -> Exit {
+    Exit::Fault(Fault {
+        address: GuestAddr(address),
+        access,
+        kind: FaultKind::Misaligned,
+    })
 }
 
 /// The rounding mode that `fcsr` holds, if it holds one.
@@ -160,7 +187,7 @@ pub fn run(
     block: &Block,
     state: &mut GuestState,
     memory: &GuestMemory,
-    values: &mut Vec<u64>,
+    values: &mut Vec<u128>,
 ) -> Result<Next, Exit> {
     values.clear();
     let mut run = Run {
@@ -169,7 +196,11 @@ pub fn run(
         values,
     };
     for op in &block.ops {
-        let value = run.op(op)?;
+        let value = match op {
+            Op::Vector(vector) => run.vector(vector)?,
+            Op::Get(Place::V(n)) => run.vector_register(*n),
+            op => run.op(op)?.into(),
+        };
         run.values.push(value);
     }
     run.end(&block.end)
@@ -178,11 +209,15 @@ pub fn run(
 struct Run<'a> {
     state: &'a mut GuestState,
     memory: &'a GuestMemory,
-    values: &'a mut Vec<u64>,
+    values: &'a mut Vec<u128>,
 }
 
 impl Run<'_> {
     fn get(&self, v: Value) -> u64 {
+        self.values[v.index()] as u64
+    }
+
+    fn get_vector(&self, v: Value) -> u128 {
         self.values[v.index()]
     }
 
@@ -196,12 +231,13 @@ impl Run<'_> {
             Op::Const(n) => n,
             Op::Get(Place::X(n)) => self.state.x[usize::from(n)],
             Op::Get(Place::F(n)) => self.state.f[usize::from(n)],
+            Op::Get(Place::V(_)) => unreachable!("a vector is no integer"),
+            Op::Get(Place::Nzcv) => self.state.aarch64.nzcv.into(),
+            Op::Get(Place::Fpcr) => self.state.aarch64.fpcr.into(),
+            Op::Get(Place::Fpsr) => self.state.aarch64.fpsr.into(),
+            Op::Get(Place::Tpidr) => self.state.aarch64.tpidr,
             Op::Set(place, v) => {
-                let value = self.get(v);
-                match place {
-                    Place::X(n) => self.state.x[usize::from(n)] = value,
-                    Place::F(n) => self.state.f[usize::from(n)] = value,
-                }
+                self.set(place, v);
                 0
             }
             Op::Binary(op, width, a, b) => binary(op, width, self.get(a), self.get(b)),
@@ -228,8 +264,30 @@ impl Run<'_> {
                 0
             }
             Op::Counter(counter) => crate::clock::counter(counter),
+            Op::CompareExchange(size, a, expected, new) => {
+                self.compare_exchange(size, self.get(a), self.get(expected), self.get(new))?
+            }
+            Op::ClearReservation => {
+                self.state.reservation = NO_RESERVATION;
+                0
+            }
+            Op::Crc32(castagnoli, size, a, b) => crc32(castagnoli, size, self.get(a), self.get(b)),
+            Op::Flags(ref flags) => self.flags(flags),
             ref float => self.float(float)?,
         })
+    }
+
+    fn set(&mut self, place: Place, v: Value) {
+        let value = self.get(v);
+        match place {
+            Place::X(n) => self.state.x[usize::from(n)] = value,
+            Place::F(n) => self.state.f[usize::from(n)] = value,
+            Place::V(n) => self.set_vector_register(n, self.get_vector(v)),
+            Place::Nzcv => self.state.aarch64.nzcv = value as u32,
+            Place::Fpcr => self.state.aarch64.fpcr = value as u32 & FPCR_BITS,
+            Place::Fpsr => self.state.aarch64.fpsr = value as u32 & FPSR_BITS,
+            Place::Tpidr => self.state.aarch64.tpidr = value,
+        }
     }
 
     /// The floating-point operations.
@@ -406,6 +464,20 @@ impl Run<'_> {
         Ok(u64::from(
             extend(size, true, old) != extend(size, true, expected),
         ))
+    }
+
+    fn compare_exchange(
+        &mut self,
+        size: Size,
+        address: u64,
+        expected: u64,
+        new: u64,
+    ) -> Result<u64, Exit> {
+        let host = self.aligned(size, address, Access::Write)?;
+        // SAFETY: as in `load`.
+        let old = unsafe { fault::compare_exchange(size, host, expected, new) }
+            .map_err(|fault| self.fault(fault, Access::Write))?;
+        Ok(extend(size, true, old))
     }
 
     fn atomic(

@@ -24,6 +24,7 @@
 //! eprintln!("{error}");
 //! ```
 
+pub mod aarch64;
 pub mod addr;
 mod blocks;
 mod clif;
@@ -45,7 +46,7 @@ pub mod state;
 mod x64;
 
 pub use addr::GuestAddr;
-pub use engine::{Engine, Tier};
+pub use engine::{Engine, Guest, Tier};
 pub use errno::Errno;
 pub use exit::{Access, Exit, Fault, FaultKind};
 pub use memory::GuestMemory;

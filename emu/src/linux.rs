@@ -77,7 +77,8 @@ pub struct Options {
 /// Runs a guest program in this process, which becomes it: when the guest
 /// exits or dies, so does the process. Returns only if it could not start.
 pub fn run(options: Options) -> Result<Infallible, StartError> {
-    start::run(start::prepare(options, &abi::Riscv64)?)
+    let abi = start::abi_of(&options.program);
+    start::run(start::prepare(options, abi)?)
 }
 
 /// Every system call by number and name, and whether it is done.

@@ -15,13 +15,33 @@ use std::sync::atomic::AtomicU32;
 
 use crate::addr::GuestAddr;
 
+/// AArch64's registers that [`GuestState::x`] does not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub struct Aarch64State {
+    /// Vector registers, lower half first.
+    pub v: [[u64; 2]; 32],
+    /// Condition flags: N, Z, C, V in bits 31 to 28, the rest zero.
+    pub nzcv: u32,
+    /// Floating-point control: AHP, DN, FZ, RMode in bits 26 to 22, the rest zero.
+    pub fpcr: u32,
+    /// Floating-point status: QC in bit 27, IDC in 7, IXC, UFC, OFC, DZC, IOC
+    /// in 4 to 0, the rest zero.
+    pub fpsr: u32,
+    /// TPIDR_EL0, the thread pointer.
+    pub tpidr: u64,
+    /// The upper half of what the last exclusive load of a pair read.
+    pub reservation_high: u64,
+}
+
 /// What one guest thread is, besides its memory.
 ///
-/// RISC-V: `x[0]` is kept zero by everyone who writes registers.
+/// RISC-V: `x[0]` is kept zero by everyone who writes registers. AArch64:
+/// `x[31]` is the stack pointer, and `f` and `fcsr` are not used.
 #[repr(C, align(64))]
 pub struct GuestState {
-    /// Integer registers `x0` to `x31`; `x[2]` is the stack pointer, `x[4]` the
-    /// thread pointer.
+    /// Integer registers `x0` to `x31`; on RISC-V `x[2]` is the stack pointer,
+    /// `x[4]` the thread pointer.
     pub x: [u64; 32],
     /// Floating-point registers, raw. A single-precision value is NaN-boxed:
     /// its upper 32 bits are ones.
@@ -67,6 +87,8 @@ pub struct GuestState {
     pub(crate) in_region: u32,
     /// What first-tier code needs and has no register or instruction for.
     pub(crate) tables: Tables,
+    /// The rest of an AArch64 guest's registers.
+    pub aarch64: Aarch64State,
 }
 
 /// Constants and addresses that first-tier code reads from the state.
@@ -177,6 +199,18 @@ pub mod offset {
     pub const SPILL: i32 = TABLES + offset_of!(Tables, spill) as i32;
     /// The floating-point control word of translated code.
     pub const MXCSR: i32 = offset_of!(GuestState, mxcsr) as i32;
+    /// `v0`, 128 bits; register n is 16 × n further.
+    pub const V: i32 = offset_of!(GuestState, aarch64.v) as i32;
+    /// The condition flags, 32 bits.
+    pub const NZCV: i32 = offset_of!(GuestState, aarch64.nzcv) as i32;
+    /// FPCR, 32 bits.
+    pub const FPCR: i32 = offset_of!(GuestState, aarch64.fpcr) as i32;
+    /// FPSR, 32 bits.
+    pub const FPSR: i32 = offset_of!(GuestState, aarch64.fpsr) as i32;
+    /// TPIDR_EL0, 64 bits.
+    pub const TPIDR: i32 = offset_of!(GuestState, aarch64.tpidr) as i32;
+    /// The upper half of what the last exclusive load of a pair read.
+    pub const RESERVATION_HIGH: i32 = offset_of!(GuestState, aarch64.reservation_high) as i32;
 }
 
 impl GuestState {
@@ -202,7 +236,15 @@ impl GuestState {
             fuel: 0,
             in_region: 0,
             tables: Tables::new(),
+            aarch64: Aarch64State::default(),
         }
+    }
+
+    /// Moves the floating-point flags that translated code left in `fcsr`, in
+    /// RISC-V's order, to FPSR, which has them the other way round.
+    pub(crate) fn take_flags(&mut self) {
+        let flags = std::mem::take(&mut self.fcsr);
+        self.aarch64.fpsr |= (flags & 0x1f).reverse_bits() >> 27;
     }
 
     /// A copy for a new thread of the same guest, with no reservation and no
@@ -213,6 +255,10 @@ impl GuestState {
             f: self.f,
             pc: self.pc,
             fcsr: self.fcsr,
+            aarch64: Aarch64State {
+                reservation_high: 0,
+                ..self.aarch64
+            },
             ..GuestState::new(self.memory_base, self.memory_limit)
         }
     }

@@ -45,6 +45,11 @@ fn home(place: Place) -> Rm {
     match place {
         Place::X(n) => state(offset::X + 8 * i32::from(n)),
         Place::F(n) => state(offset::F + 8 * i32::from(n)),
+        Place::V(n) => state(offset::V + 16 * i32::from(n)),
+        Place::Nzcv => state(offset::NZCV),
+        Place::Fpcr => state(offset::FPCR),
+        Place::Fpsr => state(offset::FPSR),
+        Place::Tpidr => state(offset::TPIDR),
     }
 }
 

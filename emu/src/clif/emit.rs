@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{F64, I8, I32, I64};
+use cranelift_codegen::ir::types::{F64, I8, I8X16, I32, I64};
 use cranelift_codegen::ir::{
     self as clif, AbiParam, BlockArg, ExternalName, GlobalValueData, InstBuilder, MemFlagsData,
     SigRef, Signature, SourceLoc, UserExternalName,
@@ -15,7 +15,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::addr::GuestAddr;
 use crate::blocks::{ENTRY_CODE, ENTRY_PC, LOOKUP_ENTRIES};
 use crate::enter::{CLEAR_FLAGS, FLAGS, LEAVE, RESUME, reason};
-use crate::ir::{Block, Cond, End, Op, Place, Value, Width};
+use crate::ir::{Block, Cond, End, Flags, Op, Place, Value, Vector, Width};
 use crate::state::offset;
 
 /// What a region needs besides its code.
@@ -60,14 +60,18 @@ pub(super) struct Emit<'a> {
     limit: clif::Value,
     x: [Option<Variable>; 32],
     f: [Option<Variable>; 32],
-    /// Registers whose variable is newer than the state: integer ones, then
-    /// floating-point ones.
-    dirty: u64,
+    v: [Option<Variable>; 32],
+    nzcv: Option<Variable>,
+    /// Registers whose variable is newer than the state, by [`dirty_bit`].
+    dirty: u128,
     /// Registers that the loop which this block is keeps in variables from one
     /// turn to the next; 0 when it is no such loop.
-    carried: u64,
+    carried: u128,
     /// The next instruction is a checkpoint, whatever is dirty.
     checkpoint: bool,
+    /// The instruction has stored: what it sets is written back at once, so
+    /// that it is not done again.
+    stored: bool,
     /// Base addresses found to be below the limit, in this block.
     checked: FxHashSet<Value>,
     exits: Vec<GuestAddr>,
@@ -122,9 +126,12 @@ impl<'a> Emit<'a> {
             limit,
             x: [None; 32],
             f: [None; 32],
+            v: [None; 32],
+            nzcv: None,
             dirty: 0,
             carried: 0,
             checkpoint: false,
+            stored: false,
             checked: FxHashSet::default(),
             exits: Vec::new(),
             first_exit,
@@ -146,11 +153,19 @@ impl<'a> Emit<'a> {
             let (slot, ty) = match place {
                 Place::X(n) => (&mut self.x[usize::from(n)], I64),
                 Place::F(n) => (&mut self.f[usize::from(n)], F64),
+                Place::V(n) => (&mut self.v[usize::from(n)], I8X16),
+                Place::Nzcv => (&mut self.nzcv, I64),
+                Place::Fpcr | Place::Fpsr | Place::Tpidr => continue,
             };
             if slot.is_none() {
                 let variable = self.b.declare_var(ty);
                 *slot = Some(variable);
-                let value = self.load_state(ty, home(place));
+                let value = if place == Place::Nzcv {
+                    let word = self.load_state(I32, home(place));
+                    self.b.ins().uextend(I64, word)
+                } else {
+                    self.load_state(ty, home(place))
+                };
                 self.b.def_var(variable, value);
             }
         }
@@ -180,14 +195,15 @@ impl<'a> Emit<'a> {
     fn block(&mut self, block: &Block) {
         self.b.switch_to_block(self.labels[&block.start]);
         self.start = block.start;
-        self.carried = carried(block);
+        self.carried = carried(block, self.fused);
         self.dirty = self.carried;
         self.checkpoint = true;
         self.checked.clear();
         self.values.clear();
         self.count_uses(block);
-        for op in &block.ops {
-            if is_left_to_interpreter(op) {
+        for (i, op) in block.ops.iter().enumerate() {
+            if matches!(op, Op::Guest(_)) && self.is_left(&block.ops[i + 1..]) {
+                self.op(block, op);
                 self.interpret();
                 return;
             }
@@ -195,6 +211,13 @@ impl<'a> Emit<'a> {
             self.values.push(value);
         }
         self.end(&block.end);
+    }
+
+    /// Whether the instruction with these operations, and those of the next
+    /// ones, has any that is left to the interpreter.
+    fn is_left(&self, ops: &[Op]) -> bool {
+        let mut instruction = ops.iter().take_while(|op| !matches!(op, Op::Guest(_)));
+        instruction.any(|op| is_left_to_interpreter(op, self.fused))
     }
 
     fn count_uses(&mut self, block: &Block) {
@@ -210,12 +233,34 @@ impl<'a> Emit<'a> {
         match *op {
             Op::Guest(at) => {
                 self.pc = at;
-                self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
-                self.pcs.push(at);
+                self.stored = false;
+                if std::mem::take(&mut self.checkpoint) || self.dirty == 0 {
+                    self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
+                    self.pcs.push(at);
+                }
                 None
             }
             Op::Get(Place::X(n)) => Some(self.b.use_var(self.x[usize::from(n)].expect("declared"))),
             Op::Get(Place::F(n)) => Some(self.b.use_var(self.f[usize::from(n)].expect("declared"))),
+            Op::Get(Place::V(n)) => Some(self.b.use_var(self.v[usize::from(n)].expect("declared"))),
+            Op::Get(Place::Nzcv) => Some(self.b.use_var(self.nzcv.expect("declared"))),
+            Op::Get(Place::Tpidr) => Some(self.load_state(I64, offset::TPIDR)),
+            Op::Flags(ref flags) => {
+                let value = self.flags(flags);
+                // Of a comparison that only sets flags which nobody may read,
+                // what it raised counts all the same.
+                if matches!(flags, Flags::Float(..)) && self.uses[self.values.len()] < 2 {
+                    self.store_state(value, offset::SINK);
+                }
+                Some(value)
+            }
+            Op::Vector(ref vector) => {
+                let value = self.vector(vector)?;
+                if matches!(vector, Vector::ToInt(..)) && self.uses[self.values.len()] == 0 {
+                    self.store_state(value, offset::SINK);
+                }
+                Some(value)
+            }
             Op::Set(place, v) => {
                 self.set(place, v, &block.ops[v.index()]);
                 None
@@ -283,13 +328,13 @@ impl<'a> Emit<'a> {
     fn set(&mut self, place: Place, v: Value, from: &Op) {
         let value = self.get(v);
         let bit = dirty_bit(place);
-        if matches!(place, Place::F(_)) && self.dirty & !self.carried & bit != 0 {
+        if matches!(place, Place::F(_) | Place::V(_)) && self.dirty & !self.carried & bit != 0 {
             // The operation behind a value that nobody read counts for its flags.
             self.write_back(place);
         }
         self.b.def_var(self.variable(place), value);
         // What an atomic did must not be done again after a fault.
-        let at_once = matches!(from, Op::Atomic(..) | Op::StoreConditional(..));
+        let at_once = self.stored || matches!(from, Op::Atomic(..) | Op::StoreConditional(..));
         self.dirty |= bit;
         if at_once {
             self.write_back(place);
@@ -301,12 +346,18 @@ impl<'a> Emit<'a> {
         let variable = match place {
             Place::X(n) => self.x[usize::from(n)],
             Place::F(n) => self.f[usize::from(n)],
+            Place::V(n) => self.v[usize::from(n)],
+            Place::Nzcv => self.nzcv,
+            Place::Fpcr | Place::Fpsr | Place::Tpidr => None,
         };
         variable.expect("the entry declares every register that is touched")
     }
 
     fn write_back(&mut self, place: Place) {
-        let value = self.b.use_var(self.variable(place));
+        let mut value = self.b.use_var(self.variable(place));
+        if place == Place::Nzcv {
+            value = self.flags_word(value);
+        }
         self.store_state(value, home(place));
     }
 
@@ -320,13 +371,16 @@ impl<'a> Emit<'a> {
         self.write_back_all(self.dirty);
     }
 
-    fn write_back_all(&mut self, places: u64) {
+    fn write_back_all(&mut self, places: u128) {
         for n in 0..32 {
-            for place in [Place::X(n), Place::F(n)] {
+            for place in [Place::X(n), Place::F(n), Place::V(n)] {
                 if places & dirty_bit(place) != 0 {
                     self.write_back(place);
                 }
             }
+        }
+        if places & dirty_bit(Place::Nzcv) != 0 {
+            self.write_back(Place::Nzcv);
         }
     }
 
@@ -400,6 +454,10 @@ impl<'a> Emit<'a> {
     pub(super) fn host_address(&mut self, v: Value, stores: bool) -> clif::Value {
         if stores {
             self.flush();
+            self.stored = true;
+            // The state is this instruction's now: so is the row.
+            self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
+            self.pcs.push(self.pc);
         }
         let address = self.get(v);
         if self.checked.insert(v) {
@@ -566,7 +624,7 @@ impl<'a> Emit<'a> {
 /// that it sets, if it does nothing that must not be done twice. A
 /// floating-point register that it only sets is written back all the same,
 /// because the operation behind it counts for its flags.
-fn carried(block: &Block) -> u64 {
+fn carried(block: &Block, fused: bool) -> u128 {
     let loops = match block.end {
         End::Jump(to) => to == block.start,
         End::Branch { taken, next, .. } => taken == block.start || next == block.start,
@@ -580,7 +638,10 @@ fn carried(block: &Block) -> u64 {
                 | Op::Atomic(..)
                 | Op::StoreConditional(..)
                 | Op::SetFcsr(_)
-        ) && !is_left_to_interpreter(op)
+                | Op::CompareExchange(..)
+                | Op::ClearReservation
+                | Op::Vector(Vector::Store(..))
+        ) && !is_left_to_interpreter(op, fused)
     };
     if !loops || !block.ops.iter().all(repeatable) {
         return 0;
@@ -593,13 +654,18 @@ fn carried(block: &Block) -> u64 {
             _ => {}
         }
     }
-    set & (got | 0xffff_ffff)
+    set & (got | 0xffff_ffff | dirty_bit(Place::Nzcv))
 }
 
-fn dirty_bit(place: Place) -> u64 {
+/// Integer registers, floating-point ones, vectors, flags.
+fn dirty_bit(place: Place) -> u128 {
     match place {
         Place::X(n) => 1 << n,
         Place::F(n) => 1 << (32 + n),
+        Place::V(n) => 1 << (64 + n),
+        Place::Nzcv => 1 << 96,
+        // Written by the interpreter alone.
+        Place::Fpcr | Place::Fpsr | Place::Tpidr => 0,
     }
 }
 
@@ -608,12 +674,27 @@ fn home(place: Place) -> i32 {
     match place {
         Place::X(n) => offset::X + 8 * i32::from(n),
         Place::F(n) => offset::F + 8 * i32::from(n),
+        Place::V(n) => offset::V + 16 * i32::from(n),
+        Place::Nzcv => offset::NZCV,
+        Place::Fpcr => offset::FPCR,
+        Place::Fpsr => offset::FPSR,
+        Place::Tpidr => offset::TPIDR,
     }
 }
 
 /// Operations that are too rare to be lowered.
-fn is_left_to_interpreter(op: &Op) -> bool {
-    matches!(op, Op::Counter(_) | Op::FloatClass(..))
+fn is_left_to_interpreter(op: &Op, fused: bool) -> bool {
+    if let Op::Vector(op) = op {
+        return !super::vector::is_lowered(op, fused);
+    }
+    matches!(
+        op,
+        Op::Counter(_)
+            | Op::FloatClass(..)
+            | Op::Crc32(..)
+            | Op::Get(Place::Fpcr | Place::Fpsr)
+            | Op::Set(Place::Fpcr | Place::Fpsr | Place::Tpidr, _)
+    )
 }
 
 fn is_float(op: &Op) -> bool {

@@ -76,6 +76,22 @@ impl Emit<'_> {
             Op::LoadReserved(size, a) => self.load_reserved(size, a),
             Op::StoreConditional(size, a, v) => self.store_conditional(size, a, v),
             Op::Atomic(op, size, a, v) => self.atomic(op, size, a, v),
+            Op::CompareExchange(size, a, expected, new) => {
+                self.require_aligned(a, size.bytes());
+                let at = self.host_address(a, true);
+                let (expected, new) = (self.low(size, expected), self.low(size, new));
+                let old = self.b.ins().atomic_cas(GUEST, at, expected, new);
+                if size == Size::B8 {
+                    old
+                } else {
+                    self.b.ins().sextend(I64, old)
+                }
+            }
+            Op::ClearReservation => {
+                let none = self.constant(NO_RESERVATION);
+                self.store_state(none, offset::RESERVATION);
+                return None;
+            }
             Op::Fence => {
                 self.b.ins().fence();
                 return None;
@@ -195,6 +211,7 @@ impl Emit<'_> {
             Unary::Ctz => self.b.ins().ctz(a),
             Unary::PopCount => self.b.ins().popcnt(a),
             Unary::ByteSwap => self.b.ins().bswap(a),
+            Unary::BitSwap => self.b.ins().bitrev(a),
             Unary::OrBytes => self.or_bytes(a),
         }
     }

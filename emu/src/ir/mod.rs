@@ -3,8 +3,8 @@
 //!
 //! A [`Block`] is a straight line of operations and one [`End`]. Each operation
 //! that gives a value defines the [`Value`] with its own index; values are
-//! defined once and before use. There are three types: [`Type::Int`], 64 bits;
-//! and the two floating-point formats.
+//! defined once and before use. The types are [`Type::Int`], 64 bits; the two
+//! floating-point formats; vectors; and condition flags.
 //!
 //! What every tier keeps to:
 //! - [`Op::Guest`] opens each guest instruction. Whatever an operation after it
@@ -12,17 +12,25 @@
 //!   the state as it was at that `Guest`: a lifter therefore puts each
 //!   instruction's `Set`s after everything in it that can fail.
 //! - State is only touched by `Get`, `Set` and the operations whose page says so.
-//! - Floating-point operations raise the flags that IEEE 754 asks for (tininess
+//! - Floating-point operations, but for those on vectors, raise the flags that IEEE 754 asks for (tininess
 //!   is detected after rounding) whether or not their value is used, and give
 //!   the guest's one quiet NaN for every NaN.
 //!
 //! It knows nothing of hosts, of guest encodings, or of how blocks are found.
 
+pub mod flags;
 pub mod text;
+pub mod vector;
 pub mod verify;
 
 use crate::addr::GuestAddr;
 use crate::exit::Fault;
+
+pub use flags::{Condition, Flags};
+pub use vector::{
+    Bytes, Convert, ScalarInt, Shape, Vector, VectorBinary, VectorFloatBinary, VectorFloatUnary,
+    VectorShift, VectorTernary, VectorUnary,
+};
 
 /// The result of one operation of a block. Prints as `v7`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +52,10 @@ pub enum Type {
     F32,
     /// IEEE binary64; also the raw 64 bits of a floating-point register.
     F64,
+    /// 128 bits; see [`vector`].
+    Vector,
+    /// Condition flags; see [`flags`].
+    Flags,
 }
 
 /// How many bits an integer operation looks at. A `W32` operation ignores the
@@ -127,9 +139,20 @@ pub enum Rounding {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Place {
     /// Integer register n. Never `x0` on RISC-V: that is the constant 0.
+    /// AArch64's 31 is the stack pointer.
     X(u8),
-    /// Floating-point register n, all 64 bits.
+    /// Floating-point register n, all 64 bits. RISC-V.
     F(u8),
+    /// Vector register n. AArch64, as all below.
+    V(u8),
+    /// The condition flags.
+    Nzcv,
+    /// FPCR. Only set in a block that ends in [`End::Synchronise`].
+    Fpcr,
+    /// FPSR, flags raised so far included.
+    Fpsr,
+    /// TPIDR_EL0.
+    Tpidr,
 }
 
 impl Place {
@@ -138,6 +161,9 @@ impl Place {
         match self {
             Place::X(_) => Type::Int,
             Place::F(_) => Type::F64,
+            Place::V(_) => Type::Vector,
+            Place::Nzcv => Type::Flags,
+            Place::Fpcr | Place::Fpsr | Place::Tpidr => Type::Int,
         }
     }
 }
@@ -200,6 +226,8 @@ pub enum Unary {
     PopCount,
     /// Bytes in reverse order
     ByteSwap,
+    /// Bits in reverse order
+    BitSwap,
     /// Each byte that is not 0 becomes 0xff
     OrBytes,
 }
@@ -270,6 +298,8 @@ pub enum Counter {
     Cycle,
     /// Time, at the 10 MHz of common RISC-V machines.
     Time,
+    /// Time in nanoseconds: AArch64's counter, at 1 GHz.
+    Nanoseconds,
     /// Instructions retired: no tier counts them, so the cycles.
     Retired,
 }
@@ -332,7 +362,7 @@ pub enum Op {
     /// No value: as `Store`.
     StoreFloat(Format, Value, i32, Value),
     /// Memory at the address, sign-extended; the address is now reserved with
-    /// that value. B4 or B8. Fails with a read fault, also when misaligned.
+    /// that value. Fails with a read fault, also when misaligned.
     LoadReserved(Size, Value),
     /// 0 and memory at the address is now the second value, when the address is
     /// reserved and memory still holds what was read then; otherwise 1. No
@@ -343,6 +373,11 @@ pub enum Op {
     /// op(old, value), in one indivisible step, in sequence with all others.
     /// Fails with a write fault, also when misaligned.
     Atomic(AtomicOp, Size, Value, Value),
+    /// The sign-extended old value of memory at the address, which is now the
+    /// third value if it was the second, in one indivisible step. As `Atomic`.
+    CompareExchange(Size, Value, Value, Value),
+    /// No value: no address is reserved any more.
+    ClearReservation,
     /// No value: every access before is seen before every access after.
     Fence,
     /// a op b, rounded.
@@ -385,6 +420,14 @@ pub enum Op {
     SetFcsr(Value),
     /// See [`Counter`].
     Counter(Counter),
+    /// The CRC-32 (`true`: CRC-32C) of the low bytes of the second value after
+    /// those that gave the first, bits reversed as usual, without the initial
+    /// and final complement.
+    Crc32(bool, Size, Value, Value),
+    /// See [`Flags`].
+    Flags(Flags),
+    /// See [`Vector`].
+    Vector(Vector),
 }
 
 /// What helps to predict an indirect jump.
@@ -454,7 +497,10 @@ impl Op {
             | Op::Store(..)
             | Op::StoreFloat(..)
             | Op::Fence
+            | Op::ClearReservation
             | Op::SetFcsr(_) => return None,
+            Op::Flags(flags) => flags.ty(),
+            Op::Vector(vector) => return vector.ty(),
             Op::Get(place) => place.ty(),
             Op::LoadFloat(format, ..)
             | Op::Float(_, format, ..)
@@ -477,6 +523,8 @@ impl Op {
             | Op::LoadReserved(..)
             | Op::StoreConditional(..)
             | Op::Atomic(..)
+            | Op::CompareExchange(..)
+            | Op::Crc32(..)
             | Op::FloatCompare(..)
             | Op::FloatClass(..)
             | Op::FloatToInt(..)
@@ -490,10 +538,17 @@ impl Op {
     pub fn operands(&self, mut visit: impl FnMut(Value, Type)) {
         use Type::{F32, F64, Int};
         match *self {
-            Op::Guest(_) | Op::Const(_) | Op::Get(_) | Op::Fence | Op::GetFcsr | Op::Counter(_) => {
-            }
+            Op::Guest(_)
+            | Op::Const(_)
+            | Op::Get(_)
+            | Op::Fence
+            | Op::ClearReservation
+            | Op::GetFcsr
+            | Op::Counter(_) => {}
+            Op::Flags(flags) => flags.operands(visit),
+            Op::Vector(vector) => vector.operands(visit),
             Op::Set(place, a) => visit(a, place.ty()),
-            Op::Binary(_, _, a, b) | Op::Compare(_, _, a, b) => {
+            Op::Binary(_, _, a, b) | Op::Compare(_, _, a, b) | Op::Crc32(_, _, a, b) => {
                 visit(a, Int);
                 visit(b, Int);
             }
@@ -505,7 +560,7 @@ impl Op {
             | Op::IntToFloat(_, a)
             | Op::FromBits(_, a)
             | Op::SetFcsr(a) => visit(a, Int),
-            Op::Select(a, b, c) => {
+            Op::Select(a, b, c) | Op::CompareExchange(_, a, b, c) => {
                 visit(a, Int);
                 visit(b, Int);
                 visit(c, Int);

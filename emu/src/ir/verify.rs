@@ -12,8 +12,8 @@ pub struct Broken {
 }
 
 /// Checks that each operand is defined before its use and has the right type,
-/// that a guest instruction is open before anything that can fail, that `x0`
-/// is not touched, and that `fcsr` is only written at the end.
+/// that a guest instruction is open before anything that can fail, and that
+/// what controls floating point is only written at the end.
 pub fn verify(block: &Block) -> Result<(), Broken> {
     if !matches!(block.ops.first(), None | Some(Op::Guest(_))) {
         return Err(Broken {
@@ -29,14 +29,18 @@ pub fn verify(block: &Block) -> Result<(), Broken> {
             }
         });
         match op {
-            Op::Get(Place::X(0)) | Op::Set(Place::X(0), _) => broken = Some("x0 is touched".into()),
-            Op::Get(Place::X(n) | Place::F(n)) | Op::Set(Place::X(n) | Place::F(n), _)
+            Op::Get(Place::X(n) | Place::F(n) | Place::V(n))
+            | Op::Set(Place::X(n) | Place::F(n) | Place::V(n), _)
                 if *n > 31 =>
             {
                 broken = Some(format!("there is no register {n}"));
             }
-            Op::SetFcsr(_) if !matches!(block.end, End::Synchronise(..)) => {
-                broken = Some("fcsr is written in a block that does not synchronise".into());
+            Op::SetFcsr(_) | Op::Set(Place::Fpcr, _)
+                if !matches!(block.end, End::Synchronise(..)) =>
+            {
+                broken = Some(
+                    "floating-point control is written in a block that does not synchronise".into(),
+                );
             }
             _ => {}
         }

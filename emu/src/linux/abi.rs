@@ -5,17 +5,26 @@
 //! frame, a few flags and layouts, is behind this trait, one file per
 //! architecture; nothing else in `linux` knows a register.
 
+mod aarch64;
 mod riscv64;
 
 use std::fmt::Debug;
 
 use super::signal::{SigInfo, SignalSet};
 use crate::addr::GuestAddr;
+use crate::engine::Guest;
 use crate::errno::Errno;
 use crate::memory::{GuestMemory, plain_structs};
 use crate::state::GuestState;
 
+pub use aarch64::Aarch64;
 pub use riscv64::Riscv64;
+
+/// The Linux of programs with this `e_machine`, if there is one.
+pub fn for_machine(machine: u16) -> Option<&'static dyn Abi> {
+    let all: [&'static dyn Abi; 2] = [&Riscv64, &Aarch64];
+    all.into_iter().find(|abi| abi.machine() == machine)
+}
 
 /// A system call as the registers have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +73,9 @@ pub struct Entry {
 
 /// One guest architecture's Linux.
 pub trait Abi: Sync + Debug {
+    /// The processor that its programs run on.
+    fn guest(&self) -> Guest;
+
     /// `e_machine` of its programs.
     fn machine(&self) -> u16;
 

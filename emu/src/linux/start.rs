@@ -9,13 +9,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::abi::Abi;
+use super::abi::{self, Abi};
 use super::host::{self, Disposition, FAULT_SIGNALS};
 use super::signal::{Action, HANDLER_IGNORE, SIGNALS};
 use super::thread::{Process, Thread};
 use super::{Options, calls, paths};
 use crate::addr::GuestAddr;
-use crate::elf::{ElfError, Loaded, Program};
+use crate::elf::{self, ElfError, Loaded, Program};
 use crate::errno::Errno;
 use crate::memory::{GuestMemory, Kind, Map, PAGE_SIZE, Placement, Protection, Source, page_up};
 use crate::state::GuestState;
@@ -91,6 +91,17 @@ impl StartError {
             _ => 126,
         }
     }
+}
+
+/// The Linux that a program is for. Of what is no program, any: it is refused
+/// when it is loaded.
+pub(super) fn abi_of(program: &Path) -> &'static dyn Abi {
+    let mut start = [0; 64];
+    let read = File::open(program).and_then(|mut file| file.read(&mut start));
+    let machine = read
+        .ok()
+        .and_then(|length| elf::machine_of(&start[..length]));
+    machine.and_then(abi::for_machine).unwrap_or(&abi::Riscv64)
 }
 
 /// Loads the program that the options name, and gives its first thread.

@@ -66,7 +66,7 @@ impl Process {
     ) -> Process {
         Process {
             memory,
-            engine: Engine::new(options.tier),
+            engine: Engine::new(abi.guest(), options.tier),
             abi,
             options,
             executable,

@@ -256,6 +256,7 @@ impl Emit<'_> {
     pub(super) fn unary(&mut self, op: Unary, width: Width, a: Value) -> bool {
         let wide = width == Width::W64;
         let opcode = match op {
+            Unary::BitSwap => return false,
             Unary::Clz => 0xbd,
             Unary::Ctz => 0xbc,
             Unary::PopCount => 0xb8,

@@ -99,6 +99,7 @@ impl Places {
         match place {
             Place::X(n) => &mut self.x[usize::from(n)],
             Place::F(n) => &mut self.f[usize::from(n)],
+            _ => unreachable!("{place:?} is not of this tier's guest"),
         }
     }
 
@@ -231,7 +232,7 @@ impl Emit<'_> {
         if let Some(place) = location.home {
             return Err(match place {
                 Place::X(n) => pin(n).map_or(home(place), Rm::from),
-                Place::F(_) => home(place),
+                _ => home(place),
             });
         }
         let slot_number = location.slot.expect("a value that is wanted is somewhere");
@@ -280,7 +281,7 @@ impl Emit<'_> {
                     self.asm.store(8, slot(to), from);
                     self.location(old).slot = Some(to);
                 }
-                Place::F(_) => {
+                _ => {
                     self.vector(old);
                 }
             }
@@ -340,7 +341,7 @@ impl Emit<'_> {
         }
         match place {
             Place::X(n) => self.set_x(n, v),
-            Place::F(_) => self.set_f(place, v),
+            _ => self.set_f(place, v),
         }
         self.places.at_home(v, place);
     }

@@ -8,6 +8,7 @@
 use super::{Abi, AlternateStack, Entry, FrameContents, Request};
 use crate::addr::GuestAddr;
 use crate::elf::MACHINE_RISCV;
+use crate::engine::Guest;
 use crate::errno::Errno;
 use crate::linux::signal::{SigInfo, SignalSet};
 use crate::memory::{GuestMemory, plain_structs};
@@ -57,6 +58,10 @@ plain_structs! {
 pub struct Riscv64;
 
 impl Abi for Riscv64 {
+    fn guest(&self) -> Guest {
+        Guest::Riscv64
+    }
+
     fn machine(&self) -> u16 {
         MACHINE_RISCV
     }
