@@ -38,9 +38,11 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
     use lexopt::Arg::{Long, Short, Value};
     let usage = |error: lexopt::Error| Failure::usage(Topic::Emu, error);
 
-    let mut options = Options::default();
-    // What a guest's `execve` of a guest program runs us again with.
-    options.command = vec!["sapwood".into(), "emu".into()];
+    let mut options = Options {
+        // What a guest's `execve` of a guest program runs us again with.
+        command: vec!["sapwood".into(), "emu".into()],
+        ..Options::default()
+    };
     let mut environment: Vec<OsString> = Vec::new();
     let mut argument_zero = None;
     let program = loop {

@@ -139,9 +139,12 @@ pub(crate) struct Info<'a> {
     pub(crate) functions: Mutex<FxHashMap<EntryId, Arc<Function>>>,
     pub(crate) bodies: Mutex<FxHashMap<EntryId, Arc<Body>>>,
     /// What a frame's entry sees at an address.
-    pub(crate) variables: Mutex<FxHashMap<(EntryId, u64), Arc<[Variable]>>>,
+    pub(crate) variables: Mutex<VariablesAt>,
     pub(crate) complaints: Mutex<Vec<Error>>,
 }
+
+/// Frame's entry and pc → the variables in scope there.
+pub(crate) type VariablesAt = FxHashMap<(EntryId, u64), Arc<[Variable]>>;
 
 /// The most faults of one file that are kept to be told.
 const MAX_COMPLAINTS: usize = 64;

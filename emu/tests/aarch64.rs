@@ -272,24 +272,22 @@ fn case(op: Op, mask: u32, value: u32, fields: &Fields, random: &mut Random) -> 
     words[FPCR] = random.pick(&[0, 0, 0, 0, 0, 1, 2, 3, 4, 8, 16, 31, random.0 % 32]) << 22;
     words[FPSR] = random.pick(&[0, 0, 0, 1, 1 << 27, 0x9f]);
     let kind = random.below(6);
-    for at in V..V + 64 {
+    for half in &mut words[V..V + 64] {
         let kind = if random.below(4) == 0 {
             random.below(6)
         } else {
             kind
         };
-        words[at] = random.half_vector(kind);
+        *half = random.half_vector(kind);
     }
-    words[SP] = MARK | (1 << 16) + 128;
+    words[SP] = MARK | ((1 << 16) + 128);
     if is_memory(op) {
-        let aim = MARK
-            | (1 << 16)
-                + 112
-                + if is_aligned(op) {
-                    16 * random.below(2)
-                } else {
-                    random.below(24)
-                };
+        let within = if is_aligned(op) {
+            16 * random.below(2)
+        } else {
+            random.below(24)
+        };
+        let aim = MARK | ((1 << 16) + 112 + within);
         if insn.rn() != 31 {
             words[1 + usize::from(insn.rn())] = aim;
         }
