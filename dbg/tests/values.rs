@@ -176,7 +176,7 @@ impl Source for Access<'_> {
         use sapwood_dbg::registers::x86::*;
         let before = self.target.registers(self.thread).map_err(Error::new)?;
         let vectors = self.target.vector_state(self.thread).map_err(Error::new)?;
-        let mut machine = before.clone();
+        let mut machine = before;
         let top = self.sp.unwrap_or(before.get(RSP) - 4096);
         let room = call.result_in_memory.map(|size| (top - size) & !15);
         let sp = (room.unwrap_or(top) - call.stack.len() as u64) & !15;

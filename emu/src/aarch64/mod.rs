@@ -8,6 +8,7 @@
 //! is the manual's floating point in integers. Nothing here runs anything.
 
 pub mod decode;
+pub mod estimate;
 pub mod features;
 pub mod float;
 pub mod lift;

@@ -3,7 +3,7 @@
 //! Lanes are passed around zero-extended; saturating operations compute in 128
 //! bits and say whether they saturated.
 
-use crate::aarch64::float;
+use crate::aarch64::estimate;
 use crate::interp::{crypto, extend};
 use crate::ir::{Size, VectorBinary, VectorShift, VectorTernary, VectorUnary};
 
@@ -147,8 +147,8 @@ pub fn unary(op: VectorUnary, size: Size, a: u128, saturated: &mut Saturated) ->
         V::PairwiseWidenU => build(wide, |n| {
             lane(size, a, 2 * n).wrapping_add(lane(size, a, 2 * n + 1))
         }),
-        V::RecipEstimate => each(&mut |x| float::unsigned_recip_estimate(x as u32).into()),
-        V::RsqrtEstimate => each(&mut |x| float::unsigned_rsqrt_estimate(x as u32).into()),
+        V::RecipEstimate => each(&mut |x| estimate::unsigned_recip_estimate(x as u32).into()),
+        V::RsqrtEstimate => each(&mut |x| estimate::unsigned_rsqrt_estimate(x as u32).into()),
         V::AesMix => crypto::aes_mix(a),
         V::AesUnmix => crypto::aes_unmix(a),
         V::Sha1H => (a as u32).rotate_left(30).into(),
