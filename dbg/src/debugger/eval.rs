@@ -512,7 +512,6 @@ impl Debugger {
             .symbol_ids()
             .map(|id| view.symbol_by_id(id))
             .filter(|s| matches!(s.definition, sapwood_link::Definition::Atom(..)))
-            .filter(|s| s.binding != sapwood_link::Binding::Local)
             .map(|s| (s.name.to_owned(), Address(s.address.get()), s.size))
             .collect();
         let bytes = added.atom_ids().map(|atom| view.atom(atom).size).sum();
