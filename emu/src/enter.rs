@@ -149,6 +149,15 @@ macro_rules! load_pins {
 
 global_asm!(
     ".pushsection .text.sapwood_enter, \"ax\", @progbits",
+    // Optimised builds refer to these from other objects.
+    ".globl sapwood_enter",
+    ".globl sapwood_resume",
+    ".globl sapwood_unlinked",
+    ".globl sapwood_leave_pinned",
+    ".globl sapwood_landing",
+    ".globl sapwood_leave",
+    ".globl sapwood_flags",
+    ".globl sapwood_clear_flags",
     ".p2align 4",
     "sapwood_enter:",
     "push rbp",
