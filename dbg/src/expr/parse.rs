@@ -18,13 +18,7 @@ impl<F: Fn(&str) -> bool> Names for F {
 
 /// Parses an expression; or a type, where the whole text is one.
 pub fn parse(text: &str, names: &dyn Names) -> Result<Expr, Error> {
-    let mut parser = Parser {
-        text,
-        tokens: lex(text)?,
-        at: 0,
-        names,
-        depth: 0,
-    };
+    let mut parser = Parser::new(text, names)?;
     if let Some(ty) = parser.whole_type()? {
         return Ok(Expr::Type(ty));
     }
@@ -35,13 +29,7 @@ pub fn parse(text: &str, names: &dyn Names) -> Result<Expr, Error> {
 
 /// Parses a type.
 pub fn parse_type(text: &str, names: &dyn Names) -> Result<TypeExpr, Error> {
-    let mut parser = Parser {
-        text,
-        tokens: lex(text)?,
-        at: 0,
-        names,
-        depth: 0,
-    };
+    let mut parser = Parser::new(text, names)?;
     match parser.whole_type()? {
         Some(ty) => Ok(ty),
         None => Err(Error::new(format_args!("No type named {}.", text.trim()))),
@@ -83,6 +71,19 @@ const OPERATORS: [(&str, Binary, u8); 18] = [
 ];
 
 const REPEAT_BINDS: u8 = 9;
+
+impl<'a> Parser<'a> {
+    /// At the beginning of a text.
+    fn new(text: &'a str, names: &'a dyn Names) -> Result<Parser<'a>, Error> {
+        Ok(Parser {
+            text,
+            tokens: lex(text)?,
+            at: 0,
+            names,
+            depth: 0,
+        })
+    }
+}
 
 impl Parser<'_> {
     fn peek(&self) -> &Token {

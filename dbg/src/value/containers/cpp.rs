@@ -168,18 +168,7 @@ impl Reader<'_> {
     /// The type of the pairs or keys that a tree or table keeps: the second
     /// argument of the class that implements it.
     fn kept_type(&mut self, value: &Value, index: usize) -> Result<Type, Error> {
-        let Shape::Composite(module, description) = value.ty.shape(self.modules)? else {
-            return Err(Error::new("a container without what implements it"));
-        };
-        let sapwood_dwarf::TypeKind::Composite(composite) = &description.kind else {
-            return Err(Error::new("a container without what implements it"));
-        };
-        let argument = composite
-            .arguments
-            .get(index)
-            .and_then(|argument| argument.type_id);
-        let id = argument.ok_or_else(|| Error::new("a container without its element's type"))?;
-        Ok(Type::Described(module, id))
+        self.argument_of(value, index, "a container without what implements it")
     }
 
     /// The contents of a map or set, given where each element lies.

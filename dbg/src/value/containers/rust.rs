@@ -150,7 +150,7 @@ impl Reader<'_> {
             let is_raw = inner.ty.name(self.modules).contains("RawTable<");
             table = inner;
             if is_raw {
-                break self.argument_of(&table, 0)?;
+                break self.argument_of(&table, 0, "not a struct")?;
             }
         };
         let inner = self.path(&table, &["table"])?;
@@ -188,13 +188,19 @@ impl Reader<'_> {
         summary(format!("{name}(size={count})"), contents)
     }
 
-    /// A generic argument of a value's type.
-    fn argument_of(&mut self, value: &Value, index: usize) -> Result<Type, Error> {
+    /// A generic argument of a value's type; `otherwise` is what is wrong with a
+    /// value that is no struct.
+    pub(super) fn argument_of(
+        &mut self,
+        value: &Value,
+        index: usize,
+        otherwise: &'static str,
+    ) -> Result<Type, Error> {
         let Shape::Composite(module, description) = value.ty.shape(self.modules)? else {
-            return Err(Error::new("not a struct"));
+            return Err(Error::new(otherwise));
         };
         let sapwood_dwarf::TypeKind::Composite(composite) = &description.kind else {
-            return Err(Error::new("not a struct"));
+            return Err(Error::new(otherwise));
         };
         let argument = composite
             .arguments
