@@ -32,6 +32,9 @@ const UNSAFE_FILES: &str = include_str!("unsafe-files.txt");
 /// A file longer than this wants to be two.
 const MOST_LINES: usize = 800;
 
+/// A file larger than this is data that a script should make, not keep.
+const MOST_BYTES: u64 = 200_000;
+
 /// Files that are longer all the same, and how long they may get: to be taken
 /// apart, and never to grow.
 const LONG_FILES: [(&str, usize); 2] =
@@ -116,6 +119,25 @@ fn no_file_is_long() {
         .map(|(name, text)| format!("{name}: {} lines", text.lines().count()))
         .collect();
     none("a file has a few hundred lines", &long);
+}
+
+#[test]
+fn no_file_of_the_tree_is_big() {
+    let mut folders = vec![root().to_path_buf()];
+    let mut big = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            if kind.is_dir() && !["target", ".git"].contains(&name.as_str()) {
+                folders.push(path);
+            } else if kind.is_file() && entry.metadata().unwrap().len() > MOST_BYTES {
+                big.push(name);
+            }
+        }
+    }
+    none("what a script can make again is not kept", &big);
 }
 
 #[test]
