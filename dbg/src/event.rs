@@ -179,6 +179,8 @@ pub enum StopReason {
     Arrived,
     /// A signal arrived.
     Signal(Signal, Option<Address>),
+    /// It is dead, of this signal: a core file was opened.
+    Died(Signal),
     /// The user asked for it.
     Interrupted,
     /// The program was attached to, or just started.

@@ -34,6 +34,7 @@ pub mod breakpoint;
 pub mod call;
 pub mod clex;
 pub mod command;
+pub mod core;
 mod debugger;
 pub mod error;
 pub mod eval;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 const DEBUG_FOLDER: &str = "/usr/lib/debug";
 
 /// A file's contents, mapped.
-fn map(path: &Path) -> std::io::Result<Bytes> {
+pub(crate) fn map(path: &Path) -> std::io::Result<Bytes> {
     let file = File::open(path)?;
     if file.metadata()?.len() == 0 {
         return Ok(Bytes::from(Vec::new()));

@@ -253,6 +253,11 @@ fn reason(out: &mut String, reason_of: &StopReason, thread: &ThreadView) -> fmt:
             )
         }
         StopReason::Caught(id, what) => write!(out, "\nCatchpoint {id} ({what}), "),
+        StopReason::Died(signal) => writeln!(
+            out,
+            "Program terminated with signal {signal}, {}.",
+            signal.meaning()
+        ),
         StopReason::Signal(signal, _) => {
             let title = thread_title(thread);
             writeln!(

@@ -162,6 +162,11 @@ pub trait Target {
         None
     }
 
+    /// Whether it can move at all: what is dead can only be looked at.
+    fn can_run(&self) -> bool {
+        true
+    }
+
     /// The general registers of a stopped thread.
     fn registers(&mut self, thread: ThreadId) -> Result<Registers>;
 
@@ -238,9 +243,19 @@ pub trait Target {
     /// Takes every breakpoint out and lets the program go on by itself.
     fn detach(&mut self) -> Result<()>;
 
-    /// The auxiliary vector's value for a key (`AT_*`), where there is one.
+    /// What the kernel told the program at its start: keys (`AT_*`) and values.
+    fn auxiliary_vector(&mut self) -> Vec<(u64, u64)> {
+        Vec::new()
+    }
+
+    /// The auxiliary vector's value for a key, where there is one.
     fn auxiliary(&mut self, key: u64) -> Option<u64> {
-        let _ = key;
+        let vector = self.auxiliary_vector();
+        vector.iter().find(|(k, _)| *k == key).map(|(_, v)| *v)
+    }
+
+    /// The program's name for itself and its arguments.
+    fn command_line(&self) -> Option<Vec<String>> {
         None
     }
 

@@ -7,6 +7,7 @@
 
 mod breakpoints;
 mod calls;
+mod core_files;
 mod disassembly;
 mod eval;
 mod frames;
@@ -257,9 +258,8 @@ impl Debugger {
                 Ok(())
             }
             Command::Nothing => Ok(()),
-            Command::Core(_) | Command::GenerateCore(_) => {
-                Err(Error::new("core files are not supported yet."))
-            }
+            Command::Core(path) => self.open_core(&path, events),
+            Command::GenerateCore(path) => self.write_core(path, events),
         }
     }
 }

@@ -54,12 +54,24 @@ impl Debugger {
     /// Makes a stopped target the one that is debugged.
     pub fn adopt(
         &mut self,
-        mut target: Box<dyn Target>,
+        target: Box<dyn Target>,
         program: &Path,
         how: Began,
         events: &mut dyn FnMut(Event),
     ) -> Result<()> {
         self.process_ended();
+        self.follow_target(target, program, how, events);
+        self.take_in_process(program, events)
+    }
+
+    /// Makes a target the one that commands are about, and says so.
+    pub(super) fn follow_target(
+        &mut self,
+        mut target: Box<dyn Target>,
+        program: &Path,
+        how: Began,
+        events: Events<'_>,
+    ) {
         target.follow_child(self.settings.follow_child);
         let process = target.process();
         let first = target.threads().first().copied();
@@ -73,7 +85,6 @@ impl Debugger {
             program: program.to_owned(),
             how,
         });
-        self.take_in_process(program, events)
     }
 
     /// `run`.

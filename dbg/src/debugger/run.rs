@@ -95,6 +95,9 @@ impl Debugger {
     ) -> Result<Outcome> {
         self.stack = None;
         let target = self.live()?;
+        if !target.can_run() {
+            return Err(Error::NotRunning);
+        }
         // The user has seen where the thread is: a breakpoint there is no news.
         let pc = target.registers(thread)?.pc();
         target.set_running(true);

@@ -531,11 +531,12 @@ impl Target for Native {
         self.let_go()
     }
 
-    fn auxiliary(&mut self, key: u64) -> Option<u64> {
+    fn auxiliary_vector(&mut self) -> Vec<(u64, u64)> {
         process::auxiliary(self.process)
-            .into_iter()
-            .find(|(k, _)| *k == key)
-            .map(|(_, value)| value)
+    }
+
+    fn command_line(&self) -> Option<Vec<String>> {
+        process::command_line(self.process)
     }
 
     fn executable(&self) -> Option<PathBuf> {

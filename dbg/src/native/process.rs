@@ -55,6 +55,17 @@ pub fn executable(process: i32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{process}/exe")).ok()
 }
 
+/// The name of the command and its arguments.
+pub fn command_line(process: i32) -> Option<Vec<String>> {
+    let bytes = std::fs::read(format!("/proc/{process}/cmdline")).ok()?;
+    let words = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
+    Some(
+        words
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect(),
+    )
+}
+
 /// The auxiliary vector.
 pub fn auxiliary(process: i32) -> Vec<(u64, u64)> {
     let bytes = std::fs::read(format!("/proc/{process}/auxv")).unwrap_or_default();
