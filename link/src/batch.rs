@@ -205,8 +205,9 @@ impl<'s, 'i> Batch<'s, 'i> {
     }
 
     /// Makes this a *replace* batch: its functions take the place of the image's
-    /// functions of the same names. Each moves; a jump is left at its old
-    /// address, so that callers' bytes, vtables and stored pointers stay good.
+    /// functions of the same names. Each is written over the old one where it
+    /// fits and no thread is in it; else it moves and a jump is left at its old
+    /// address. Either way callers' bytes, vtables and stored pointers stay good.
     /// Variables keep their place and value, recognised by name and size (a
     /// file's own by the input's name too); initialisers do not run again.
     ///

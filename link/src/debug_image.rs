@@ -10,8 +10,9 @@
 //! Debug sections never enter the target's memory, and none of this is done
 //! before somebody asks.
 //!
-//! References to a discarded copy of a COMDAT group become 0, which readers of
-//! DWARF take for "not there".
+//! References to a discarded copy of a COMDAT group, and to code that a replace
+//! batch has overwritten in its slot since, become 0, which readers of DWARF take
+//! for "not there".
 
 use object::elf::{self, FileHeader64, Rela64, SHF_ALLOC, Sym64};
 use object::read::elf::{FileHeader, Rela, SectionHeader, Sym};
@@ -133,7 +134,8 @@ impl Image<'_> {
     /// part.
     fn section_address(&self, section: SectionIndex) -> Option<u64> {
         let atom = *self.source.sections.get(section.0)?;
-        (atom != NONE).then(|| self.view.atom(AtomId(atom)).address.get())
+        let is_there = atom != NONE && self.view.overwritten_by(AtomId(atom)).is_none();
+        is_there.then(|| self.view.atom(AtomId(atom)).address.get())
     }
 
     /// Every symbol's address, or `None` for what was discarded or is nowhere.

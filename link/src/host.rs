@@ -67,8 +67,11 @@ pub trait Call {
 
 /// Stopping all of the target's threads, which `replace` batches need.
 pub trait StopWorld {
-    /// Stops every thread and gives every pc and return address on every stack.
-    /// The world stays stopped until [`resume`](StopWorld::resume).
+    /// Stops every thread and gives every pc and return address on every stack;
+    /// what only looks like one may be among them. On error nothing is stopped.
+    /// The world stays stopped until [`resume`](StopWorld::resume); meanwhile the
+    /// session neither allocates nor frees, because a thread of this process may
+    /// have been stopped with the allocator's lock.
     fn stop(&mut self) -> Result<Vec<HostAddr>, HostError>;
     /// Lets every thread go on.
     fn resume(&mut self) -> Result<(), HostError>;

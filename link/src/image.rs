@@ -130,6 +130,13 @@ impl Slab {
         segments.all(|(segment, wanted)| segment.region.length - segment.used >= *wanted)
     }
 
+    /// Whether the space lets it grow.
+    pub fn grows(&self, space: &dyn AddressSpace) -> bool {
+        self.segments
+            .iter()
+            .all(|segment| space.grows(&segment.region))
+    }
+
     /// What the psABI calls GOT: the base that GOT-relative fields count from.
     pub fn got(&self) -> HostAddr {
         self.segments[2].region.start

@@ -5,6 +5,12 @@
 //! ever writable and executable at one address. Data is private memory, so that
 //! a `fork` copies it.
 //!
+//! After a fork both processes run the code that was there, from the same pages.
+//! Neither may disturb the other: the child leaves those regions as they are and
+//! publishes into fresh ones, and whoever overwrites published code first gets
+//! pages of its own. Forks are noticed without the C library's help, by a page
+//! that the kernel wipes in a child.
+//!
 //! What holds between calls: each region is mapped whole, without a commit
 //! charge; both mappings of a memory file are the same length.
 
@@ -14,9 +20,13 @@ use std::ptr;
 
 use crate::addr::HostAddr;
 use crate::arena::{self, OwnArena};
+use crate::fork::{self, Fork};
 use crate::gap::{find_gap, parse_maps};
-use crate::host::{Call, Host, HostError, Libgcc, Outside, Resolver, ThreadLocals, Unwind, Wanted};
+use crate::host::{
+    Call, Host, HostError, Libgcc, Outside, Resolver, StopWorld, ThreadLocals, Unwind, Wanted,
+};
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
+use crate::stop::{self, Stopped};
 
 /// From so many bytes on, pages that will be written are asked for together.
 const MANY: u64 = 64 << 10;
@@ -27,6 +37,7 @@ const MANY: u64 = 64 << 10;
 pub struct LocalSpace {
     id: SpaceId,
     regions: Vec<Mapped>,
+    fork: Fork,
 }
 
 struct Mapped {
@@ -35,6 +46,10 @@ struct Mapped {
     window: *mut u8,
     /// The memory file, for code and constants.
     file: Option<c_int>,
+    /// The process that made it, as [`Fork::process`] counts them.
+    process: u64,
+    /// How often this process had forked when the file became its own.
+    forks: u64,
 }
 
 // SAFETY: the pointers are to mappings of the whole process, which any thread
@@ -48,6 +63,7 @@ impl LocalSpace {
         LocalSpace {
             id: SpaceId::fresh(),
             regions: Vec::new(),
+            fork: Fork::watch(),
         }
     }
 
@@ -135,7 +151,79 @@ impl LocalSpace {
             region,
             window,
             file,
+            process: self.fork.process(),
+            forks: fork::count(),
         })
+    }
+}
+
+impl Mapped {
+    /// Puts a copy of the memory file in its place. The bytes are the same, so
+    /// code that stands there does not notice.
+    fn unshare(&mut self) -> io::Result<()> {
+        let length = self.region.length as usize;
+        let Some(old) = self.file else { return Ok(()) };
+        let file = memory_file(length)?;
+        let replaced = copy_file(old, self.window, file).and_then(|()| {
+            let access = match self.region.protection {
+                Protection::Code => libc::PROT_READ | libc::PROT_EXEC,
+                _ => libc::PROT_READ,
+            };
+            map_over(
+                self.window,
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                file,
+            )?;
+            map_over(self.region.start.get() as *mut u8, length, access, file)
+        });
+        let unused = if replaced.is_ok() { old } else { file };
+        close(Some(unused));
+        if replaced.is_ok() {
+            self.file = Some(file);
+        }
+        replaced
+    }
+}
+
+/// Copies what a sparse memory file holds, read through a mapping of it.
+fn copy_file(from: c_int, mapping: *const u8, to: c_int) -> io::Result<()> {
+    let mut end = 0;
+    loop {
+        // SAFETY: system calls on descriptors of ours; what is written is in the
+        // mapping, which is as long as the file.
+        unsafe {
+            let start = libc::lseek(from, end, libc::SEEK_DATA);
+            if start < 0 {
+                let error = io::Error::last_os_error();
+                // No data past `end`.
+                return match error.raw_os_error() {
+                    Some(libc::ENXIO) => Ok(()),
+                    _ => Err(error),
+                };
+            }
+            end = libc::lseek(from, start, libc::SEEK_HOLE);
+            let mut at = start;
+            while at < end {
+                let bytes = mapping.add(at as usize).cast();
+                let written = libc::pwrite(to, bytes, (end - at) as usize, at);
+                if written <= 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                at += written as i64;
+            }
+        }
+    }
+}
+
+/// Maps a file in the place of a mapping of this module's.
+fn map_over(start: *mut u8, length: usize, access: c_int, file: c_int) -> io::Result<()> {
+    let flags = libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    // SAFETY: the range is a mapping of this module's, whose bytes stay the same.
+    let mapped = unsafe { libc::mmap(start.cast(), length, access, flags, file, 0) };
+    match mapped == libc::MAP_FAILED {
+        true => Err(io::Error::last_os_error()),
+        false => Ok(()),
     }
 }
 
@@ -230,6 +318,27 @@ impl AddressSpace for LocalSpace {
         Ok(())
     }
 
+    fn grows(&self, region: &Region) -> bool {
+        let mapped = self.regions.iter().find(|mapped| mapped.region == *region);
+        mapped.is_some_and(|mapped| mapped.file.is_none() || mapped.process == self.fork.process())
+    }
+
+    fn unshare(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {
+        let process = self.fork.process();
+        for mapped in &mut self.regions {
+            let range = mapped.region.range();
+            let is_written = writes.iter().any(|write| range.contains(&write.at));
+            let is_shared = mapped.process != process || mapped.forks != fork::count();
+            if mapped.file.is_some() && is_written && is_shared {
+                mapped.unshare().map_err(|error| {
+                    SpaceError::Failed(format!("cannot give a forked process its code: {error}"))
+                })?;
+                mapped.forks = fork::count();
+            }
+        }
+        Ok(())
+    }
+
     fn commit(&mut self, _region: &Region, _length: u64) -> Result<(), SpaceError> {
         // Regions are mapped whole; pages come when they are touched.
         Ok(())
@@ -314,6 +423,7 @@ impl AddressSpace for LocalSpace {
 /// thread, names are those the dynamic linker knows.
 pub struct LocalHost {
     arena: OwnArena,
+    stopped: Option<Stopped>,
 }
 
 impl LocalHost {
@@ -323,12 +433,18 @@ impl LocalHost {
     /// Whatever is published with this host runs in this process, initialisers
     /// at once: the caller vouches for its code.
     pub unsafe fn new() -> LocalHost {
-        LocalHost { arena: OwnArena }
+        LocalHost {
+            arena: OwnArena,
+            stopped: None,
+        }
     }
 }
 
 impl Host for LocalHost {
     fn call(&mut self) -> Option<&mut dyn Call> {
+        Some(self)
+    }
+    fn world(&mut self) -> Option<&mut dyn StopWorld> {
         Some(self)
     }
     fn thread_locals(&mut self) -> Option<&mut dyn ThreadLocals> {
@@ -371,6 +487,21 @@ impl Call for LocalHost {
         } else {
             Ok(())
         }
+    }
+}
+
+/// Every thread but the calling one, by a signal; see [`stop`](crate::stop).
+impl StopWorld for LocalHost {
+    fn stop(&mut self) -> Result<Vec<HostAddr>, HostError> {
+        let stopped = stop::stop();
+        let (stopped, places) = stopped.map_err(|error| HostError::Failed(error.to_string()))?;
+        self.stopped = Some(stopped);
+        Ok(places.found)
+    }
+
+    fn resume(&mut self) -> Result<(), HostError> {
+        self.stopped = None;
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ mod relocate;
 mod replace;
 mod run;
 mod select;
+mod slot;
 pub(crate) mod unwind;
 
 pub(crate) use bind::Bound;
@@ -90,28 +91,67 @@ fn plan_and_apply(
 ) -> Result<Taken, Error> {
     bind::bind(session, staged, bound, ground)?;
     check_abilities(staged, bound, ground.host())?;
+    if let Some(taken) = attempt(session, staged, bound, txn, ground)? {
+        return Ok(taken);
+    }
+    // What cannot be written where it was is moved.
+    bound.slots.clear();
+    bound.names.forget_new(&session.tables);
+    txn.clear();
+    let moved = attempt(session, staged, bound, txn, ground)?;
+    Ok(moved.expect("only code in a slot can be in the way of itself"))
+}
+
+/// Tries to land the batch, with functions written in the slots that `bound`
+/// has for them. Gives nothing when they cannot be: all is as it was.
+fn attempt(
+    session: &mut Session,
+    staged: &Staged<'_>,
+    bound: &mut Bound,
+    txn: &mut Txn,
+    ground: &mut dyn Ground,
+) -> Result<Option<Taken>, Error> {
     let which = session.ground_for(plan::ground(staged));
     let wanted = plan::wanted(staged, bound);
     let taken = take_slab(session, ground.space(), which, &wanted)?;
     let result = keeps_array(session, &taken.slab, ground.host())
-        .map(|keeps| txn.keeps_array = keeps)
+        .map(|keeps| {
+            txn.keeps_array = keeps;
+            // An unwinder that was told of the old code's entries would find
+            // them still.
+            if !keeps && ground.host().unwind().is_some() {
+                bound.slots.clear();
+            }
+        })
         .and_then(|()| reserve_thread_locals(staged, txn, ground.host()))
         .and_then(|()| plan::plan(session, staged, bound, &taken.slab, txn))
-        .and_then(|()| replace::islands(session, staged, bound, txn, ground))
-        .and_then(|()| replace::stop_world(staged, txn, ground))
-        .and_then(|()| {
-            let applied = apply::apply(staged, &taken.slab, txn, ground);
-            replace::resume_world(txn, ground)?;
-            applied
+        .and_then(|()| replace::plan(session, staged, bound, &taken.slab, txn, ground))
+        .and_then(|fits| match fits {
+            true => write(staged, &taken.slab, txn, ground),
+            false => Ok(false),
         });
-    match result {
-        Ok(()) => Ok(taken),
-        Err(error) => {
-            give_back(session, taken, ground.space())?;
-            release_thread_locals(txn, ground.host())?;
-            Err(error)
-        }
+    if matches!(result, Ok(true)) {
+        return Ok(Some(taken));
     }
+    give_back(session, taken, ground.space())?;
+    release_thread_locals(txn, ground.host())?;
+    result.map(|_| None)
+}
+
+/// Writes what is new, then what is overwritten. False when a thread is in the
+/// way of a function that could be moved instead.
+fn write(
+    staged: &Staged<'_>,
+    slab: &Slab,
+    txn: &Txn,
+    ground: &mut dyn Ground,
+) -> Result<bool, Error> {
+    apply::apply(staged, slab, txn, ground)?;
+    let written = replace::overwrite(staged, txn, ground);
+    if !matches!(written, Ok(true) | Err(Error::Lost(_))) {
+        apply::undo(slab, txn, ground.space())?;
+    }
+    written
 }
 
 /// Whether unwind entries go to a sorted array; libgcc is asked for once.
@@ -184,7 +224,8 @@ fn take_slab(
     wanted: &[u64; SEGMENTS],
 ) -> Result<Taken, Error> {
     let growing = &mut session.image.slabs[ground as usize];
-    match growing.take_if(|slab| slab.has_room(wanted)) {
+    let room = |slab: &mut Slab| slab.has_room(wanted) && slab.grows(space);
+    match growing.take_if(room) {
         Some(slab) => Ok(Taken {
             ground,
             slab,

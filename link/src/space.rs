@@ -145,8 +145,25 @@ pub trait AddressSpace {
     fn window(&mut self, at: HostAddr, length: u64) -> Option<&mut [u8]>;
 
     /// Writes all of `writes`, or none, or reports the target lost. A publish
-    /// calls this at most once.
+    /// calls this at most once for what it adds, and once more, with the world
+    /// stopped, for what a replace batch overwrites where there is no window.
     fn apply(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError>;
+
+    /// Called with the world stopped, before published bytes are overwritten. A
+    /// space whose code other processes see too (children of a fork) gives this
+    /// one its own copy first. It allocates nothing.
+    fn unshare(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {
+        let _ = writes;
+        Ok(())
+    }
+
+    /// Whether more can be put into a region: not where a process that was
+    /// forked shares it with the one that goes on filling it. What such a process
+    /// publishes goes to fresh regions.
+    fn grows(&self, region: &Region) -> bool {
+        let _ = region;
+        true
+    }
 
     /// Reads committed bytes.
     fn read(&mut self, at: HostAddr, into: &mut [u8]) -> Result<(), SpaceError>;

@@ -4,11 +4,13 @@
 //! it, and the push of the generation's record is the one store that publishes
 //! a batch: a reader that sees generation N sees whole everything up to N.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use crate::addr::HostAddr;
 use crate::host::HostError;
 use crate::ids::{AtomId, Generation, InputId, NameId, SymbolId};
+use crate::index::Index;
 use crate::model::{AtomKind, AtomRecord, RelocRecord, SymbolRecord};
 use crate::names::Names;
 use crate::space::Region;
@@ -27,6 +29,59 @@ pub(crate) struct InputRecord {
     pub generation: u32,
 }
 
+/// Which atoms were overwritten where they lay, and by which.
+pub(crate) struct Successors {
+    /// By the overwritten atom's number.
+    index: Index,
+    /// The overwritten atom and the one there now, in the order of the latter.
+    pairs: Table<(AtomId, AtomId)>,
+}
+
+impl Successors {
+    fn new(writer: &mut Writer) -> Successors {
+        Successors {
+            index: Index::new(writer),
+            pairs: Table::default(),
+        }
+    }
+
+    /// The atom that overwrote this one.
+    pub fn of(&self, atom: AtomId) -> Option<AtomId> {
+        if self.pairs.len() == 0 {
+            return None;
+        }
+        let pair = |number: u32| *self.pairs.get(number as usize).expect("it is indexed");
+        let found = self.index.find(Self::hash(atom), |n| pair(n).0 == atom);
+        found.map(|number| pair(number).1)
+    }
+
+    /// The atoms that these overwrote.
+    pub fn overwritten_by(&self, newer: &Range<AtomId>) -> Vec<AtomId> {
+        let pair = |index| *self.pairs.get(index).expect("below the length");
+        let (mut low, mut high) = (0, self.pairs.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if pair(middle).1 < newer.start {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        let rest = (low..self.pairs.len()).map(pair);
+        let these = rest.take_while(|(_, atom)| *atom < newer.end);
+        these.map(|(old, _)| old).collect()
+    }
+
+    pub fn push(&self, writer: &mut Writer, old: AtomId, new: AtomId) {
+        let number = writer.push(&self.pairs, (old, new));
+        self.index.insert(writer, Self::hash(old), number);
+    }
+
+    fn hash(atom: AtomId) -> u32 {
+        atom.0.wrapping_mul(0x9e37_79b9)
+    }
+}
+
 /// See the [module page](self).
 pub(crate) struct Tables {
     pub names: Names,
@@ -42,6 +97,8 @@ pub(crate) struct Tables {
     /// Thread-local atoms in the order of their ids, and their offsets from the
     /// thread pointer in bytes.
     pub thread_locals: Table<(AtomId, i64)>,
+    /// Atoms that were overwritten in their slots.
+    pub successors: Successors,
     /// Generations whose `run` step faulted, and how.
     pub faults: Mutex<Vec<(Generation, String)>>,
 }
@@ -58,6 +115,7 @@ impl Tables {
             regions: Table::default(),
             generations: Table::default(),
             thread_locals: Table::default(),
+            successors: Successors::new(writer),
             faults: Mutex::default(),
         };
         writer.push(&tables.generations, 0);

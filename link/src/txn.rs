@@ -9,8 +9,9 @@ use std::ops::Range;
 use rustc_hash::FxHashMap;
 
 use crate::addr::HostAddr;
+use crate::arch::x86_64::Field;
 use crate::arch::x86_64::tls::Sequence;
-use crate::arch::x86_64::{Field, ISLAND_LEN};
+use crate::ids::AtomId;
 use crate::image::SEGMENTS;
 use crate::model::{AtomRecord, SymbolRecord};
 
@@ -42,13 +43,26 @@ pub(crate) struct IfuncCell {
     pub resolver: HostAddr,
 }
 
-/// A jump at a replaced function's old address.
-#[derive(Clone, Copy)]
-pub(crate) struct Island {
+/// Published bytes that a replace batch overwrites while the world is stopped.
+#[derive(Clone)]
+pub(crate) struct Overwrite {
     pub at: HostAddr,
-    pub jump: [u8; ISLAND_LEN],
-    /// The bytes that it takes the place of.
-    pub before: [u8; ISLAND_LEN],
+    /// The new bytes, in [`Txn::overwriting`].
+    pub bytes: Range<usize>,
+    /// Where no thread may stand or return to, counted from `at`. A function's
+    /// first byte is not among them: whoever is there has run nothing of it yet.
+    pub guarded: Range<u64>,
+    /// Whether it is a function in its old slot, which could be moved instead.
+    pub in_slot: bool,
+}
+
+/// A staged atom that is written where an atom of the image lies.
+#[derive(Clone)]
+pub(crate) struct InSlot {
+    pub staged: u32,
+    pub old: AtomId,
+    /// The old atom's bytes.
+    pub range: Range<HostAddr>,
 }
 
 /// What `run` will do once the batch is published.
@@ -125,8 +139,15 @@ pub(crate) struct Txn {
     /// thread pointer.
     pub thread_locals: Vec<(u32, i64)>,
     pub thread_block: Option<ThreadBlock>,
-    /// Jumps to be left where replaced functions lie.
-    pub islands: Vec<Island>,
+    /// Staged atoms that are written where the image's lie.
+    pub in_slots: Vec<InSlot>,
+    /// Unwind entries of those: pc and address.
+    pub slot_frames: Vec<(HostAddr, HostAddr)>,
+    /// What is overwritten: code in its slot, jumps where moved functions lay,
+    /// entries of the unwinder's array. By address.
+    pub overwrites: Vec<Overwrite>,
+    /// The bytes of those.
+    pub overwriting: Vec<u8>,
     /// Where the slab's code begins.
     pub code_start: HostAddr,
     /// Whether the unwinder's array is kept, and not every batch's entries
@@ -146,6 +167,11 @@ impl Txn {
         !self.cells.is_empty() || !self.copies.is_empty()
     }
 
+    /// Whether a pc lies in code that is written into a slot.
+    pub fn is_in_slot(&self, pc: HostAddr) -> bool {
+        self.in_slots.iter().any(|slot| slot.range.contains(&pc))
+    }
+
     /// Empties the lists for another batch.
     pub fn clear(&mut self) {
         self.names.clear();
@@ -161,7 +187,10 @@ impl Txn {
         self.copies.clear();
         self.thread_locals.clear();
         self.thread_block = None;
-        self.islands.clear();
+        self.in_slots.clear();
+        self.slot_frames.clear();
+        self.overwrites.clear();
+        self.overwriting.clear();
         self.keeps_array = false;
         self.frames.clear();
         self.array_bytes.clear();

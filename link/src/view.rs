@@ -31,6 +31,9 @@ pub struct Added {
     pub atoms: Range<AtomId>,
     /// Its symbols, likewise; local ones and names bound outside among them.
     pub symbols: Range<SymbolId>,
+    /// Older atoms that it overwrote in their slots. Whoever keeps debug
+    /// information by address forgets theirs.
+    pub overwritten: Vec<AtomId>,
     /// How its `run` step faulted, if it did.
     pub fault: Option<String>,
 }
@@ -126,7 +129,8 @@ impl View {
         // Empty atoms share an address with what follows them: look back past
         // them for one that holds the byte.
         for index in (0..low).rev() {
-            let atom = self.atom(*atoms.get(index).expect("below the length"));
+            let first = *atoms.get(index).expect("below the length");
+            let atom = self.atom(self.occupant(first));
             if atom.id.0 < self.atom_count() as u32
                 && address.distance_from(atom.address) < atom.size as i64
             {
@@ -137,6 +141,22 @@ impl View {
             }
         }
         None
+    }
+
+    /// The atom that is where `atom` was placed: itself, unless it was
+    /// overwritten in its slot.
+    fn occupant(&self, atom: AtomId) -> AtomId {
+        std::iter::successors(Some(atom), |atom| self.overwritten_by(*atom))
+            .last()
+            .expect("it begins with one")
+    }
+
+    /// The atom that a replace batch has written over this one, if any did.
+    /// Nothing of an overwritten atom is left; its symbols stand for the newer
+    /// one's.
+    pub fn overwritten_by(&self, atom: AtomId) -> Option<AtomId> {
+        let newer = self.tables.successors.of(atom)?;
+        (newer.0 < self.atom_count() as u32).then_some(newer)
     }
 
     /// The named symbol that covers an address, or else the nearest one before
@@ -262,11 +282,13 @@ impl View {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         let fault = faults.iter().find(|(faulted, _)| *faulted == generation);
+        let atoms = AtomId(self.tables.atoms_in(before))..AtomId(self.tables.atoms_in(generation));
         Added {
             generation,
             inputs: InputId(self.first_input_after(before))
                 ..InputId(self.first_input_after(generation)),
-            atoms: AtomId(self.tables.atoms_in(before))..AtomId(self.tables.atoms_in(generation)),
+            overwritten: self.tables.successors.overwritten_by(&atoms),
+            atoms,
             symbols: SymbolId(self.first_symbol_after(before))
                 ..SymbolId(self.first_symbol_after(generation)),
             fault: fault.map(|(_, why)| why.clone()),

@@ -130,10 +130,12 @@ fn functions_move_and_variables_keep_their_values() {
         assert_eq!(bench.call("value", 1, 0), 20_000 + count(1), "{flags:?}");
         for version in 2..6i64 {
             let calls = 1 + (version - 2) * 3;
-            let mut world = World::at(&[HostAddr(old.get() - 1), HostAddr(old.get() + 5)]);
+            // A thread past the jump's bytes: the code moves, at the second try.
+            let newest = bench.session.view().symbol("value").unwrap().address;
+            let mut world = World::at(&[HostAddr(old.get() - 1), newest.add(5)]);
             let object = compiled(&version.to_string());
             replace(&mut bench, &mut world, &object).unwrap();
-            assert_eq!(world.stopped, 1);
+            assert_eq!(world.stopped, 2);
             let expected = |calls: i64| (1 + version) * 10_000 + count(calls);
             assert_eq!(bench.call("calls_value", 1, 0), expected(calls + 1) + 1);
             assert_eq!(bench.call("calls_stored", 1, 0), expected(calls + 2) + 2);
@@ -152,17 +154,168 @@ fn a_thread_in_the_way_is_a_refusal_without_a_trace() {
     let two = compile(&["-fPIC", "-O1"], &part("2"));
     bench.publish(&[("part.o", &one)]).unwrap();
     let at = bench.session.view().symbol("value").unwrap().address;
-    for inside in 0..5 {
+    for inside in 1..5 {
         let mut world = World::at(&[HostAddr(1), at.add(inside)]);
         let error = replace(&mut bench, &mut world, &two).unwrap_err();
         assert!(error.to_string().contains("a thread is in"), "{error}");
         assert_eq!(bench.session.generation().to_string(), "gen1");
         assert_eq!(bench.call("value", 1, 0) / 10_000, 2);
     }
-    let mut world = World::at(&[at.add(5)]);
-    replace(&mut bench, &mut world, &two).unwrap();
-    assert_eq!(bench.call("value", 1, 0) / 10_000, 3);
+    // Nobody who is about to begin a function is in it.
+    for (places, expected) in [(vec![at.add(5)], 3), (vec![at], 3)] {
+        let mut world = World::at(&places);
+        replace(&mut bench, &mut world, &two).unwrap();
+        assert_eq!(bench.call("value", 1, 0) / 10_000, expected);
+    }
 }
+
+#[test]
+fn what_fits_is_written_over_the_old_code() {
+    let _turn = turn();
+    let mut bench = Bench::new();
+    let flags = [
+        "-fPIC",
+        "-O1",
+        "-g",
+        "-ffunction-sections",
+        "-fdata-sections",
+    ];
+    let object = |version: &str| compile(&flags, &part(version));
+    bench
+        .publish(&[
+            ("part.o", &object("1")),
+            ("caller.o", &compile(&flags, CALLER)),
+        ])
+        .unwrap();
+    let before = bench.session.view();
+    let old = before.symbol("value").unwrap();
+    let old_atom = before.atom_at(old.address).unwrap();
+    let regions = |bench: &Bench| bench.session.regions()[0].1;
+    let code = regions(&bench);
+    let mut calls = 0;
+    for version in 2..5i64 {
+        replace(
+            &mut bench,
+            &mut World::at(&[]),
+            &object(&version.to_string()),
+        )
+        .unwrap();
+        calls += 1;
+        let count = 100 + 5 + 1010 + 4 * calls;
+        assert_eq!(
+            bench.call("calls_stored", 1, 0),
+            (1 + version) * 10_000 + count + 2
+        );
+        let view = bench.session.view();
+        let new = view.symbol("value").unwrap();
+        assert_eq!(new.address, old.address, "it has not moved");
+        let there = view.atom_at(old.address).unwrap();
+        assert_ne!(there.id, old_atom.id, "the newest atom covers the address");
+        let (named, past) = view.symbol_at(old.address).unwrap();
+        assert_eq!((named.id, past), (new.id, 0));
+        let added = view.added(view.generation());
+        assert!(!added.overwritten.is_empty());
+        // An older view shows what was there in its time.
+        assert_eq!(before.atom_at(old.address).unwrap().id, old_atom.id);
+        // Only the newest object's debug information covers the address.
+        let all = view.since(sapwood_link::Generation::EMPTY);
+        for input in all.flat_map(|added| added.input_ids()) {
+            let Some(image) = bench.session.debug_image(input).unwrap() else {
+                continue;
+            };
+            let newest = input == added.inputs.start;
+            assert_eq!(covers(&image, old.address), newest, "{input}");
+        }
+    }
+    assert_eq!(regions(&bench), code, "no code was added");
+}
+
+/// Whether a section of an object's debug image lies at an address.
+fn covers(image: &[u8], address: HostAddr) -> bool {
+    use object::{Object, ObjectSection};
+    let file = object::File::parse(image).unwrap();
+    let mut text = file
+        .sections()
+        .filter(|s| s.kind() == object::SectionKind::Text);
+    text.any(|section| section.address() == address.get() && section.size() > 0)
+}
+
+#[test]
+fn what_is_thrown_finds_its_way_through_code_in_a_slot() {
+    let _turn = turn();
+    // SAFETY: a C string; the library's initialisers are sound.
+    let library = unsafe {
+        let flags = libc::RTLD_NOW | libc::RTLD_GLOBAL;
+        libc::dlopen(c"libstdc++.so.6".as_ptr(), flags)
+    };
+    assert!(!library.is_null());
+    let flags = ["-fPIC", "-O1", "-ffunction-sections"];
+    let thrower = |version: &str| {
+        let source = format!(
+            "extern \"C\" {{ extern long depth;
+             long thrown(long a, long b) {{ long kept[{version}]; depth = (long)&kept;
+               if (a > 0) throw a + {version}; return depth; }}
+             long caught(long a, long b) {{
+               try {{ return thrown(a, b); }} catch (long found) {{ return found; }} }} }}"
+        );
+        common::compile_with("c++", "c++", &flags, &source)
+    };
+    let mut bench = Bench::new();
+    let depth = compile(&["-fPIC"], "long depth;");
+    let first = thrower("50");
+    bench
+        .publish(&[("depth.o", &depth), ("part.o", &first)])
+        .unwrap();
+    assert_eq!(bench.call("caught", 1, 0), 51);
+    let old = bench.session.view().symbol("thrown").unwrap().address;
+    // Another frame size: its unwind entry is another too.
+    for version in ["40", "70", "100"] {
+        replace(&mut bench, &mut World::at(&[]), &thrower(version)).unwrap();
+        let expected: i64 = version.parse().unwrap();
+        assert_eq!(bench.call("caught", 1, 0), 1 + expected);
+        assert_eq!(bench.session.view().symbol("thrown").unwrap().address, old);
+    }
+}
+
+#[test]
+fn code_that_moves_out_of_reach_leaves_a_longer_jump() {
+    let _turn = turn();
+    let flags = ["-fPIC", "-O1"];
+    let one = compile(
+        &flags,
+        "long far(long a, long b) { return a * 3 + b * 5 + 1; }",
+    );
+    let two = compile(
+        &flags,
+        "long far(long a, long b) { while (a > 5) a -= b; return a * 7 + b + 2; }",
+    );
+    // A slab in the low 2 GiB is full, and the next lies far above.
+    let mut bench = Bench::with(sapwood_link::Options {
+        near: sapwood_link::Near::Anywhere,
+        slab_length: 4096,
+        ..Default::default()
+    });
+    let low = compile(&["-fno-pic", "-O1"], LOW);
+    bench.publish(&[("low.o", &low)]).unwrap();
+    let old = bench.session.view().symbol("far").unwrap().address;
+    assert!(old.get() < 1 << 31);
+    assert_eq!(bench.call("by_pointer", 1, 1), 9);
+    for object in [&one, &two] {
+        replace(&mut bench, &mut World::at(&[]), object).unwrap();
+        let new = bench.session.view().symbol("far").unwrap().address;
+        assert!(new.get() > 1 << 32, "{new}");
+    }
+    assert_eq!(bench.call("by_pointer", 1, 1), 10);
+    assert_eq!(bench.call("far", 1, 1), 10);
+}
+
+const LOW: &str = r#"
+    long far(long a, long b) { return a * 3 + b * 5 + 1; }
+    long (*pointer)(long, long) = far;
+    long table[1] = { (long)far };
+    unsigned absolute(void) { return (unsigned)(long)&table; }
+    long by_pointer(long a, long b) { return pointer(a, b); }
+"#;
 
 #[test]
 fn what_cannot_be_replaced_is_refused_with_the_reason() {

@@ -3,6 +3,9 @@
 //!
 //! Each case leaves nothing: the checks at the end see that no child is left.
 
+#[path = "common/cases.rs"]
+mod cases;
+
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -15,9 +18,7 @@ use sapwood_link::{
     SpaceError, Wanted, Write,
 };
 
-type Case = (&'static str, fn());
-
-const CASES: &[Case] = &[
+const CASES: &[cases::Case] = &[
     ("code_is_called", code_is_called),
     ("pages_come_and_go", pages_come_and_go),
     ("data_is_private", data_is_private),
@@ -58,47 +59,8 @@ fn main() -> ExitCode {
     match arguments.first().and_then(|word| word.to_str()) {
         Some("__worker") => agent::main(&arguments[1..]),
         Some("__controller") => controller_that_is_killed(),
-        _ => run_cases(&arguments),
+        _ => cases::run(CASES, &arguments),
     }
-}
-
-/// The test runner: cases whose names contain one of the arguments, in order.
-fn run_cases(arguments: &[OsString]) -> ExitCode {
-    let wanted: Vec<&str> = arguments
-        .iter()
-        .filter_map(|word| word.to_str())
-        .filter(|word| !word.starts_with('-'))
-        .collect();
-    let (mut passed, mut failed, mut left_out) = (0, 0, 0);
-    for (name, case) in CASES {
-        if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word)) {
-            left_out += 1;
-            continue;
-        }
-        let outcome = std::panic::catch_unwind(|| {
-            case();
-            assert_eq!(children(), 0, "a child was left");
-        });
-        match outcome {
-            Ok(()) => passed += 1,
-            Err(_) => failed += 1,
-        }
-        println!(
-            "test {name} ... {}",
-            if outcome.is_ok() { "ok" } else { "FAILED" }
-        );
-    }
-    let verdict = if failed == 0 { "ok" } else { "FAILED" };
-    println!(
-        "\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored; 0 measured; {left_out} filtered out\n"
-    );
-    ExitCode::from(u8::from(failed != 0))
-}
-
-fn children() -> usize {
-    let pid = std::process::id();
-    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-        .map_or(0, |text| text.split_whitespace().count())
 }
 
 fn worker() -> Worker {

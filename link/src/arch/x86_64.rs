@@ -17,6 +17,8 @@ use crate::model::RelocKind;
 pub(crate) const STUB_LEN: u64 = 8;
 /// Bytes of a jump island: `jmp rel32`.
 pub(crate) const ISLAND_LEN: usize = 5;
+/// Bytes of one that reaches everything: `jmp *0(%rip)` and the address.
+pub(crate) const FAR_ISLAND_LEN: usize = 14;
 /// Bytes of a GOT cell.
 pub(crate) const CELL_LEN: u64 = 8;
 
@@ -325,6 +327,31 @@ pub(crate) fn island(at: u64, to: u64) -> Option<[u8; ISLAND_LEN]> {
     let mut code = [0xe9; ISLAND_LEN];
     code[1..].copy_from_slice(&distance);
     Some(code)
+}
+
+/// The jump to `to` that reaches it from everywhere. It changes no register.
+pub(crate) fn far_island(to: u64) -> [u8; FAR_ISLAND_LEN] {
+    let mut code = [0xff, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    code[6..].copy_from_slice(&to.to_le_bytes());
+    code
+}
+
+/// Whether a byte may be part of what compilers put between functions: `nop`s
+/// of every length, `int3`, zeroes.
+pub(crate) fn may_be_padding(byte: u8) -> bool {
+    const NOPS: [u8; 12] = [
+        0x90, 0xcc, 0x00, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x80, 0x40, 0x44, 0x3e,
+    ];
+    NOPS.contains(&byte)
+}
+
+/// Where a field of code refers to, counted from its symbol: a field relative
+/// to the pc counts from its own end.
+pub(crate) fn code_offset(kind: RelocKind, addend: i64) -> i64 {
+    match elf::RelocationType(kind.0) {
+        elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => addend + 4,
+        _ => addend,
+    }
 }
 
 #[cfg(test)]

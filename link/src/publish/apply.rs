@@ -11,7 +11,7 @@ use crate::batch::Ground;
 use crate::error::Error;
 use crate::image::{SEGMENTS, Slab, segment_of};
 use crate::model::{AtomKind, NONE};
-use crate::publish::{replace, unwind};
+use crate::publish::unwind;
 use crate::space::{AddressSpace, Protection, SpaceError, Write};
 use crate::staged::{Staged, StagedAtom};
 use crate::txn::{ThreadBlock, Txn};
@@ -89,14 +89,6 @@ fn try_apply(
             .range()
             .contains(&write.at)
     });
-    // Code that others may run changes last of all code.
-    let islands_window = match txn.islands.first() {
-        Some(island) => space.window(island.at, island.jump.len() as u64).is_some(),
-        None => true,
-    };
-    if !islands_window {
-        writes.extend(replace::writes(txn, false));
-    }
     if counts && windowless {
         // Last: it is what shows the entries to the unwinder.
         writes.push(Write { at, bytes: &count });
@@ -111,13 +103,6 @@ fn try_apply(
         space.seal(written, Protection::Code)?;
     }
     initialise_thread_locals(staged, slab, txn, ground)?;
-    if islands_window {
-        for write in replace::writes(txn, false) {
-            let code = ground.space().window(write.at, write.bytes.len() as u64);
-            code.expect("there was a window")
-                .copy_from_slice(write.bytes);
-        }
-    }
     if counts && !windowless {
         let cell = ground.space().window(at, 8);
         cell.expect("there was a window").copy_from_slice(&count);
@@ -211,6 +196,17 @@ fn copy_atoms(staged: &Staged<'_>, txn: &Txn, segment: usize, run: &Range<u64>, 
     }
 }
 
+/// One atom's bytes as they are to be, for where it is placed.
+pub(super) fn atom_bytes(staged: &Staged<'_>, txn: &Txn, index: u32, into: &mut [u8]) {
+    into.copy_from_slice(staged.atom_bytes(index));
+    relocate(into, staged, txn, &staged.atoms[index as usize]);
+    for (_, sequence) in txn.sequences.iter().filter(|(of, _)| *of == index) {
+        let at = sequence.offset as usize;
+        let len = usize::from(sequence.len);
+        into[at..at + len].copy_from_slice(&sequence.bytes[..len]);
+    }
+}
+
 /// Overwrites the fields of one atom.
 fn relocate(bytes: &mut [u8], staged: &Staged<'_>, txn: &Txn, atom: &StagedAtom) {
     let range = atom.relocs.start as usize..atom.relocs.end as usize;
@@ -259,7 +255,7 @@ fn initialise_thread_locals(
 
 /// After a failure: what was written or committed past the cursors is zero and
 /// uncommitted again.
-fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Result<(), Error> {
+pub(super) fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Result<(), Error> {
     let lost = |error: SpaceError| Error::Lost(format!("could not undo a batch: {error}"));
     for run in runs(slab, txn) {
         let segment = &slab.segments[run.segment];
@@ -283,10 +279,6 @@ fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Result<(), Erro
             bytes.fill(0);
             space.apply(&[Write { at, bytes: &bytes }]).map_err(lost)?;
         }
-    }
-    let islands: Vec<Write<'_>> = replace::writes(txn, true).collect();
-    if !islands.is_empty() {
-        space.apply(&islands).map_err(lost)?;
     }
     let array = &slab.segments[unwind::SEGMENT];
     if array.used > 0 && !txn.array_bytes.is_empty() {

@@ -95,6 +95,9 @@ pub(crate) struct Bound {
     /// In a replace batch, for each staged atom the image's that it stands for,
     /// or `NONE`.
     pub(super) aliases: Vec<u32>,
+    /// In a replace batch, for each staged atom the image's that it may be
+    /// written over, or `NONE`.
+    pub(super) slots: Vec<u32>,
     pub(super) names: ByName,
     asked: Vec<Asked>,
 }
@@ -138,6 +141,7 @@ pub(super) fn bind(
     bound.copies.clear();
     bound.replaced.clear();
     bound.aliases.clear();
+    bound.slots.clear();
     bound.names.fill(&session.tables, staged);
     let mut binder = Binder {
         session,

@@ -107,6 +107,15 @@ impl ByName {
         &mut self.entries[self.of_symbol[symbol as usize] as usize]
     }
 
+    /// Takes back the ids that `plan` gave to names new to the session.
+    pub fn forget_new(&mut self, tables: &Tables) {
+        let known = tables.names.len() as u32;
+        let new = self.entries.iter_mut();
+        for entry in new.filter(|entry| entry.id != NONE && entry.id >= known) {
+            entry.id = NONE;
+        }
+    }
+
     /// All names.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()

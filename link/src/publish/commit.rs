@@ -4,7 +4,7 @@ use crate::archive::Archive;
 use crate::batch::Published;
 use crate::ids::{AtomId, InputId, NameId, SymbolId};
 use crate::image::Slab;
-use crate::model::{NONE, Reloc, RelocRecord};
+use crate::model::{AtomKind, NONE, Reloc, RelocRecord};
 use crate::publish::Taken;
 use crate::session::{DebugSource, Session};
 use crate::space::SpaceId;
@@ -39,7 +39,20 @@ pub(super) fn commit(
     push_names_and_symbols(writer, tables, staged, txn);
     push_inputs(writer, tables, staged);
     push_relocs(writer, tables, staged, txn);
-    push_atoms(writer, tables, txn, first_atom, &mut scratch.order);
+    let code_before = slab.segments[0].used;
+    push_atoms(
+        writer,
+        tables,
+        txn,
+        first_atom,
+        code_before,
+        &mut scratch.order,
+    );
+    for slot in &txn.in_slots {
+        let number = txn.atom_numbers[slot.staged as usize];
+        let newer = AtomId(first_atom + number);
+        tables.successors.push(writer, slot.old, newer);
+    }
     let places = txn.thread_locals.iter();
     let places = places.map(|&(number, offset)| (AtomId(first_atom + number), offset));
     writer.extend(&tables.thread_locals, places);
@@ -99,11 +112,19 @@ fn push_atoms(
     tables: &Tables,
     txn: &Txn,
     first_atom: u32,
+    code_before: u64,
     order: &mut Vec<u32>,
 ) {
     writer.extend(&tables.atoms, txn.atoms.iter().copied());
     order.clear();
     order.extend(0..txn.atoms.len() as u32);
+    if !txn.in_slots.is_empty() {
+        // What lies in another's slot is found by way of the other.
+        order.retain(|&number| {
+            let atom = &txn.atoms[number as usize];
+            atom.kind != AtomKind::Code || u64::from(atom.offset) >= code_before
+        });
+    }
     // Empty atoms share an address with what follows them.
     order.sort_unstable_by_key(|&number| (txn.atoms[number as usize].offset, number));
     for &number in &*order {

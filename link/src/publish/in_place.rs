@@ -28,7 +28,7 @@ pub(crate) fn room_in_place(
     let mut wanted = [0; SEGMENTS];
     wanted[index] = max + alignment;
     let growing = session.image.slabs[Ground::Preferred as usize].as_ref();
-    if growing.is_none_or(|slab| !slab.has_room(&wanted)) {
+    if growing.is_none_or(|slab| !slab.has_room(&wanted) || !slab.grows(space)) {
         fresh_slab(session, space, &wanted)?;
     }
     let slab = session.image.slabs[Ground::Preferred as usize].as_mut();

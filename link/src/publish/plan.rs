@@ -16,7 +16,7 @@ use crate::publish::bind::{Bound, COPY_LEN, Target};
 use crate::publish::unwind;
 use crate::session::Session;
 use crate::staged::{Role, Staged, StagedDefinition};
-use crate::txn::{FunctionList, IfuncCell, Made, Resolved, ThreadBlock, Txn};
+use crate::txn::{FunctionList, IfuncCell, InSlot, Made, Resolved, ThreadBlock, Txn};
 
 /// Zero bytes after each input's `.eh_frame`, which end the unwinder's list.
 const EH_FRAME_TERMINATOR: u32 = 4;
@@ -163,6 +163,10 @@ impl Plan<'_, '_> {
         if number == NONE || (atom.kind == AtomKind::Zero) != zeroes {
             return;
         }
+        if let Some(offset) = self.place_in_slot(index) {
+            self.txn.atoms[number as usize].offset = offset;
+            return;
+        }
         let behind = if atom.role == Role::EhFrame {
             EH_FRAME_TERMINATOR
         } else {
@@ -171,6 +175,23 @@ impl Plan<'_, '_> {
         let len = u64::from(atom.size) + u64::from(behind);
         let offset = self.take(segment_of(atom.kind), len, 1 << atom.alignment_log2);
         self.txn.atoms[number as usize].offset = offset;
+    }
+
+    /// Gives an atom the place of the one that it replaces, where it may have it
+    /// and that lies in this slab.
+    fn place_in_slot(&mut self, index: u32) -> Option<u32> {
+        let old = AtomId(*self.bound.slots.get(index as usize)?);
+        let record = self.session.tables.atoms.get(old.index())?;
+        if record.region != self.slab.first_region {
+            return None;
+        }
+        let at = self.session.tables.address(old);
+        self.txn.in_slots.push(InSlot {
+            staged: index,
+            old,
+            range: at.range(u64::from(record.size)),
+        });
+        Some(record.offset)
     }
 
     /// Moves a segment's cursor past `len` aligned bytes and gives where they

@@ -1,31 +1,46 @@
 //! `replace`: which of the image's functions and variables a batch takes the
-//! place of, and the jumps that are left at the functions' old addresses.
+//! place of, and the published bytes that it overwrites.
 //!
-//! Code moves and data stays. A function of the batch is placed like any other,
-//! and a jump of five bytes overwrites the beginning of every earlier version of
-//! it, so an old address is one jump away from the newest code however often it
-//! was replaced. A variable is the image's when its section has the same
-//! variables at the same offsets with the same sizes; then the batch's section is
-//! not placed at all. Anything else under a known name would change the shape of
-//! data that running code holds, and is refused.
+//! New code is written over the old where it fits the old one's [`slot`] and
+//! nobody is in it. Else it moves: it is placed like any other, and a jump
+//! overwrites the beginning of every earlier version of it, so an old address is
+//! one jump away from the newest code however often it was replaced. Either way
+//! callers' bytes, vtables and stored pointers stay good. The jump is five bytes,
+//! or fourteen where the new place is more than 2 GiB away.
 //!
-//! Constants are new each time: code that was replaced reads the old ones.
-
-use std::ops::Range;
+//! Data stays. A variable is the image's when its section has the same variables
+//! at the same offsets with the same sizes; then the batch's section is not
+//! placed at all. Anything else under a known name would change the shape of data
+//! that running code holds, and is refused. Constants are new each time: code
+//! that moved reads the old ones until its callers come back.
+//!
+//! A compiler's own pieces of functions (`f.cold`, `f.isra.0`) are reached by
+//! conventions of their own, so they are never replaced: old code goes on with
+//! the old ones.
+//!
+//! Published bytes change last of all, with every thread stopped, and only when
+//! no pc and no return address lies among them. Between stopping and resuming
+//! nothing is allocated or freed, because a stopped thread of this process may be
+//! the one that holds the allocator's lock.
 
 use crate::addr::HostAddr;
-use crate::arch::x86_64::{self, ISLAND_LEN};
+use crate::arch::x86_64;
 use crate::batch::Ground;
 use crate::error::Error;
-use crate::host::HostError;
 use crate::ids::{AtomId, InputId, SymbolId};
+use crate::image::Slab;
 use crate::model::{AtomKind, Binding, NONE, SymbolRecord};
 use crate::publish::bind::Bound;
+use crate::publish::slot::{self, Old};
+use crate::publish::{apply, unwind};
 use crate::session::Session;
-use crate::space::Write;
+use crate::space::{AddressSpace, SpaceError, Write};
 use crate::staged::{Staged, StagedDefinition};
 use crate::tables::Tables;
-use crate::txn::{Island, Txn};
+use crate::txn::{Overwrite, Txn};
+
+/// What fills the rest of a slot: `int3`.
+const TRAP: u8 = 0xcc;
 
 /// A staged symbol in an atom, and the image's that it would replace.
 struct Pair {
@@ -35,8 +50,9 @@ struct Pair {
     old: Option<SymbolId>,
 }
 
-/// Finds what the batch replaces: functions are listed in `bound.replaced`, and
-/// variables' atoms in `bound.aliases`; the latter are discarded.
+/// Finds what the batch replaces: functions are listed in `bound.replaced`, with
+/// the slots that their atoms fit in `bound.slots`, and variables' atoms in
+/// `bound.aliases`; the latter are discarded.
 pub(super) fn pair(
     session: &Session,
     staged: &mut Staged<'_>,
@@ -44,6 +60,8 @@ pub(super) fn pair(
 ) -> Result<(), Error> {
     let tables = &session.tables;
     bound.aliases.resize(staged.atoms.len(), NONE);
+    bound.slots.resize(staged.atoms.len(), NONE);
+    let mut known = Old::default();
     let mut pairs = pairs(tables, staged, bound);
     pairs.sort_by_key(|pair| (pair.atom, pair.offset));
     for of_atom in pairs.chunk_by(|a, b| a.atom == b.atom) {
@@ -54,6 +72,12 @@ pub(super) fn pair(
                     let Some(old) = pair.old else { continue };
                     check_function(tables, staged, pair.symbol, old)?;
                     bound.replaced.push((pair.symbol, old));
+                }
+                let bracketed = bound.brackets.iter().any(|b| b.contains(&atom));
+                if let Some(old) = fitting(session, staged, of_atom, &mut known)
+                    && !bracketed
+                {
+                    bound.slots[atom as usize] = old.0;
                 }
             }
             AtomKind::Data | AtomKind::Zero | AtomKind::ThreadLocal
@@ -86,6 +110,10 @@ fn pairs(tables: &Tables, staged: &Staged<'_>, bound: &Bound) -> Vec<Pair> {
         if symbol.nameless || staged.atoms[atom as usize].discarded {
             continue;
         }
+        let code = staged.atoms[atom as usize].kind == AtomKind::Code;
+        if code && symbol.binding == Binding::Local && is_a_piece(staged, index as u32) {
+            continue;
+        }
         let entry = bound.names.of(index as u32);
         let old = if symbol.binding != Binding::Local {
             let image = Some(SymbolId(entry.image)).filter(|_| entry.image != NONE);
@@ -115,8 +143,15 @@ fn input_of<'t>(tables: &'t Tables, record: &SymbolRecord) -> Option<&'t str> {
     (atom.input != NONE).then(|| tables.input_name(InputId(atom.input)))
 }
 
-/// Refuses to put a function where there was none, or where there is no room
-/// for a jump.
+/// Whether a local function is one that the compiler made of another.
+fn is_a_piece(staged: &Staged<'_>, symbol: u32) -> bool {
+    staged
+        .symbol_name(symbol)
+        .trim_start_matches('.')
+        .contains('.')
+}
+
+/// Refuses to put a function where there was none.
 fn check_function(
     tables: &Tables,
     staged: &Staged<'_>,
@@ -125,20 +160,44 @@ fn check_function(
 ) -> Result<(), Error> {
     let record = tables.symbol(old);
     let old_atom = tables.atoms.get(record.atom as usize);
-    let why = match old_atom {
-        Some(atom) if atom.kind == AtomKind::Code => {
-            let size = match u64::from(record.size) {
-                0 => u64::from(atom.size).saturating_sub(record.value),
-                size => size,
-            };
-            if size >= ISLAND_LEN as u64 {
-                return Ok(());
-            }
-            format!("the function it replaces has {size} bytes, too few for a jump")
+    match old_atom {
+        Some(atom) if atom.kind == AtomKind::Code => Ok(()),
+        _ => {
+            let why = "it is a function, and was none before";
+            Err(refuse(staged, symbol, why))
         }
-        _ => "it is a function, and was none before".into(),
+    }
+}
+
+/// The image's atom in whose slot a staged one of code may be written.
+fn fitting(
+    session: &Session,
+    staged: &Staged<'_>,
+    pairs: &[Pair],
+    known: &mut Old,
+) -> Option<AtomId> {
+    let tables = &session.tables;
+    let first = pairs.iter().find_map(|pair| pair.old)?;
+    let old = AtomId(tables.symbol(first).atom);
+    let same_place = |pair: &Pair| match pair.old.map(|symbol| tables.symbol(symbol)) {
+        Some(record) => record.atom == old.0 && record.value == pair.offset,
+        None => true,
     };
-    Err(refuse(staged, symbol, &why))
+    let atom = &staged.atoms[pairs[0].atom as usize];
+    let fits = atom.size > 0
+        && pairs.iter().all(same_place)
+        && u64::from(atom.size) <= slot::capacity(session, old)
+        && slot::is_aligned(tables.address(old), atom.alignment_log2)
+        && tables.successors.of(old).is_none();
+    if !fits || known.is_entered(session, old) {
+        return None;
+    }
+    let starts = known.starts(session, old);
+    let still_there = |start: &u64| {
+        let mut pairs = pairs.iter();
+        pairs.any(|pair| pair.old.is_some() && pair.offset == *start)
+    };
+    (!starts.is_empty() && starts.iter().all(still_there)).then_some(old)
 }
 
 /// The image's atom whose variables are the same as those of a staged one.
@@ -186,8 +245,67 @@ fn refuse(staged: &Staged<'_>, symbol: u32, why: &str) -> Error {
     Error::unsupported(input, format!("cannot replace `{name}`: {why}"))
 }
 
+/// Plans what is overwritten: code in its slot, a jump at every earlier version
+/// of what moves, and unwind entries of the former. False when code does not fit
+/// its slot after all.
+pub(super) fn plan(
+    session: &Session,
+    staged: &Staged<'_>,
+    bound: &Bound,
+    slab: &Slab,
+    txn: &mut Txn,
+    ground: &mut dyn Ground,
+) -> Result<bool, Error> {
+    if !staged.replaces {
+        return Ok(true);
+    }
+    for number in 0..txn.in_slots.len() {
+        overwrite_slot(staged, txn, number);
+    }
+    if txn.keeps_array && !txn.in_slots.is_empty() {
+        let Some(words) = unwind::overwritten(slab, txn, ground)? else {
+            return Ok(false);
+        };
+        for (word, entry) in words {
+            push(txn, word, &entry.get().to_le_bytes(), 0..0, false);
+        }
+    }
+    islands(session, staged, bound, txn, ground)?;
+    txn.overwrites.sort_by_key(|overwrite| overwrite.at);
+    if txn.overwrites.is_empty() || ground.host().world().is_some() {
+        return Ok(true);
+    }
+    let why = "it replaces functions, and this target's threads cannot be stopped";
+    Err(Error::unsupported(first_input(staged), why))
+}
+
+/// Adds an overwrite.
+fn push(txn: &mut Txn, at: HostAddr, bytes: &[u8], guarded: std::ops::Range<u64>, in_slot: bool) {
+    let start = txn.overwriting.len();
+    txn.overwriting.extend_from_slice(bytes);
+    txn.overwrites.push(Overwrite {
+        at,
+        bytes: start..start + bytes.len(),
+        guarded,
+        in_slot,
+    });
+}
+
+/// Code written over old code, and traps over what is left of that. Its end is
+/// guarded too: a call that does not return may be the last instruction, and an
+/// unwinder would look for its caller.
+fn overwrite_slot(staged: &Staged<'_>, txn: &mut Txn, number: usize) {
+    let slot = &txn.in_slots[number];
+    let (index, at) = (slot.staged, slot.range.start);
+    let old = slot.range.end.distance_from(at) as usize;
+    let new = staged.atoms[index as usize].size as usize;
+    let mut bytes = vec![TRAP; new.max(old)];
+    apply::atom_bytes(staged, txn, index, &mut bytes[..new]);
+    push(txn, at, &bytes, 1..old as u64 + 1, true);
+}
+
 /// Plans the jumps. Every earlier version of a function gets one.
-pub(super) fn islands(
+fn islands(
     session: &Session,
     staged: &Staged<'_>,
     bound: &Bound,
@@ -195,6 +313,7 @@ pub(super) fn islands(
     ground: &mut dyn Ground,
 ) -> Result<(), Error> {
     let tables = &session.tables;
+    let mut known = Old::default();
     for &(symbol, newest) in &bound.replaced {
         let winner = match staged.symbols[symbol as usize].binding {
             Binding::Local => symbol,
@@ -215,20 +334,27 @@ pub(super) fn islands(
             let record = tables.symbol(old);
             next = (record.older != NONE).then_some(SymbolId(record.older));
             let is_version = old == newest || is_same_function(tables, record, newest);
-            if !is_version {
+            let at = tables.symbol_address(old);
+            // Several versions may have lain in one slot.
+            let done = at == to || txn.overwrites.iter().any(|known| known.at == at);
+            if !is_version || done {
                 continue;
             }
-            let at = tables.symbol_address(old);
-            let Some(jump) = x86_64::island(at.get(), to.get()) else {
-                return Err(refuse(
-                    staged,
-                    symbol,
-                    "a jump does not reach its new place",
-                ));
-            };
-            let mut before = [0; ISLAND_LEN];
-            ground.space().read(at, &mut before)?;
-            txn.islands.push(Island { at, jump, before });
+            let room = slot::room(session, &mut known, old, ground)?;
+            let near = x86_64::island(at.get(), to.get());
+            let far = x86_64::far_island(to.get());
+            let jump: &[u8] = near.as_ref().map_or(&far, |near| near);
+            if room < jump.len() as u64 {
+                let needed = if near.is_some() {
+                    "a jump"
+                } else {
+                    "a jump so far"
+                };
+                let why =
+                    format!("the function it replaces has {room} bytes, too few for {needed}");
+                return Err(refuse(staged, symbol, &why));
+            }
+            push(txn, at, jump, 1..jump.len() as u64, false);
         }
     }
     Ok(())
@@ -242,56 +368,79 @@ fn is_same_function(tables: &Tables, record: &SymbolRecord, newest: SymbolId) ->
         .get(record.atom as usize)
         .is_some_and(|atom| atom.kind == AtomKind::Code);
     let local = |record: &SymbolRecord| record.binding == Binding::Local;
-    code && u64::from(record.size) >= ISLAND_LEN as u64
-        && local(record) == local(newest)
+    code && local(record) == local(newest)
         && (!local(record) || input_of(tables, record) == input_of(tables, newest))
 }
 
-/// Stops the world for a batch that overwrites code, and makes sure that nobody
-/// is there. On error it goes on as it was.
-pub(super) fn stop_world(
+fn first_input<'s>(staged: &'s Staged<'_>) -> &'s str {
+    let input = staged.inputs.first();
+    input.map_or("batch", |_| staged.input_name(0))
+}
+
+/// Overwrites what was planned, with the world stopped. False when a thread is in
+/// the way of code in its slot, and of nothing else; an error when one is in the
+/// way of a jump. Nothing is written then.
+pub(super) fn overwrite(
     staged: &Staged<'_>,
     txn: &Txn,
     ground: &mut dyn Ground,
-) -> Result<(), Error> {
-    if txn.islands.is_empty() {
-        return Ok(());
+) -> Result<bool, Error> {
+    if txn.overwrites.is_empty() {
+        return Ok(true);
     }
-    let input = staged.inputs.first();
-    let input = input.map_or("batch", |_| staged.input_name(0));
-    let Some(world) = ground.host().world() else {
-        let why = "it replaces functions, and this target's threads cannot be stopped";
-        return Err(Error::unsupported(input, why));
+    let writes: Vec<Write<'_>> = txn.overwrites.iter().map(|one| write(txn, one)).collect();
+    let missing = "`plan` made sure that the world can be stopped";
+    let places = ground.host().world().expect(missing).stop()?;
+    // From here on nothing is allocated or freed until the world goes on.
+    let in_the_way = || places.iter().filter_map(|place| guard_of(txn, *place));
+    let blocked = in_the_way()
+        .find(|(_, one)| !one.in_slot)
+        .or(in_the_way().next());
+    let written = match blocked {
+        None => write_all(ground.space(), &writes),
+        Some(_) => Ok(()),
     };
-    let places = world.stop()?;
-    let overwritten = |at: HostAddr| {
-        let mut islands = txn.islands.iter();
-        islands.find(|island| range(island).contains(&at))
-    };
-    let Some(place) = places.into_iter().find(|at| overwritten(*at).is_some()) else {
-        return Ok(());
-    };
-    world.resume()?;
-    let why = format!("it replaces a function that a thread is in, at {place}; try again later");
-    Err(Error::unsupported(input, why))
-}
-
-/// Lets the world go on.
-pub(super) fn resume_world(txn: &Txn, ground: &mut dyn Ground) -> Result<(), HostError> {
-    match ground.host().world() {
-        Some(world) if !txn.islands.is_empty() => world.resume(),
-        _ => Ok(()),
+    let resumed = ground.host().world().expect(missing).resume();
+    let blocked = blocked.map(|(place, one)| (place, one.in_slot));
+    drop(places);
+    resumed.map_err(|error| Error::Lost(error.to_string()))?;
+    written?;
+    match blocked {
+        None => Ok(true),
+        Some((_, true)) => Ok(false),
+        Some((place, false)) => {
+            let why =
+                format!("it replaces a function that a thread is in, at {place}; try again later");
+            Err(Error::unsupported(first_input(staged), why))
+        }
     }
 }
 
-fn range(island: &Island) -> Range<HostAddr> {
-    island.at.range(ISLAND_LEN as u64)
+/// What is overwritten at a place where a thread is or will return to.
+fn guard_of(txn: &Txn, place: HostAddr) -> Option<(HostAddr, &Overwrite)> {
+    let after = txn.overwrites.partition_point(|one| one.at < place);
+    let one = txn.overwrites[..after].last()?;
+    let offset = place.distance_from(one.at) as u64;
+    one.guarded.contains(&offset).then_some((place, one))
 }
 
-/// The jumps as writes, or what was there before.
-pub(super) fn writes(txn: &Txn, back: bool) -> impl Iterator<Item = Write<'_>> {
-    txn.islands.iter().map(move |island| Write {
-        at: island.at,
-        bytes: if back { &island.before } else { &island.jump },
-    })
+fn write<'t>(txn: &'t Txn, one: &Overwrite) -> Write<'t> {
+    Write {
+        at: one.at,
+        bytes: &txn.overwriting[one.bytes.clone()],
+    }
+}
+
+/// Through windows where all have one, which cannot fail.
+fn write_all(space: &mut dyn AddressSpace, writes: &[Write<'_>]) -> Result<(), SpaceError> {
+    space.unshare(writes)?;
+    let mut windows = writes.iter();
+    if !windows.all(|write| space.window(write.at, write.bytes.len() as u64).is_some()) {
+        return space.apply(writes);
+    }
+    for write in writes {
+        let window = space.window(write.at, write.bytes.len() as u64);
+        window.expect("there was one").copy_from_slice(write.bytes);
+    }
+    Ok(())
 }

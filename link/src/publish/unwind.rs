@@ -117,8 +117,11 @@ pub(super) fn frames(
             let resolved = &txn.resolved[reloc.symbol as usize];
             let pc = HostAddr(resolved.address.wrapping_add(reloc.addend as u64));
             let kept = bound.targets[reloc.symbol as usize] != Target::Discarded;
+            let frame = (pc, base.add(at as u64));
             if kept && code.contains(&pc) {
-                txn.frames.push((pc, base.add(at as u64)));
+                txn.frames.push(frame);
+            } else if kept && txn.is_in_slot(pc) {
+                txn.slot_frames.push(frame);
             }
         }
         at = end;
@@ -164,6 +167,105 @@ fn head(start: HostAddr, code: &Range<HostAddr>, count: usize) -> [u8; ARRAY as 
     put(VECTOR, &start.add(SEED).get().to_le_bytes());
     put(COUNT, &(count as u64).to_le_bytes());
     head
+}
+
+/// Puts the entries of overwritten code in the place of those that were there:
+/// the word of each and its new value. `None` when they do not begin at the same
+/// pcs, one for one.
+pub(super) fn overwritten(
+    slab: &Slab,
+    txn: &mut Txn,
+    ground: &mut dyn Ground,
+) -> Result<Option<Vec<(HostAddr, HostAddr)>>, HostError> {
+    txn.slot_frames.sort_unstable();
+    txn.slot_frames.dedup_by_key(|(pc, _)| *pc);
+    let array = slab.segments[SEGMENT].region.start.add(ARRAY);
+    let count = slab.segments[SEGMENT].used.saturating_sub(ARRAY) / 8;
+    let mut words = Vec::with_capacity(txn.slot_frames.len());
+    for slot in &txn.in_slots {
+        let new = txn.slot_frames.iter();
+        let mut new = new.filter(|(pc, _)| slot.range.contains(pc));
+        let mut number = first_at_or_after(ground, array, count, slot.range.start)?;
+        while number < count {
+            let word = array.add(number * 8);
+            let entry = HostAddr(read(ground, word)?);
+            let pc = pc_of(ground, entry)?;
+            if pc >= slot.range.end {
+                break;
+            }
+            match new.next() {
+                Some(&(new_pc, entry)) if new_pc == pc => words.push((word, entry)),
+                _ => return Ok(None),
+            }
+            number += 1;
+        }
+        if new.next().is_some() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(words))
+}
+
+/// The first of the array's entries whose code begins at or after a pc.
+fn first_at_or_after(
+    ground: &mut dyn Ground,
+    array: HostAddr,
+    count: u64,
+    pc: HostAddr,
+) -> Result<u64, HostError> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let entry = HostAddr(read(ground, array.add(middle * 8))?);
+        if pc_of(ground, entry)? < pc {
+            low = middle + 1
+        } else {
+            high = middle
+        }
+    }
+    Ok(low)
+}
+
+/// Where the code of a published entry begins. Compilers write it relative to
+/// itself in four or eight bytes, or as an address; the CIE says which.
+fn pc_of(ground: &mut dyn Ground, entry: HostAddr) -> Result<HostAddr, HostError> {
+    let back = entry.add(4);
+    let cie = back.add(u64::from(read(ground, back)? as u32).wrapping_neg());
+    let mut head = [0; 48];
+    let read_head = ground.space().read(cie, &mut head);
+    read_head.map_err(|error| HostError::Failed(error.to_string()))?;
+    let field = entry.add(8);
+    let word = read(ground, field)?;
+    /// `DW_EH_PE_pcrel`, over the low half, which is the size.
+    const RELATIVE: u8 = 0x10;
+    Ok(match pc_encoding(&head) {
+        0x1b => field.add(i64::from(word as i32).cast_unsigned()),
+        encoding if encoding & RELATIVE != 0 => field.add(word),
+        _ => HostAddr(word),
+    })
+}
+
+/// The encoding of addresses that a CIE's augmentation names (`R`), 0 when it
+/// names none.
+fn pc_encoding(cie: &[u8; 48]) -> u8 {
+    // Length, id, version; then the augmentation's letters.
+    let letters_end = cie[9..].iter().position(|byte| *byte == 0);
+    let Some(end) = letters_end.map(|length| 9 + length) else {
+        return 0;
+    };
+    let leb = |at: usize| at + 1 + cie[at..].iter().take_while(|b| *b & 0x80 != 0).count();
+    // Code and data alignment, the return address's column, the data's length.
+    let mut at = (0..4).fold(end + 1, |at, _| leb(at.min(47)));
+    for letter in &cie[10..end] {
+        let Some(&byte) = cie.get(at) else { return 0 };
+        at += match letter {
+            b'R' => return byte,
+            b'P' => 1 + if byte & 7 == 0 || byte & 7 == 4 { 8 } else { 4 },
+            b'L' => 1,
+            _ => 0,
+        };
+    }
+    0
 }
 
 /// Where a slab's count is, and what it is.

@@ -16,6 +16,7 @@ use super::mapping::PAGE;
 use super::wire::{Reply, Request};
 use super::{signals, start};
 use crate::arena::{self, Arena};
+use crate::fork::{self, Fork};
 use crate::{HostAddr, Outside, Protection, Reserve, gap};
 
 /// The worker's entry: what follows `__worker` on the command line. Never
@@ -56,6 +57,8 @@ fn serve_until_started(channel: Channel) -> ! {
     if start::prepare().is_err() {
         std::process::exit(127);
     }
+    // Forks are counted from here on.
+    Fork::watch();
     let mut arena = Arena::default();
     match serve(&channel, &mut arena) {
         Next::Start {
@@ -207,6 +210,27 @@ fn answer(request: Request, file: Option<File>, arena: &mut Arena) -> io::Result
         Request::Open { library } => open_library(&library)
             .map(|()| Reply::Done)
             .map_err(io::Error::other),
+        Request::Agent => {
+            // SAFETY: asks for the calling thread's number.
+            let task = unsafe { libc::gettid() };
+            Ok(Reply::Value(u64::from(task.cast_unsigned())))
+        }
+        Request::Forks => Ok(Reply::Value(fork::count())),
+        Request::Remap {
+            start,
+            length,
+            executable,
+        } => {
+            let protection = match executable {
+                true => Protection::Code,
+                false => Protection::ReadOnly,
+            };
+            let file = file.ok_or_else(|| io::Error::other("no file came along"))?;
+            // SAFETY: a reservation of the controller's, whose bytes stay the
+            // same.
+            let mapped = unsafe { map(start, length, protection, Some(&file), libc::MAP_FIXED) };
+            mapped.map(|_| Reply::Done)
+        }
         Request::Start { .. } => unreachable!("the serving loop takes it"),
     }
 }

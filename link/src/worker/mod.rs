@@ -18,6 +18,7 @@
 //! | `services` | [`WorkerHost`] and [`WorkerResolver`]: calls, unwinder, names |
 //! | `agent` | the worker's side: serves the requests |
 //! | `start` | the worker's side: becomes the program |
+//! | `stop` | stopping its threads, from the controller |
 //! | `mapping` | owned `mmap`s |
 //! | `signals` | dispositions, passing signals on, dying of the same one |
 //!
@@ -55,6 +56,7 @@ mod services;
 pub mod signals;
 mod space;
 mod start;
+mod stop;
 mod wire;
 
 pub use crate::arena::ARENA_SIZE;

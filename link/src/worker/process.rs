@@ -313,6 +313,11 @@ impl Line {
         })
     }
 
+    /// The worker's process number.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     fn hang_up(&self) {
         *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -5,14 +5,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::process::Line;
+use super::stop::{self, StoppedWorker};
 use super::wire::{Reply, Request};
 use crate::HostAddr;
-use crate::host::{Call, Host, HostError, Libgcc, Outside, Resolver, ThreadLocals, Unwind, Wanted};
+use crate::host::{
+    Call, Host, HostError, Libgcc, Outside, Resolver, StopWorld, ThreadLocals, Unwind, Wanted,
+};
 
 /// A worker's abilities: calls, and its unwinder.
 #[derive(Debug)]
 pub struct WorkerHost {
     line: Arc<Line>,
+    stopped: Option<StoppedWorker>,
 }
 
 /// Knows the names of the C library and of every library that was opened in
@@ -24,7 +28,10 @@ pub struct WorkerResolver {
 
 impl WorkerHost {
     pub(super) fn new(line: Arc<Line>) -> WorkerHost {
-        WorkerHost { line }
+        WorkerHost {
+            line,
+            stopped: None,
+        }
     }
 }
 
@@ -57,6 +64,10 @@ fn senseless(reply: &Reply) -> HostError {
 
 impl Host for WorkerHost {
     fn call(&mut self) -> Option<&mut dyn Call> {
+        Some(self)
+    }
+
+    fn world(&mut self) -> Option<&mut dyn StopWorld> {
         Some(self)
     }
 
@@ -121,6 +132,26 @@ impl ThreadLocals for WorkerHost {
 
     fn release(&mut self, offset: i64) -> Result<(), HostError> {
         self.line.ask_done(&Request::ReleaseThreadLocal { offset })
+    }
+}
+
+/// Every thread but the agent's, with ptrace. The same thread of this process
+/// must stop and resume.
+impl StopWorld for WorkerHost {
+    fn stop(&mut self) -> Result<Vec<HostAddr>, HostError> {
+        let agent = match self.line.ask_host(&Request::Agent)? {
+            Reply::Value(task) => task,
+            other => return Err(senseless(&other)),
+        };
+        let stopped = stop::stop(self.line.pid(), agent);
+        let (stopped, places) = stopped.map_err(|error| HostError::Failed(error.to_string()))?;
+        self.stopped = Some(stopped);
+        Ok(places)
+    }
+
+    fn resume(&mut self) -> Result<(), HostError> {
+        self.stopped = None;
+        Ok(())
     }
 }
 

@@ -37,6 +37,8 @@ struct Held {
     region: Region,
     /// Bytes from the start that are accessible.
     committed: u64,
+    /// How often the worker had forked when the file became its own.
+    forks: u64,
     /// The memory file and this process's view of it; `None` for data.
     shared: Option<(File, Mapping)>,
 }
@@ -89,6 +91,39 @@ impl WorkerSpace {
         let index = after.checked_sub(1)?;
         let end = at.get().checked_add(length)?;
         (end <= self.held[index].usable().end).then_some(index)
+    }
+
+    /// Puts a copy of a shared reservation's memory file in its place.
+    fn copy_shared(&mut self, index: usize) -> Result<(), SpaceError> {
+        let held = &mut self.held[index];
+        let Some((_, view)) = &mut held.shared else {
+            return Ok(());
+        };
+        let (length, protection) = (held.region.length, held.region.protection);
+        let cannot = failed("cannot copy a memory file");
+        let copied = memory_file(c"sapwood code").and_then(|file| {
+            file.set_len(held.committed)?;
+            let mut copy = Mapping::shared(&file, length)?;
+            let whole = 0..held.committed;
+            copy.bytes(whole.clone()).copy_from_slice(view.bytes(whole));
+            Ok((file, copy))
+        });
+        let (file, copy) = copied.map_err(cannot)?;
+        let request = Request::Remap {
+            start: held.region.start.get(),
+            length,
+            executable: protection == Protection::Code,
+        };
+        match self
+            .line
+            .ask(&request, Some(file.as_fd()))
+            .map_err(SpaceError::Lost)?
+        {
+            Reply::Done => self.held[index].shared = Some((file, copy)),
+            Reply::Failed(why) => return Err(SpaceError::Failed(why)),
+            other => return Err(unexpected(&other)),
+        }
+        Ok(())
     }
 
     fn must_be_committed(&self, at: HostAddr, length: u64) -> Result<usize, SpaceError> {
@@ -162,6 +197,7 @@ impl AddressSpace for WorkerSpace {
             Held {
                 region: region.clone(),
                 committed: 0,
+                forks: 0,
                 shared,
             },
         );
@@ -262,6 +298,24 @@ impl AddressSpace for WorkerSpace {
             if let Some((_, view)) = &mut held.shared {
                 view.bytes(offset..offset + write.bytes.len() as u64)
                     .copy_from_slice(write.bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Children that the worker forked run the same pages, so the worker is given
+    /// a copy of its own before they change.
+    fn unshare(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {
+        let forks = match self.ask(&Request::Forks)? {
+            Reply::Value(forks) => forks,
+            other => return Err(unexpected(&other)),
+        };
+        for index in 0..self.held.len() {
+            let range = self.held[index].region.range();
+            let is_written = writes.iter().any(|write| range.contains(&write.at));
+            if is_written && self.held[index].forks != forks {
+                self.copy_shared(index)?;
+                self.held[index].forks = forks;
             }
         }
         Ok(())

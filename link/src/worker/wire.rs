@@ -52,6 +52,17 @@ pub enum Request {
     },
     /// Open a shared library for all to see.
     Open { library: String },
+    /// Which thread serves? Answered by `Value`, its number.
+    Agent,
+    /// How often has the process forked? Answered by `Value`.
+    Forks,
+    /// Map another memory file, which comes along with the frame and holds the
+    /// same bytes, in the place of a reservation's.
+    Remap {
+        start: u64,
+        length: u64,
+        executable: bool,
+    },
     /// Call `main`. Answered by `Done` just before.
     Start {
         main: u64,
@@ -141,6 +152,16 @@ impl Request {
             Request::Open { library } => {
                 out.tag(11);
                 out.bytes(library.as_bytes());
+            }
+            Request::Agent => out.tag(16),
+            Request::Forks => out.tag(17),
+            Request::Remap {
+                start,
+                length,
+                executable,
+            } => {
+                out.record(18, &[*start, *length]);
+                out.tag(u8::from(*executable));
             }
             Request::Start {
                 main,
@@ -245,6 +266,13 @@ impl Request {
             },
             15 => Request::ReleaseThreadLocal {
                 offset: from.number()?.cast_signed(),
+            },
+            16 => Request::Agent,
+            17 => Request::Forks,
+            18 => Request::Remap {
+                start: from.number()?,
+                length: from.number()?,
+                executable: from.flag()?,
             },
             _ => return Err(Garbled),
         };
@@ -454,6 +482,13 @@ mod tests {
             },
             Request::Open {
                 library: "libm.so.6".into(),
+            },
+            Request::Agent,
+            Request::Forks,
+            Request::Remap {
+                start: 20,
+                length: 21,
+                executable: true,
             },
             Request::Start {
                 main: 14,
