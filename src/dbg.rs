@@ -4,11 +4,14 @@
 //! executed in the order in which they were given; the prompt follows, unless
 //! `--batch` says otherwise. All logic is in `sapwood-dbg`.
 
+mod colour;
 mod complete;
+mod json;
 mod line;
+mod start_up;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use sapwood_dbg::command::{Command, Setting};
@@ -16,13 +19,15 @@ use sapwood_dbg::target::ProcessId;
 
 use crate::failure::Failure;
 use crate::help::{self, Topic};
-use line::{Face, Lines, OnError};
+use line::{Face, Lines, OnError, Shown};
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
 struct Asked {
     batch: bool,
     echo: bool,
+    json: bool,
+    no_init: bool,
     scripts: Vec<Script>,
     pid: Option<i32>,
     core: Option<PathBuf>,
@@ -73,6 +78,8 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
             Short('h') | Long("help") => return Ok(None),
             Long("batch") => asked.batch = true,
             Long("echo") => asked.echo = true,
+            Long("json") => asked.json = true,
+            Short('n') | Long("no-init") => asked.no_init = true,
             Short('x') => {
                 let file = parser.value().map_err(usage)?;
                 asked.scripts.push(Script::File(file.into()));
@@ -124,7 +131,23 @@ fn quoted(argument: &OsString) -> String {
 }
 
 fn debug(asked: &Asked) -> Result<ExitCode, Failure> {
-    let mut face = Face::new(asked.echo)?;
+    let shown = match asked.json {
+        true => Shown::Json,
+        false if asked.batch => Shown::Plain,
+        false => Shown::of_the_terminal(),
+    };
+    let mut face = Face::new(shown, asked.echo)?;
+    if !asked.batch && !asked.no_init {
+        let found = start_up::find();
+        if let Some(warning) = found.warning {
+            eprintln!("warning: {warning}");
+        }
+        for path in found.files {
+            if let Some(status) = face.follow(lines_of(&path)?, OnError::GoOn)? {
+                return Ok(status);
+            }
+        }
+    }
     for command in opening(asked) {
         face.execute(command).map_err(Failure::new)?;
     }
@@ -135,12 +158,7 @@ fn debug(asked: &Asked) -> Result<ExitCode, Failure> {
     for script in &asked.scripts {
         let lines = match script {
             Script::Command(command) => Lines::of_text(command),
-            Script::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::new(format!("cannot read {}: {error}", path.display()))
-                })?;
-                Lines::of_text(&text)
-            }
+            Script::File(path) => lines_of(path)?,
         };
         if let Some(status) = face.follow(lines, on_error)? {
             return Ok(status);
@@ -149,6 +167,14 @@ fn debug(asked: &Asked) -> Result<ExitCode, Failure> {
     if asked.batch {
         return Ok(ExitCode::SUCCESS);
     }
-    let status = face.follow(Lines::of_the_user()?, OnError::GoOn)?;
+    let lines = Lines::of_the_user(&face)?;
+    let status = face.follow(lines, OnError::GoOn)?;
     Ok(status.unwrap_or(ExitCode::SUCCESS))
+}
+
+/// The lines of a file of commands.
+fn lines_of(path: &Path) -> Result<Lines, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+    Ok(Lines::of_text(&text))
 }

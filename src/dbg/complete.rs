@@ -1,19 +1,31 @@
 //! [`Words`]: what Tab completes at the prompt.
+//!
+//! What fits is the debugger's answer; files are found by the editor.
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
+use sapwood_dbg::Debugger;
 
-/// Commands whose arguments are files.
-const TAKE_FILES: [&str; 5] = ["core-file", "file", "generate-core-file", "load", "source"];
-
-/// Completes the first word as a command, and the rest as files where the
-/// command takes them.
-#[derive(Default)]
+/// Completes what a person types.
 pub struct Words {
+    debugger: Rc<RefCell<Debugger>>,
     files: FilenameCompleter,
+}
+
+impl Words {
+    /// Asks this debugger, which is idle while somebody types.
+    pub fn new(debugger: Rc<RefCell<Debugger>>) -> Words {
+        Words {
+            debugger,
+            files: FilenameCompleter::new(),
+        }
+    }
 }
 
 impl Completer for Words {
@@ -25,26 +37,24 @@ impl Completer for Words {
         position: usize,
         context: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let typed = &line[..position];
-        let start = typed.len() - typed.trim_start().len();
-        match typed.trim_start().split_once(char::is_whitespace) {
-            None => Ok((start, commands(&typed[start..]))),
-            Some((word, _)) if TAKE_FILES.contains(&word) => {
-                self.files.complete(line, position, context)
-            }
-            Some(_) => Ok((position, Vec::new())),
+        let Ok(mut debugger) = self.debugger.try_borrow_mut() else {
+            return Ok((position, Vec::new()));
+        };
+        let found = debugger.complete(&line[..position]);
+        if found.files {
+            return self.files.complete(line, position, context);
         }
+        // A command's word is done when it is whole; a member may go on.
+        let is_command = line[..found.start].trim().is_empty();
+        let pairs = found.candidates.into_iter().map(|word| Pair {
+            replacement: match is_command {
+                true => format!("{word} "),
+                false => word.clone(),
+            },
+            display: word,
+        });
+        Ok((found.start, pairs.collect()))
     }
-}
-
-fn commands(prefix: &str) -> Vec<Pair> {
-    sapwood_dbg::parse::completions(prefix)
-        .into_iter()
-        .map(|word| Pair {
-            display: word.to_owned(),
-            replacement: format!("{word} "),
-        })
-        .collect()
 }
 
 impl Hinter for Words {

@@ -4,19 +4,23 @@
 //! path; they differ in where the next line comes from, and in what a failing
 //! command means.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
+use sapwood_dbg::event::Stopped;
 use sapwood_dbg::parse::{ParseError, parse};
 use sapwood_dbg::render::render;
 use sapwood_dbg::{Command, Debugger, Event};
 
 use super::complete::Words;
+use super::{colour, json};
 use crate::failure::Failure;
 
 /// What people see before they type.
@@ -67,9 +71,12 @@ impl Lines {
     }
 
     /// What the user types, or sends through a pipe.
-    pub fn of_the_user() -> Result<Lines, Failure> {
-        match std::io::stdin().is_terminal() {
-            true => Ok(Lines::Terminal(Box::new(Terminal::open()?))),
+    pub fn of_the_user(face: &Face) -> Result<Lines, Failure> {
+        match std::io::stdin().is_terminal() && face.shown != Shown::Json {
+            true => {
+                let words = Words::new(Rc::clone(&face.debugger));
+                Ok(Lines::Terminal(Box::new(Terminal::open(words)?)))
+            }
             false => Ok(Lines::Pipe),
         }
     }
@@ -95,7 +102,7 @@ impl Lines {
 }
 
 impl Terminal {
-    fn open() -> Result<Terminal, Failure> {
+    fn open(words: Words) -> Result<Terminal, Failure> {
         let config = rustyline::Config::builder()
             .max_history_size(HISTORY_LINES)
             .and_then(|builder| builder.history_ignore_dups(true))
@@ -103,7 +110,7 @@ impl Terminal {
             .completion_type(rustyline::CompletionType::List)
             .build();
         let mut editor = Editor::with_config(config).map_err(|error| cannot_read(&error))?;
-        editor.set_helper(Some(Words::default()));
+        editor.set_helper(Some(words));
         let history = history_file();
         if let Some(path) = &history {
             // The first time there is none.
@@ -150,9 +157,51 @@ fn history_file() -> Option<PathBuf> {
     Some(folder.join("history"))
 }
 
+/// How events are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shown {
+    /// As text.
+    Plain,
+    /// As text, source lines with colours.
+    Coloured,
+    /// As JSON, an object a line.
+    Json,
+}
+
+impl Shown {
+    /// Colours where there is a terminal to show them, unless `NO_COLOR` is set.
+    pub fn of_the_terminal() -> Shown {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_none_or(|name| name == "dumb");
+        match std::io::stdout().is_terminal() && !plain {
+            true => Shown::Coloured,
+            false => Shown::Plain,
+        }
+    }
+
+    fn text(self, mut event: Event) -> String {
+        match (self, &mut event) {
+            (Shown::Json, event) => return json::event(event) + "\n",
+            (
+                Shown::Coloured,
+                Event::Source(source)
+                | Event::Frame(_, Some(source))
+                | Event::Stopped(Stopped {
+                    source: Some(source),
+                    ..
+                }),
+            ) => colour::paint(source),
+            _ => {}
+        }
+        render(&event)
+    }
+}
+
 /// A debugger and the terminal or file that its words go to.
 pub struct Face {
-    debugger: Debugger,
+    /// Shared with what completes lines, which asks while no command runs.
+    debugger: Rc<RefCell<Debugger>>,
+    shown: Shown,
     /// Whether commands that no person typed are shown before they are executed.
     echo: bool,
     /// What an empty line executes again.
@@ -163,7 +212,7 @@ pub struct Face {
 
 impl Face {
     /// A face with a debugger of its own, which Ctrl-C interrupts.
-    pub fn new(echo: bool) -> Result<Face, Failure> {
+    pub fn new(shown: Shown, echo: bool) -> Result<Face, Failure> {
         let debugger = Debugger::new();
         let interrupter = debugger.interrupter();
         let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])
@@ -174,7 +223,8 @@ impl Face {
             }
         });
         Ok(Face {
-            debugger,
+            debugger: Rc::new(RefCell::new(debugger)),
+            shown,
             echo,
             last: Command::Nothing,
             quit: None,
@@ -184,14 +234,16 @@ impl Face {
     /// Executes one command and prints what happens as it happens.
     pub fn execute(&mut self, command: Command) -> Result<(), String> {
         let quit = &mut self.quit;
+        let shown = self.shown;
         let mut show = |event: Event| {
             if let Event::Quit(status) = event {
                 *quit = Some(status.unwrap_or(0));
             } else {
-                print(&render(&event));
+                print(&shown.text(event));
             }
         };
         self.debugger
+            .borrow_mut()
             .execute(command, &mut show)
             .map_err(|error| error.to_string())
     }
@@ -204,21 +256,28 @@ impl Face {
         on_error: OnError,
     ) -> Result<Option<ExitCode>, Failure> {
         loop {
-            let command = match read_command(&mut lines)? {
+            let (text, command) = match read_command(&mut lines)? {
                 Read::End => return Ok(None),
                 Read::Nothing => continue,
                 Read::Command { text, command } => {
                     if command != Command::Nothing {
                         self.echo(&text, &lines);
                     }
-                    Ok(self.repeated(command, &lines))
+                    (text, Ok(self.repeated(command, &lines)))
                 }
                 Read::Wrong { text, why } => {
                     self.echo(&text, &lines);
-                    Err(why)
+                    (text, Err(why))
                 }
             };
-            if let Err(why) = command.and_then(|command| self.execute(command)) {
+            let done = command.and_then(|command| self.execute(command));
+            if self.shown == Shown::Json {
+                print(&match &done {
+                    Ok(()) => json::done(&text) + "\n",
+                    Err(why) => json::error(&text, why) + "\n",
+                });
+            }
+            if let Err(why) = done {
                 eprintln!("error: {why}");
                 if on_error == OnError::Stop {
                     return Ok(Some(ExitCode::FAILURE));
@@ -232,7 +291,7 @@ impl Face {
 
     /// Shows a command that no person typed, where that was asked for.
     fn echo(&self, text: &str, lines: &Lines) {
-        if self.echo && !lines.is_a_person() {
+        if self.echo && self.shown != Shown::Json && !lines.is_a_person() {
             print(&format!("{PROMPT}{text}\n"));
         }
     }

@@ -7,6 +7,7 @@
 
 mod breakpoints;
 mod calls;
+mod complete;
 mod core_files;
 mod disassembly;
 mod eval;
@@ -44,6 +45,7 @@ use crate::target::{Target, ThreadId};
 
 use crate::value::{Memo, Value};
 use calls::PendingCall;
+pub use complete::Completion;
 use eval::{Compilers, Image};
 use frames::Stack;
 pub use settings::Settings;

@@ -200,7 +200,7 @@ impl Debugger {
     }
 
     /// Evaluates in the selected frame, where there is one.
-    fn evaluate<T>(
+    pub(super) fn evaluate<T>(
         &mut self,
         text: &str,
         events: Events<'_>,

@@ -12,6 +12,12 @@ mod words;
 pub use arguments::split_arguments;
 pub use words::{SETTINGS, WORDS, completions};
 
+/// The full word that a word or its abbreviation stands for, where it is one
+/// command's.
+pub fn full_word(word: &str) -> Option<&'static str> {
+    words::command(word).ok().flatten()
+}
+
 use crate::clex;
 use crate::command::{Command, Format, ListWhat, Spec};
 use crate::signal::Signal;
