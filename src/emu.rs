@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sapwood_emu::engine::Tier;
-use sapwood_emu::linux::{self, Options};
+use sapwood_emu::linux::{self, Files, Options};
 
 use crate::failure::Failure;
 use crate::help::{self, Topic};
@@ -53,12 +53,18 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
             Short('h') | Long("help") => return Ok(Asked::Help),
             Long("syscalls") => return Ok(Asked::SystemCalls),
             Short('L') => {
-                let sysroot = PathBuf::from(parser.value().map_err(usage)?);
-                let sysroot = std::path::absolute(&sysroot).unwrap_or(sysroot);
+                let sysroot = folder(parser.value().map_err(usage)?);
                 options
                     .command
                     .extend(["-L".into(), sysroot.clone().into()]);
-                options.sysroot = Some(sysroot);
+                options.files = Files::Sysroot(sysroot);
+            }
+            Long("root") => {
+                let root = folder(parser.value().map_err(usage)?);
+                options
+                    .command
+                    .extend(["--root".into(), root.clone().into()]);
+                options.files = Files::Root(root);
             }
             Short('E') => environment.push(parser.value().map_err(usage)?),
             Long("engine") => {
@@ -88,6 +94,13 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
     options.arguments.extend(parser.raw_args().map_err(usage)?);
     options.environment = with_variables(environment)?;
     Ok(Asked::Run(Box::new(options)))
+}
+
+/// A folder as the guest's files are looked for in it: whole, without links.
+fn folder(name: OsString) -> PathBuf {
+    let name = PathBuf::from(name);
+    let whole = std::fs::canonicalize(&name).or_else(|_| std::path::absolute(&name));
+    whole.unwrap_or(name)
 }
 
 fn engine(name: &OsStr) -> Result<Tier, Failure> {

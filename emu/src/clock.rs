@@ -4,8 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::ir::Counter;
 
-/// Nanoseconds in one step of the time counter, which runs at 10 MHz.
-const TIME_STEP_NS: u128 = 100;
+/// Steps of the time counter in a second.
+pub const TIME_HZ: u64 = 10_000_000;
+
+/// Nanoseconds in one step of the time counter.
+const TIME_STEP_NS: u128 = 1_000_000_000 / TIME_HZ as u128;
 
 /// Nanoseconds on the host's monotonic clock.
 fn monotonic_ns() -> u64 {

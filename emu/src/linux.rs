@@ -43,19 +43,20 @@ use std::path::PathBuf;
 
 use crate::engine::Tier;
 
+pub use paths::Files;
 pub use start::StartError;
 
 /// What to run, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The program, as a path of the host.
+    /// The program, as a path of the guest's.
     pub program: PathBuf,
     /// Its arguments, the zeroth included.
     pub arguments: Vec<OsString>,
     /// Its environment, each as `VARIABLE=VALUE`.
     pub environment: Vec<OsString>,
-    /// Where the guest's own files are looked for first.
-    pub sysroot: Option<PathBuf>,
+    /// Where the guest's own files are.
+    pub files: Files,
     /// How its instructions are run.
     pub tier: Tier,
     /// Print each system call.
@@ -77,8 +78,7 @@ pub struct Options {
 /// Runs a guest program in this process, which becomes it: when the guest
 /// exits or dies, so does the process. Returns only if it could not start.
 pub fn run(options: Options) -> Result<Infallible, StartError> {
-    let abi = start::abi_of(&options.program);
-    start::run(start::prepare(options, abi)?)
+    start::run(start::prepare(options)?)
 }
 
 /// Every system call by number and name, and whether it is done.

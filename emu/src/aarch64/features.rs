@@ -45,6 +45,9 @@ pub fn identification(crm: u32, op2: u32) -> u64 {
     }
 }
 
+/// What `/proc/cpuinfo` calls the same.
+pub const NAMES: &str = "fp asimd aes pmull sha1 sha2 crc32 atomics cpuid asimdrdm lrcpc asimddp";
+
 /// AT_HWCAP: FP, ASIMD, AES, PMULL, SHA1, SHA2, CRC32, ATOMICS, CPUID,
 /// ASIMDRDM, LRCPC, ASIMDDP.
 pub const HWCAP: u64 = 1

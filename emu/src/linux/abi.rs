@@ -82,6 +82,9 @@ pub trait Abi: Sync + Debug {
     /// What `uname` calls the machine.
     fn name(&self) -> &'static str;
 
+    /// `/proc/cpuinfo` of a machine with this many processors.
+    fn processors(&self, count: usize) -> String;
+
     /// `AT_HWCAP`: the features that programs may use.
     fn capabilities(&self) -> u64;
 

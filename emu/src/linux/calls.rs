@@ -3,8 +3,10 @@
 //! structures hold addresses or are laid out differently, and those that must
 //! show the guest itself instead of the emulator.
 
+pub mod attributes;
 pub mod execute;
 pub mod files;
+pub mod futexes;
 pub mod ipc;
 pub mod memory;
 pub mod polling;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::abi::{self, Abi};
 use super::host::{self, Disposition, FAULT_SIGNALS};
 use super::signal::{Action, HANDLER_IGNORE, SIGNALS};
 use super::thread::{Process, Thread};
-use super::{Options, calls, paths};
+use super::{Files, Options, calls, paths};
 use crate::addr::GuestAddr;
 use crate::elf::{self, ElfError, Loaded, Program};
 use crate::errno::Errno;
@@ -95,7 +95,7 @@ impl StartError {
 
 /// The Linux that a program is for. Of what is no program, any: it is refused
 /// when it is loaded.
-pub(super) fn abi_of(program: &Path) -> &'static dyn Abi {
+fn abi_of(program: &Path) -> &'static dyn Abi {
     let mut start = [0; 64];
     let read = File::open(program).and_then(|mut file| file.read(&mut start));
     let machine = read
@@ -105,19 +105,21 @@ pub(super) fn abi_of(program: &Path) -> &'static dyn Abi {
 }
 
 /// Loads the program that the options name, and gives its first thread.
-pub(super) fn prepare(options: Options, abi: &'static dyn Abi) -> Result<Thread, StartError> {
+pub(super) fn prepare(options: Options) -> Result<Thread, StartError> {
+    enter_root(&options.files)?;
+    let path = program_path(&options);
+    let abi = abi_of(&path);
     let memory = GuestMemory::new(GUEST_SIZE).map_err(StartError::Memory)?;
     // First of all, so that nothing that may lie anywhere lies at its place.
     let stack = Stack::map(&memory).map_err(StartError::Memory)?;
-    let images = load(&options, abi, &memory)?;
+    let images = load(&path, &options, abi, &memory)?;
     let trampoline = map_trampoline(abi, &memory).map_err(StartError::Memory)?;
     let (stack_pointer, vector) = stack.fill(&memory, abi, &options, &images)?;
     let mut state = GuestState::new(memory.base(), memory.limit());
     abi.set_stack_pointer(&mut state, stack_pointer);
     state.pc = images.interpreter.as_ref().unwrap_or(&images.program).entry;
 
-    let executable =
-        std::path::absolute(&options.program).unwrap_or_else(|_| options.program.clone());
+    let executable = std::path::absolute(&path).unwrap_or(path);
     let executable = std::fs::canonicalize(&executable).unwrap_or(executable);
     // Ours come before the engine's, which hands on what it does not know.
     for signal in [libc::SIGSEGV, libc::SIGBUS] {
@@ -184,8 +186,43 @@ struct Images {
     interpreter: Option<Loaded>,
 }
 
-fn load(options: &Options, abi: &dyn Abi, memory: &GuestMemory) -> Result<Images, StartError> {
-    let path = &options.program;
+/// A guest with a root of its own works below it.
+fn enter_root(files: &Files) -> Result<(), StartError> {
+    let Files::Root(root) = files else {
+        return Ok(());
+    };
+    let inside = std::env::current_dir().is_ok_and(|folder| folder.starts_with(root));
+    match inside {
+        true => Ok(()),
+        false => {
+            std::env::set_current_dir(root).map_err(|error| StartError::Open(root.clone(), error))
+        }
+    }
+}
+
+/// The program's path on the host.
+fn program_path(options: &Options) -> PathBuf {
+    let mut path = options.program.as_os_str().as_bytes().to_vec();
+    if let Files::Root(_) = options.files
+        && !path.starts_with(b"/")
+        && let Some(base) = paths::opened(libc::AT_FDCWD)
+    {
+        path = [&options.files.to_guest(&base), &b"/"[..], &path].concat();
+    }
+    let found = options.files.find(&path, paths::LastLink::Followed);
+    found.map_or_else(|| options.program.clone(), path_of)
+}
+
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    OsString::from_vec(bytes).into()
+}
+
+fn load(
+    path: &Path,
+    options: &Options,
+    abi: &dyn Abi,
+    memory: &GuestMemory,
+) -> Result<Images, StartError> {
     let hint = program_hint(memory.limit());
     let (file, program) = open(path, abi, memory)?;
     let loaded = program.load(&file, memory, hint).map_err(StartError::Elf)?;
@@ -196,19 +233,14 @@ fn load(options: &Options, abi: &dyn Abi, memory: &GuestMemory) -> Result<Images
             interpreter: None,
         });
     };
-    let found = paths::below_sysroot(
-        options.sysroot.as_deref(),
-        name.as_os_str().as_bytes(),
-        paths::LastLink::Followed,
-    );
-    let found = found.map_or_else(
-        || name.clone(),
-        |path| PathBuf::from(std::ffi::OsStr::from_bytes(&path)),
-    );
+    let found = options
+        .files
+        .find(name.as_os_str().as_bytes(), paths::LastLink::Followed);
+    let found = found.map_or_else(|| name.clone(), path_of);
     let (file, interpreter) = open(&found, abi, memory).map_err(|error| match error {
         StartError::Open(_, error) if error.kind() == io::ErrorKind::NotFound => {
             StartError::NoInterpreter {
-                program: path.clone(),
+                program: path.to_owned(),
                 interpreter: name.clone(),
             }
         }

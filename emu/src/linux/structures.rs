@@ -81,6 +81,21 @@ plain_structs! {
         pub mask: u64,
     }
 
+    /// `struct futex_waitv`.
+    pub struct FutexWait {
+        pub expected: u64,
+        pub word: u64,
+        pub flags: u32,
+        pub reserved: u32,
+    }
+
+    /// `struct xattr_args`.
+    pub struct AttributeArguments {
+        pub value: u64,
+        pub size: u32,
+        pub flags: u32,
+    }
+
     /// `struct open_how`.
     pub struct OpenHow {
         pub flags: u64,

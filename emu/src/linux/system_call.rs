@@ -7,6 +7,8 @@
 //! call over: addresses are moved into guest memory, paths are looked up where
 //! the guest would find them, the rest is passed as it is.
 
+use std::os::fd::RawFd;
+
 use super::abi::Request;
 use super::host::{self, Argument, NOT_BEGUN, RESTART};
 use super::paths::{self, LastLink};
@@ -122,10 +124,10 @@ impl Call<'_> {
     }
 
     /// The path that an argument points to, as the host is to be given it: with
-    /// a zero byte at its end.
-    pub fn path(&self, index: usize, last: LastLink) -> Result<Vec<u8>, Errno> {
+    /// a zero byte at its end. It is relative to what `directory` is open for.
+    pub fn path(&self, directory: RawFd, index: usize, last: LastLink) -> Result<Vec<u8>, Errno> {
         let path = self.memory().c_string(self.address(index))?;
-        let mut path = paths::to_host(self.process(), path, last);
+        let mut path = paths::to_host(self.process(), directory, path, last);
         path.push(0);
         Ok(path)
     }
@@ -145,7 +147,12 @@ impl Call<'_> {
         let mut paths: [Option<Vec<u8>>; 6] = Default::default();
         for (index, kind) in row.arguments.iter().enumerate() {
             if matches!(kind, Kind::Path | Kind::Link) && self.arguments[index] != 0 {
-                paths[index] = Some(self.path(index, self.last_link(row, *kind))?);
+                let last = self.last_link(row, *kind);
+                let directory = match index.checked_sub(1).map(|before| row.arguments[before]) {
+                    Some(Kind::Fd) => self.int(index - 1),
+                    _ => libc::AT_FDCWD,
+                };
+                paths[index] = Some(self.path(directory, index, last)?);
             }
         }
         let mut arguments: [Argument<'_>; 6] =

@@ -50,6 +50,8 @@ pub struct Process {
     missing: Mutex<HashSet<u64>>,
     /// The stack that the process was lent, if it is the child of a `vfork`.
     lent_stack: Mutex<Option<LentStack>>,
+    /// The identifiers of the threads that run.
+    threads: Mutex<HashSet<i32>>,
     /// Limits that are shown to the guest and not put on the host's process.
     limits: Mutex<HashMap<i32, ResourceLimit>>,
 }
@@ -75,6 +77,7 @@ impl Process {
             actions: Mutex::new([Action::default(); SIGNALS as usize]),
             missing: Mutex::default(),
             lent_stack: Mutex::default(),
+            threads: Mutex::default(),
             limits: Mutex::default(),
         }
     }
@@ -107,6 +110,11 @@ impl Process {
         }
     }
 
+    /// The identifiers of the guest's threads that run, locked.
+    pub fn threads(&self) -> MutexGuard<'_, HashSet<i32>> {
+        lock(&self.threads)
+    }
+
     /// The limits that are only shown, locked.
     pub fn limits(&self) -> MutexGuard<'_, HashMap<i32, ResourceLimit>> {
         lock(&self.limits)
@@ -118,6 +126,7 @@ impl Process {
         let _missing = lock(&self.missing);
         let _limits = self.limits();
         let _lent_stack = lock(&self.lent_stack);
+        let _threads = self.threads();
         // The engine asks memory for code while it holds its own lock.
         let _engine = self.engine.freeze();
         let _memory = self.memory.freeze();
@@ -204,6 +213,7 @@ impl Thread {
         // SAFETY: both are boxed, and live until `self` is dropped, which is
         // after the guard.
         let _attached = unsafe { host::attach(&self.mailbox, &self.state.interrupt) };
+        self.process.threads().insert(host::thread_id());
         host::set_mask(self.mask);
         loop {
             let process = self.process.clone();
@@ -212,6 +222,11 @@ impl Thread {
                 Exit::Syscall => {
                     if let Some(status) = self.system_call() {
                         host::block_all();
+                        let mut threads = self.process.threads();
+                        threads.remove(&host::thread_id());
+                        if threads.is_empty() {
+                            self.process.report();
+                        }
                         return status;
                     }
                 }

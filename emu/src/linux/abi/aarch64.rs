@@ -81,6 +81,22 @@ impl Abi for Aarch64 {
         "aarch64"
     }
 
+    fn processors(&self, count: usize) -> String {
+        let one = |number| {
+            format!(
+                "processor\t: {number}\nBogoMIPS\t: 2000.00\nFeatures\t: {}\n\
+                 CPU implementer\t: {:#04x}\nCPU architecture: 8\nCPU variant\t: {:#x}\n\
+                 CPU part\t: {:#05x}\nCPU revision\t: {}\n\n",
+                features::NAMES,
+                features::MIDR >> 24,
+                features::MIDR >> 20 & 15,
+                features::MIDR >> 4 & 0xfff,
+                features::MIDR & 15,
+            )
+        };
+        (0..count).map(one).collect()
+    }
+
     fn capabilities(&self) -> u64 {
         features::HWCAP
     }

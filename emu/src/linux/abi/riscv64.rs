@@ -70,6 +70,17 @@ impl Abi for Riscv64 {
         "riscv64"
     }
 
+    fn processors(&self, count: usize) -> String {
+        let one = |number| {
+            format!(
+                "processor\t: {number}\nhart\t\t: {number}\n\
+                 isa\t\t: rv64imafdc_zicond_zicsr_zifencei_zba_zbb_zbs\n\
+                 mmu\t\t: sv39\n\n"
+            )
+        };
+        (0..count).map(one).collect()
+    }
+
     fn capabilities(&self) -> u64 {
         // One bit for each letter, as the kernel's COMPAT_HWCAP_ISA_… has them.
         b"IMAFDC"

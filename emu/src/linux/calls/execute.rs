@@ -47,12 +47,15 @@ pub fn execveat(call: &mut Call<'_>) -> Result<u64, Errno> {
         // The descriptor may be closed by the exec, so its file is named.
         let base = std::fs::read_link(format!("/proc/thread-self/fd/{directory}"))
             .map_err(|_| Errno::EBADF)?;
-        let whole = if path.is_empty() {
-            base
-        } else {
-            base.join(OsString::from_vec(path))
-        };
-        whole.into_os_string().into_vec()
+        let base = call
+            .process()
+            .options
+            .files
+            .to_guest(base.as_os_str().as_bytes());
+        match path.is_empty() {
+            true => base,
+            false => [&base, &b"/"[..], &path].concat(),
+        }
     };
     execute(call, path, 2)
 }
@@ -126,15 +129,16 @@ enum Plan {
 
 /// Finds out what a file is, through scripts' interpreters, as the kernel does.
 fn plan(process: &Process, path: Vec<u8>, arguments: Vec<Vec<u8>>) -> Result<Plan, Errno> {
-    let asked = paths::to_host(process, path.clone(), LastLink::Followed);
+    let asked = paths::to_host(process, libc::AT_FDCWD, path.clone(), LastLink::Followed);
     let asked_arguments = arguments.clone();
     let (mut program, mut arguments) = (path, arguments);
     for _ in 0..MOST_SCRIPTS {
-        let host_path = paths::to_host(process, program.clone(), LastLink::Followed);
+        let host_path =
+            paths::to_host(process, libc::AT_FDCWD, program.clone(), LastLink::Followed);
         let start = start_of(&host_path)?;
         if elf::machine_of(&start) == Some(process.abi.machine()) {
             return Ok(Plan::Guest {
-                program: host_path,
+                program: process.options.files.to_program(host_path),
                 arguments,
             });
         }

@@ -60,10 +60,10 @@ fn open(
         0 => LastLink::Followed,
         _ => LastLink::Kept,
     };
-    if let Some(fd) = proc_files::open(call.process(), &path) {
+    if let Some(fd) = proc_files::open(call.process(), call.int(0), &path) {
         return fd;
     }
-    let path = call.path(1, last)?;
+    let path = call.path(call.int(0), 1, last)?;
     host(call, Argument::In(&path))
 }
 
@@ -75,7 +75,7 @@ pub fn getcwd(call: &mut Call<'_>) -> Result<u64, Errno> {
         [Argument::Out(&mut path), Argument::Value(4096)],
     )?;
     let path = path[..length as usize].strip_suffix(b"\0").unwrap_or(&path);
-    let mut path = paths::to_guest(call.process(), path);
+    let mut path = call.process().options.files.to_guest(path);
     path.push(0);
     if (path.len() as u64) > call.arguments[1] {
         return Err(Errno(libc::ERANGE));
@@ -97,7 +97,7 @@ pub fn readlinkat(call: &mut Call<'_>) -> Result<u64, Errno> {
     let target = if paths::is_own_executable(&path) {
         call.process().executable.as_os_str().as_bytes().to_vec()
     } else {
-        let path = call.path(1, LastLink::Kept)?;
+        let path = call.path(call.int(0), 1, LastLink::Kept)?;
         let mut target = vec![0; (size as usize).min(4096)];
         let room = Argument::Value(target.len() as u64);
         let length = call.host(
@@ -113,7 +113,7 @@ pub fn readlinkat(call: &mut Call<'_>) -> Result<u64, Errno> {
         target
     };
     let target = match path.starts_with(b"/proc/") {
-        true => paths::to_guest(call.process(), &target),
+        true => call.process().options.files.to_guest(&target),
         false => target,
     };
     let length = target.len().min(size as usize);
@@ -136,7 +136,7 @@ pub fn newfstatat(call: &mut Call<'_>) -> Result<u64, Errno> {
             0 => LastLink::Followed,
             _ => LastLink::Kept,
         };
-        let path = call.path(1, last)?;
+        let path = call.path(call.int(0), 1, last)?;
         call.host(
             libc::SYS_newfstatat,
             [call.value(0), Argument::In(&path), out, call.value(3)],
@@ -155,6 +155,34 @@ pub fn fstat(call: &mut Call<'_>) -> Result<u64, Errno> {
     )?;
     call.store(1, &GenericStat::from(&stat))?;
     Ok(0)
+}
+
+/// `getdents64(fd, buffer, size)`: threads of the emulator's own are none of
+/// the guest's.
+pub fn getdents64(call: &mut Call<'_>) -> Result<u64, Errno> {
+    const LARGEST: u64 = 1 << 20;
+    let is_own = paths::opened(call.int(0)).is_some_and(|path| proc_files::is_own_tasks(&path));
+    if !is_own {
+        return call.host(
+            libc::SYS_getdents64,
+            [call.value(0), call.pointer(1), call.value(2)],
+        );
+    }
+    let mut entries = vec![0; call.arguments[2].min(LARGEST) as usize];
+    loop {
+        let room = Argument::Value(entries.len() as u64);
+        let got = call.host(
+            libc::SYS_getdents64,
+            [call.value(0), Argument::Out(&mut entries), room],
+        )? as usize;
+        let left = proc_files::keep_guest_threads(call.process(), &mut entries[..got]);
+        // Nothing left is not the end, unless nothing came.
+        if left > 0 || got == 0 {
+            call.memory()
+                .write_bytes(call.address(1), &entries[..left])?;
+            return Ok(left as u64);
+        }
+    }
 }
 
 /// The buffers of a vector, moved to where the host finds them.

@@ -5,10 +5,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use crate::errno::Errno;
+use crate::linux::calls::files::host_vectors;
 use crate::linux::host::Argument;
 use crate::linux::structures::HostStat;
 use crate::linux::system_call::Call;
-use crate::memory::{BackingFile, Kind, Map, Placement, Plain, Protection, Source, bytes_of_mut};
+use crate::memory::{
+    BackingFile, Kind, Map, Placement, Plain, Protection, Source, bytes_of_mut, bytes_of_slice,
+};
 
 /// Flags of `mmap` that are passed on to the host: they change no address.
 const PASSED_ON: i32 =
@@ -183,4 +186,35 @@ pub fn madvise(call: &mut Call<'_>) -> Result<u64, Errno> {
         call.process().engine.invalidate(stale);
     }
     Ok(result)
+}
+
+/// `process_vm_readv(process, local, count, remote, count, flags)`
+pub fn process_vm_readv(call: &mut Call<'_>) -> Result<u64, Errno> {
+    copy_between(call, libc::SYS_process_vm_readv)
+}
+
+/// `process_vm_writev(process, local, count, remote, count, flags)`
+pub fn process_vm_writev(call: &mut Call<'_>) -> Result<u64, Errno> {
+    copy_between(call, libc::SYS_process_vm_writev)
+}
+
+/// Both sides are guest memory. Where another process has its guest's memory
+/// is not known here, so only a process's own can be asked for.
+fn copy_between(call: &Call<'_>, number: i64) -> Result<u64, Errno> {
+    if call.int(0) as u32 != std::process::id() {
+        return Err(Errno::EPERM);
+    }
+    let local = host_vectors(call, call.address(1), call.arguments[2])?;
+    let remote = host_vectors(call, call.address(3), call.arguments[4])?;
+    call.host(
+        number,
+        [
+            call.value(0),
+            Argument::In(bytes_of_slice(&local)),
+            call.value(2),
+            Argument::In(bytes_of_slice(&remote)),
+            call.value(4),
+            call.value(5),
+        ],
+    )
 }

@@ -96,6 +96,7 @@ fn remember(call: &Call<'_>, resource: i32, new: ResourceLimit) -> Result<(), Er
 /// to the host, with addresses where they have them.
 pub fn prctl(call: &mut Call<'_>) -> Result<u64, Errno> {
     const PR_GET_TID_ADDRESS: i32 = 40;
+    const PR_GET_AUXV: i32 = 0x4155_5856;
     let host = |first| {
         let [second, third, fourth] = [2, 3, 4].map(|index| call.value(index));
         call.host(
@@ -104,6 +105,13 @@ pub fn prctl(call: &mut Call<'_>) -> Result<u64, Errno> {
         )
     };
     match call.int(0) {
+        PR_GET_AUXV => {
+            let vector = &call.process().auxiliary_vector;
+            let length = vector.len().min(call.arguments[2] as usize);
+            call.memory()
+                .write_bytes(call.address(1), &vector[..length])?;
+            Ok(vector.len() as u64)
+        }
         libc::PR_SET_NAME
         | libc::PR_GET_NAME
         | libc::PR_GET_PDEATHSIG
@@ -158,8 +166,20 @@ pub fn riscv_hwprobe(call: &mut Call<'_>) -> Result<u64, Errno> {
     const EXTENSIONS: i64 = 4;
     const EXTENSION_FD: u64 = 1 << 0;
     const EXTENSION_C: u64 = 1 << 1;
+    const EXTENSION_ZBA: u64 = 1 << 3;
+    const EXTENSION_ZBB: u64 = 1 << 4;
+    const EXTENSION_ZBS: u64 = 1 << 5;
+    const EXTENSION_ZICOND: u64 = 1 << 35;
     const PERFORMANCE: i64 = 5;
     const MISALIGNED_FAST: u64 = 3;
+    const HIGHEST_ADDRESS: i64 = 7;
+    const TIME_FREQUENCY: i64 = 8;
+    let extensions = EXTENSION_FD
+        | EXTENSION_C
+        | EXTENSION_ZBA
+        | EXTENSION_ZBB
+        | EXTENSION_ZBS
+        | EXTENSION_ZICOND;
     const MOST: u64 = 64;
     if call.arguments[4] != 0 || call.arguments[1] > MOST {
         return Err(Errno::EINVAL);
@@ -170,8 +190,10 @@ pub fn riscv_hwprobe(call: &mut Call<'_>) -> Result<u64, Errno> {
         let (key, value) = match asked.key {
             0..=2 => (asked.key, 0),
             BASE_BEHAVIOUR => (asked.key, BASE_IMA),
-            EXTENSIONS => (asked.key, EXTENSION_FD | EXTENSION_C),
+            EXTENSIONS => (asked.key, extensions),
             PERFORMANCE => (asked.key, MISALIGNED_FAST),
+            HIGHEST_ADDRESS => (asked.key, call.memory().limit() - 1),
+            TIME_FREQUENCY => (asked.key, crate::clock::TIME_HZ),
             _ => (-1, 0),
         };
         call.memory().write(at, &ProbePair { key, value })?;

@@ -1,9 +1,15 @@
 //! Messages on sockets: their headers are full of addresses.
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+
 use crate::addr::GuestAddr;
 use crate::errno::Errno;
 use crate::linux::calls::files::{MOST_VECTORS, host_vectors};
 use crate::linux::host::Argument;
+use crate::linux::paths::{self, LastLink};
 use crate::linux::structures::{IoVector, MessageHeader, MultipleMessageHeader};
 use crate::linux::system_call::Call;
 use crate::memory::{bytes_of, bytes_of_mut, bytes_of_slice_mut};
@@ -103,4 +109,52 @@ fn multiple(call: &Call<'_>, number: i64, timeout: Argument<'_>) -> Result<u64, 
         call.memory().write(at.add(offset), guest)?;
     }
     Ok(done)
+}
+
+/// `bind(fd, address, length)`
+pub fn bind(call: &mut Call<'_>) -> Result<u64, Errno> {
+    with_address(call, libc::SYS_bind, LastLink::Kept)
+}
+
+/// `connect(fd, address, length)`
+pub fn connect(call: &mut Call<'_>) -> Result<u64, Errno> {
+    with_address(call, libc::SYS_connect, LastLink::Followed)
+}
+
+/// A call whose address may be a path, which is elsewhere on the host.
+fn with_address(call: &Call<'_>, number: i64, last: LastLink) -> Result<u64, Errno> {
+    const FAMILY: usize = 2;
+    const LONGEST: usize = size_of::<libc::sockaddr_un>();
+    let length = call.arguments[2] as usize;
+    let address = match length {
+        FAMILY..=LONGEST => call.memory().read_bytes(call.address(1), length)?,
+        _ => Vec::new(),
+    };
+    let is_local = address.starts_with(&(libc::AF_UNIX as u16).to_le_bytes());
+    let path = address.get(FAMILY..).unwrap_or_default();
+    let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
+    if !is_local || path.is_empty() {
+        return call.host(number, [call.value(0), call.pointer(1), call.value(2)]);
+    }
+    let found = paths::to_host(call.process(), libc::AT_FDCWD, path.to_vec(), last);
+    // What is too long for an address is named by way of its open folder.
+    let folder;
+    let mut moved = address[..FAMILY].to_vec();
+    if found.len() < LONGEST - FAMILY {
+        moved.extend(&found);
+    } else {
+        let split = found
+            .iter()
+            .rposition(|&byte| byte == b'/')
+            .ok_or(Errno::ENAMETOOLONG)?;
+        folder = File::open(OsStr::from_bytes(&found[..=split]))?;
+        moved.extend(format!("/proc/thread-self/fd/{}", folder.as_raw_fd()).bytes());
+        moved.extend(&found[split..]);
+    }
+    moved.push(0);
+    if moved.len() > LONGEST {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    let length = Argument::Value(moved.len() as u64);
+    call.host(number, [call.value(0), Argument::In(&moved), length])
 }

@@ -150,6 +150,7 @@ fn thread(call: &mut Call<'_>, task: &NewTask) -> Result<u64, Errno> {
         .stack_size(HOST_STACK)
         .spawn(move || {
             let identifier = host::thread_id();
+            child.process.threads().insert(identifier);
             for at in [parent_tid, child_tid].into_iter().flatten() {
                 // As in Linux, a bad address is nobody's error.
                 let _ = child.process.memory.write(at, &identifier);
@@ -226,6 +227,10 @@ fn give_pidfd(call: &Call<'_>, child: i32, at: GuestAddr) -> Result<(), Errno> {
 /// What changes for the thread that comes out of a fork in the child.
 fn become_child(thread: &mut Thread, task: &NewTask) {
     host::attached_thread_forked();
+    let mut threads = thread.process.threads();
+    threads.clear();
+    threads.insert(host::thread_id());
+    drop(threads);
     thread.mailbox.forget();
     thread.initial = true;
     thread.robust_list = GuestAddr(0);
@@ -342,34 +347,4 @@ pub fn get_robust_list(call: &mut Call<'_>) -> Result<u64, Errno> {
     call.store(1, &call.thread.robust_list.0)?;
     call.store(2, &24_u64)?;
     Ok(0)
-}
-
-/// `futex(word, operation, value, timeout or value, second word, value)`
-pub fn futex(call: &mut Call<'_>) -> Result<u64, Errno> {
-    const FUTEX_LOCK_PI2: i32 = 13;
-    let command = call.int(1) & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
-    let has_timeout = matches!(
-        command,
-        libc::FUTEX_WAIT
-            | libc::FUTEX_WAIT_BITSET
-            | libc::FUTEX_LOCK_PI
-            | libc::FUTEX_WAIT_REQUEUE_PI
-            | FUTEX_LOCK_PI2
-    );
-    let fourth = if has_timeout {
-        call.pointer(3)
-    } else {
-        call.value(3)
-    };
-    call.host(
-        libc::SYS_futex,
-        [
-            call.pointer(0),
-            call.value(1),
-            call.value(2),
-            fourth,
-            call.pointer(4),
-            call.value(5),
-        ],
-    )
 }
