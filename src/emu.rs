@@ -76,6 +76,10 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
                 options.trace_calls = true;
                 options.command.push("--strace".into());
             }
+            Long("gdb") => {
+                let address = parser.value().map_err(usage)?;
+                options.gdb = Some(address.to_string_lossy().into_owned());
+            }
             Long("stats") => options.statistics = true,
             Long("argv0") => argument_zero = Some(parser.value().map_err(usage)?),
             Long("ignore-sigpipe") => options.ignore_sigpipe = true,

@@ -9,7 +9,7 @@
 //! One lock holds all that is known of the code; it is never held while guest
 //! instructions run.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -69,6 +69,8 @@ pub struct Engine {
 
 struct Inner {
     blocks: Blocks,
+    /// Where blocks end because a debugger wants to see these instructions.
+    breakpoints: BTreeSet<GuestAddr>,
     /// Full spaces that threads may still be in.
     retired: Vec<Blocks>,
     first: crate::x64::Translator,
@@ -96,6 +98,7 @@ impl Inner {
     fn new() -> Inner {
         Inner {
             blocks: Blocks::new(code_space(), ExitId(0)),
+            breakpoints: BTreeSet::new(),
             retired: Vec::new(),
             first: crate::x64::Translator::new(),
             second: crate::clif::Lowering::new(),
@@ -189,6 +192,30 @@ impl Engine {
         self.lock().blocks.invalidate(range);
     }
 
+    /// Sets or removes a breakpoint: [`run`](Self::run) gives
+    /// [`Exit::Breakpoint`] before the instruction there. Guest memory stays as
+    /// it is.
+    pub fn set_breakpoint(&self, at: GuestAddr, is_set: bool) {
+        let mut inner = self.lock();
+        match is_set {
+            true => inner.breakpoints.insert(at),
+            false => inner.breakpoints.remove(&at),
+        };
+        inner.blocks.invalidate(at..at.add(1));
+    }
+
+    /// Whether there is a breakpoint at this instruction.
+    pub fn has_breakpoint(&self, at: GuestAddr) -> bool {
+        self.lock().breakpoints.contains(&at)
+    }
+
+    /// Removes every breakpoint.
+    pub fn clear_breakpoints(&self) {
+        let all: Vec<GuestAddr> = self.lock().breakpoints.iter().copied().collect();
+        all.into_iter()
+            .for_each(|at| self.set_breakpoint(at, false));
+    }
+
     /// To be called in the child after a fork: the child must not append to
     /// code that it shares with its parent, so it begins anew.
     pub fn after_fork(&self) {
@@ -222,7 +249,7 @@ impl Engine {
         let block = match known {
             Some(block) => block,
             None => {
-                let (block, bytes) = self.guest.lift(pc, memory, riscv::lift::MAX_INSTRUCTIONS);
+                let (block, bytes) = inner.lift(self.guest, pc, memory);
                 let block = Arc::new(block);
                 if matches!(block.end, End::Fault(..)) {
                     return Step::Interpret(block);
@@ -315,6 +342,27 @@ pub struct Frozen<'a> {
 }
 
 impl Inner {
+    /// Lifts the block at `pc`, which ends where a breakpoint is.
+    fn lift(&self, guest: Guest, pc: GuestAddr, memory: &GuestMemory) -> (Block, Vec<u8>) {
+        let (block, bytes) = guest.lift(pc, memory, riscv::lift::MAX_INSTRUCTIONS);
+        let end = pc.add(bytes.len() as u64);
+        let Some(&stop) = self.breakpoints.range(pc..end).next() else {
+            return (block, bytes);
+        };
+        // One instruction more at a time: few blocks have a breakpoint.
+        let mut shorter = (1..).map(|count| guest.lift(pc, memory, count));
+        let (mut block, mut bytes) = shorter.next().expect("it has no end");
+        if stop == pc {
+            block.ops.clear();
+            block.end = End::Breakpoint(pc);
+            return (block, bytes);
+        }
+        while pc.add(bytes.len() as u64) < stop {
+            (block, bytes) = shorter.next().expect("it has no end");
+        }
+        (block, bytes)
+    }
+
     fn step_into(&self, code: u64, state: &mut GuestState) -> Step {
         state.exits = std::ptr::from_ref(enter::exits()) as u64;
         state.lookup = self.blocks.lookup_address();

@@ -16,6 +16,7 @@
 //! | `calls/` | those functions |
 //! | `deliver`, `signal` | which signal does what, and how a handler is entered |
 //! | `lent` | what a `vfork` child writes to its maker's stack |
+//! | `gdb/` | a debugger at the other end of gdb's protocol |
 //! | `abi/` | registers, frames, flags of one guest architecture |
 //! | `host` | the host's kernel; all `unsafe` of this folder |
 //!
@@ -25,6 +26,7 @@
 mod abi;
 mod calls;
 mod deliver;
+mod gdb;
 mod host;
 mod lent;
 mod paths;
@@ -61,6 +63,9 @@ pub struct Options {
     pub tier: Tier,
     /// Print each system call.
     pub trace_calls: bool,
+    /// Where gdb's protocol is served, `HOST:PORT` or a path: the program
+    /// waits there for gdb before its first instruction.
+    pub gdb: Option<String>,
     /// Print what the engine did, at the end.
     pub statistics: bool,
     /// Whether the guest begins with `SIGPIPE` ignored.

@@ -8,7 +8,7 @@ kill -USR1 $$
 ( sleep 5 & pid=$!; kill "$pid"; wait "$pid"; echo "child ended with $?" )
 echo one two three | { read -r a b; echo "$b $a"; }
 diff <(printf 'a\nb\n') <(printf 'a\nc\n')
-coproc cat; echo through >&"${COPROC[1]}"; read -r line <&"${COPROC[0]}"; echo "$line"
+coproc cat; echo through >&"${COPROC[1]}"; read -r line <&"${COPROC[0]}"; echo "$line"; kill "$COPROC_PID"; wait "$COPROC_PID" 2> /dev/null
 for i in {1..40}; do (exit "$i") & done; status=0
 for job in $(jobs -p); do wait "$job"; (( status += $? )); done; echo "$status"
 printf '%(%Y)T\n' 0

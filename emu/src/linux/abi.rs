@@ -71,6 +71,57 @@ pub struct Entry {
     pub trampoline: GuestAddr,
 }
 
+/// One register as debuggers know it.
+pub struct Register {
+    /// Its name.
+    pub name: String,
+    /// How long it is.
+    pub bytes: usize,
+    /// Its type in a target description.
+    pub kind: &'static str,
+}
+
+/// Registers that belong together.
+pub struct Feature {
+    /// gdb's name for them.
+    pub name: &'static str,
+    /// Types that they need, as a target description has them.
+    pub types: &'static str,
+    /// Them.
+    pub registers: Vec<Register>,
+}
+
+impl Feature {
+    fn new(name: &'static str) -> Feature {
+        Feature {
+            name,
+            types: "",
+            registers: Vec::new(),
+        }
+    }
+
+    fn with(
+        mut self,
+        names: impl IntoIterator<Item = String>,
+        bytes: usize,
+        kind: &'static str,
+    ) -> Feature {
+        let registers = names.into_iter();
+        self.registers
+            .extend(registers.map(|name| Register { name, bytes, kind }));
+        self
+    }
+}
+
+/// Takes a value from the front of what debuggers know as registers.
+fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+    let (first, rest) = bytes
+        .split_first_chunk()
+        .expect("the table says how many bytes there are");
+    *bytes = rest;
+    *first
+}
+
 /// One guest architecture's Linux.
 pub trait Abi: Sync + Debug {
     /// The processor that its programs run on.
@@ -127,6 +178,18 @@ pub trait Abi: Sync + Debug {
         state: &mut GuestState,
         memory: &GuestMemory,
     ) -> Result<(SignalSet, AlternateStack), Errno>;
+
+    /// What gdb calls the architecture.
+    fn debugger_name(&self) -> &'static str;
+
+    /// The registers that a debugger sees, in order.
+    fn register_table(&self) -> Vec<Feature>;
+
+    /// Their values, one after the other.
+    fn registers(&self, state: &GuestState) -> Vec<u8>;
+
+    /// Sets them: as many bytes as [`registers`](Self::registers) gives.
+    fn set_registers(&self, state: &mut GuestState, bytes: &[u8]);
 
     /// Whether `struct sigaction` names the function that handlers return to.
     fn action_has_restorer(&self) -> bool {

@@ -7,6 +7,7 @@
 //! that report faults; or the guest's own instruction faulted.
 
 use super::abi::{AlternateStack, Entry, FrameContents};
+use super::gdb::Stop;
 use super::host::{self, Disposition, FAULT_SIGNALS};
 use super::signal::{
     Action, DefaultAction, HANDLER_DEFAULT, HANDLER_IGNORE, SigInfo, SignalSet, default_action,
@@ -81,6 +82,9 @@ impl Thread {
 
     /// A signal that the thread cannot put off: its own instruction faulted.
     pub fn force(&mut self, info: SigInfo) {
+        if !self.debugger_passes(&info) {
+            return;
+        }
         let action = self.process.action(info.signal);
         if !action.is_caught() || self.mask.contains(info.signal) {
             self.die(&info);
@@ -97,6 +101,9 @@ impl Thread {
             self.held.push(info);
             return;
         }
+        if !self.debugger_passes(&info) {
+            return;
+        }
         let action = self.process.action(signal);
         self.trace(&info);
         match action.handler {
@@ -109,6 +116,15 @@ impl Thread {
                 DefaultAction::Ignore => {}
             },
             _ => self.enter(&action, info),
+        }
+    }
+
+    /// Whether the guest is to get a signal, of which a debugger is told first.
+    fn debugger_passes(&mut self, info: &SigInfo) -> bool {
+        let process = self.process.clone();
+        match &process.stub {
+            Some(stub) => stub.stop(self, Stop::Signal(info.signal)) == Some(info.signal),
+            None => true,
         }
     }
 
@@ -192,7 +208,7 @@ impl Thread {
     /// The process dies of a signal.
     fn die(&mut self, info: &SigInfo) -> ! {
         self.trace(info);
-        self.process.report();
+        self.process.ended(Err(info.signal));
         host::die_of(info.signal)
     }
 

@@ -36,6 +36,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::signal::{SigInfo, SignalSet};
 use crate::errno::Errno;
@@ -199,6 +200,7 @@ static FALLBACK_THREAD: AtomicI32 = AtomicI32::new(0);
 /// Both stay where they are until the guard is dropped or the thread ends.
 pub unsafe fn attach(mailbox: &Mailbox, interrupt: &AtomicU32) -> Attached {
     CURRENT.set(Some((mailbox, interrupt)));
+    interrupts().push((thread_id(), Interrupt(interrupt)));
     if FALLBACK_THREAD.load(Ordering::Relaxed) == 0 {
         FALLBACK_THREAD.store(thread_id(), Ordering::Relaxed);
     }
@@ -210,6 +212,37 @@ pub unsafe fn attach(mailbox: &Mailbox, interrupt: &AtomicU32) -> Attached {
 /// The child of a fork has a new identifier.
 pub fn attached_thread_forked() {
     FALLBACK_THREAD.store(thread_id(), Ordering::Relaxed);
+    let Some((_, interrupt)) = CURRENT.get() else {
+        return;
+    };
+    *interrupts() = vec![(thread_id(), Interrupt(interrupt))];
+}
+
+/// The interrupt flags of the threads that are attached.
+static INTERRUPTS: Mutex<Vec<(i32, Interrupt)>> = Mutex::new(Vec::new());
+
+struct Interrupt(*const AtomicU32);
+
+// SAFETY: an atomic may be reached from any thread; where it is, `attach` was
+// promised, until `Attached::drop` takes the entry out.
+unsafe impl Send for Interrupt {}
+
+fn interrupts() -> MutexGuard<'static, Vec<(i32, Interrupt)>> {
+    INTERRUPTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sets the interrupt flag of a guest thread, by its identifier.
+pub fn interrupt(thread: i32) {
+    let all = interrupts();
+    if let Some((_, flag)) = all.iter().find(|(one, _)| *one == thread) {
+        // SAFETY: the entry is in the list, so the flag is where it was.
+        unsafe { &*flag.0 }.store(1, Ordering::Release);
+    }
+}
+
+/// Keeps the list of threads as it is, over a fork.
+pub fn freeze() -> impl Sized {
+    interrupts()
 }
 
 /// See [`attach`].
@@ -219,6 +252,7 @@ pub struct Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
+        interrupts().retain(|(thread, _)| *thread != thread_id());
         CURRENT.set(None);
     }
 }

@@ -148,11 +148,22 @@ fn follow(root: &Path, path: &[u8], last: LastLink, passes_through: bool) -> Opt
             }
             continue;
         }
-        let is_host = passes_through && PASSED_THROUGH.contains(&name.as_bytes());
-        if is_host && found == root && !rest.iter().any(|name| name == "..") {
+        if passes_through && found == root && PASSED_THROUGH.contains(&name.as_bytes()) {
             // Its links lead to open files and the like: the kernel's matter.
-            let found = Path::new("/").join(name);
-            let found = rest.iter().fold(found, |found, name| found.join(name));
+            let mut inside = vec![name];
+            while !inside.is_empty()
+                && let Some(next) = rest.pop_front()
+            {
+                if next == ".." {
+                    inside.pop();
+                } else {
+                    inside.push(next);
+                }
+            }
+            if inside.is_empty() {
+                continue;
+            }
+            let found = Path::new("/").join(inside.iter().collect::<PathBuf>());
             return Some(Followed {
                 found,
                 missing: Vec::new(),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::abi::{self, Abi};
+use super::gdb::{self, Debugged, Stub};
 use super::host::{self, Disposition, FAULT_SIGNALS};
 use super::signal::{Action, HANDLER_IGNORE, SIGNALS};
 use super::thread::{Process, Thread};
@@ -50,6 +51,8 @@ pub enum StartError {
     NestedInterpreter(PathBuf),
     /// Arguments and environment do not fit on the stack.
     TooLong,
+    /// A debugger cannot be waited for at this address.
+    Debugger(String, io::Error),
     /// The host gives no memory.
     Memory(Errno),
 }
@@ -76,6 +79,9 @@ impl fmt::Display for StartError {
                 )
             }
             StartError::TooLong => f.write_str("arguments and environment are too long"),
+            StartError::Debugger(address, error) => {
+                write!(f, "--gdb {address}: {error}")
+            }
             StartError::Memory(error) => write!(f, "no memory for the guest: {error}"),
         }
     }
@@ -127,10 +133,18 @@ pub(super) fn prepare(options: Options) -> Result<Thread, StartError> {
     }
     let ignores_pipe = options.ignore_sigpipe;
     options.closed.iter().for_each(|&fd| host::close(fd));
-    let process = Process::new(memory, abi, options, executable, vector, trampoline);
+    let gdb = options.gdb.clone();
+    let mut process = Process::new(memory, abi, options, executable, vector, trampoline);
     inherit_dispositions(&process, ignores_pipe);
     name_process(&process);
-    let mut thread = Thread::new(Arc::new(process), state, host::inherited_mask());
+    process.stub = gdb.is_some().then(|| Stub::new(abi));
+    let process = Arc::new(process);
+    if let (Some(address), Some(stub)) = (gdb, &process.stub) {
+        let (process, stub) = (process.clone(), stub.clone());
+        gdb::listen(&address, Debugged { process, stub })
+            .map_err(|error| StartError::Debugger(address, error))?;
+    }
+    let mut thread = Thread::new(process, state, host::inherited_mask());
     thread.initial = true;
     Ok(thread)
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Options;
 use super::abi::{Abi, AlternateStack};
+use super::gdb::{Stop, Stub};
 use super::host::{self, Mailbox};
 use super::lent::LentStack;
 use super::signal::{Action, SIGNALS, SigInfo, SignalSet};
@@ -50,6 +51,8 @@ pub struct Process {
     missing: Mutex<HashSet<u64>>,
     /// The stack that the process was lent, if it is the child of a `vfork`.
     lent_stack: Mutex<Option<LentStack>>,
+    /// Where a debugger is, if there is one.
+    pub stub: Option<Arc<Stub>>,
     /// The identifiers of the threads that run.
     threads: Mutex<HashSet<i32>>,
     /// Limits that are shown to the guest and not put on the host's process.
@@ -77,6 +80,7 @@ impl Process {
             actions: Mutex::new([Action::default(); SIGNALS as usize]),
             missing: Mutex::default(),
             lent_stack: Mutex::default(),
+            stub: None,
             threads: Mutex::default(),
             limits: Mutex::default(),
         }
@@ -127,14 +131,25 @@ impl Process {
         let _limits = self.limits();
         let _lent_stack = lock(&self.lent_stack);
         let _threads = self.threads();
+        let _stub = self.stub.as_ref().map(|stub| stub.freeze());
+        let _interrupts = host::freeze();
         // The engine asks memory for code while it holds its own lock.
         let _engine = self.engine.freeze();
         let _memory = self.memory.freeze();
         fork()
     }
 
+    /// The process ends, with a status or of a signal: whoever wanted to know
+    /// is told.
+    pub fn ended(&self, status: Result<i32, i32>) {
+        if let Some(stub) = &self.stub {
+            stub.ended(status);
+        }
+        self.report();
+    }
+
     /// What the user asked to be told at the end, on standard error.
-    pub fn report(&self) {
+    fn report(&self) {
         if self.options.statistics {
             eprintln!("sapwood emu: {:?}", self.engine);
         }
@@ -185,6 +200,8 @@ pub struct Thread {
     /// A system call at `pc` was interrupted and is to be made again, unless
     /// a handler that does not want that comes in between.
     pub restarting: bool,
+    /// A debugger had it make one step, which is not told yet.
+    stepped: bool,
 }
 
 impl Thread {
@@ -204,6 +221,7 @@ impl Thread {
             robust_list: GuestAddr(0),
             initial: false,
             restarting: false,
+            stepped: false,
         }
     }
 
@@ -215,24 +233,28 @@ impl Thread {
         let _attached = unsafe { host::attach(&self.mailbox, &self.state.interrupt) };
         self.process.threads().insert(host::thread_id());
         host::set_mask(self.mask);
+        let process = self.process.clone();
+        if let Some(stub) = &process.stub {
+            stub.begin();
+            if self.initial {
+                stub.stop(self, Stop::Start);
+            }
+        }
         loop {
-            let process = self.process.clone();
-            let exit = process.engine.run(&mut self.state, &process.memory);
+            let exit = self.run_guest(&process);
             match exit {
                 Exit::Syscall => {
                     if let Some(status) = self.system_call() {
-                        host::block_all();
-                        let mut threads = self.process.threads();
-                        threads.remove(&host::thread_id());
-                        if threads.is_empty() {
-                            self.process.report();
-                        }
+                        self.leave(&process, status);
                         return status;
                     }
                 }
-                Exit::Breakpoint => {
-                    self.force(SigInfo::fault(libc::SIGTRAP, TRAP_BRKPT, self.state.pc));
-                }
+                Exit::Breakpoint => match &process.stub {
+                    Some(stub) if process.engine.has_breakpoint(self.state.pc) => {
+                        stub.stop(self, Stop::Breakpoint);
+                    }
+                    _ => self.force(SigInfo::fault(libc::SIGTRAP, TRAP_BRKPT, self.state.pc)),
+                },
                 Exit::Illegal => {
                     self.force(SigInfo::fault(libc::SIGILL, ILL_ILLOPC, self.state.pc));
                 }
@@ -243,11 +265,51 @@ impl Thread {
         }
     }
 
+    /// Runs guest code until it needs something; as a debugger wants it, if
+    /// there is one.
+    fn run_guest(&mut self, process: &Process) -> Exit {
+        let Some(stub) = &process.stub else {
+            return process.engine.run(&mut self.state, &process.memory);
+        };
+        if std::mem::take(&mut self.stepped) {
+            stub.stop(self, Stop::Step);
+        }
+        stub.checkpoint(self);
+        if !stub.is_stepping() {
+            return process.engine.run(&mut self.state, &process.memory);
+        }
+        // What the step needs is done before it is told of.
+        self.stepped = true;
+        let exit = process.engine.step(&mut self.state, &process.memory);
+        exit.unwrap_or(Exit::Interrupted)
+    }
+
+    /// The thread ends, and perhaps the process with it.
+    fn leave(&mut self, process: &Process, status: i32) {
+        host::block_all();
+        if let Some(stub) = &process.stub {
+            stub.end();
+        }
+        let mut threads = process.threads();
+        threads.remove(&host::thread_id());
+        if threads.is_empty() {
+            process.ended(Ok(status));
+        }
+    }
+
     /// Makes the system call at `pc`; gives the thread's status when it ended.
     fn system_call(&mut self) -> Option<i32> {
         let abi = self.process.abi;
         let request = abi.request(&self.state);
-        match system_call::perform(self, &request) {
+        let process = self.process.clone();
+        if let Some(stub) = &process.stub {
+            stub.enter_call(self);
+        }
+        let outcome = system_call::perform(self, &request);
+        if let Some(stub) = &process.stub {
+            stub.leave_call();
+        }
+        match outcome {
             Outcome::Result(result) => {
                 let result = result.unwrap_or_else(Errno::as_result);
                 abi.set_result(&mut self.state, result);

@@ -7,7 +7,7 @@
 //! further state, of which there is one, with the vector registers. Above it
 //! lies the frame record that `x29` points to.
 
-use super::{Abi, AlternateStack, Entry, FrameContents, Request};
+use super::{Abi, AlternateStack, Entry, Feature, FrameContents, Request, take};
 use crate::aarch64::features;
 use crate::addr::GuestAddr;
 use crate::elf::MACHINE_AARCH64;
@@ -67,6 +67,17 @@ plain_structs! {
 /// AArch64, little-endian.
 #[derive(Debug)]
 pub struct Aarch64;
+
+/// How a debugger may look at a vector register.
+const VECTOR_TYPES: &str = "<vector id=\"v2d\" type=\"ieee_double\" count=\"2\"/>\
+    <vector id=\"v2u\" type=\"uint64\" count=\"2\"/>\
+    <vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>\
+    <vector id=\"v4u\" type=\"uint32\" count=\"4\"/>\
+    <vector id=\"v8u\" type=\"uint16\" count=\"8\"/>\
+    <vector id=\"v16u\" type=\"uint8\" count=\"16\"/>\
+    <union id=\"aarch64v\"><field name=\"d\" type=\"v2d\"/><field name=\"u\" type=\"v2u\"/>\
+    <field name=\"f\" type=\"v4f\"/><field name=\"s\" type=\"v4u\"/>\
+    <field name=\"h\" type=\"v8u\"/><field name=\"b\" type=\"v16u\"/></union>";
 
 impl Abi for Aarch64 {
     fn guest(&self) -> Guest {
@@ -128,6 +139,61 @@ impl Abi for Aarch64 {
 
     fn set_thread_pointer(&self, state: &mut GuestState, value: u64) {
         state.aarch64.tpidr = value;
+    }
+
+    fn debugger_name(&self) -> &'static str {
+        "aarch64"
+    }
+
+    fn register_table(&self) -> Vec<Feature> {
+        let names = |letter: &'static str, count| (0..count).map(move |n| format!("{letter}{n}"));
+        let one = |name: &str| [name.to_owned()];
+        let vectors = Feature {
+            types: VECTOR_TYPES,
+            ..Feature::new("org.gnu.gdb.aarch64.fpu")
+        };
+        vec![
+            Feature::new("org.gnu.gdb.aarch64.core")
+                .with(names("x", 31), 8, "int")
+                .with(one("sp"), 8, "data_ptr")
+                .with(one("pc"), 8, "code_ptr")
+                .with(one("cpsr"), 4, "int"),
+            vectors
+                .with(names("v", 32), 16, "aarch64v")
+                .with(one("fpsr"), 4, "int")
+                .with(one("fpcr"), 4, "int"),
+            Feature::new("org.gnu.gdb.aarch64.tls").with(one("tpidr"), 8, "data_ptr"),
+        ]
+    }
+
+    fn registers(&self, state: &GuestState) -> Vec<u8> {
+        let more = &state.aarch64;
+        let words = state.x.iter().chain([&state.pc.0]);
+        let mut bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend(more.nzcv.to_le_bytes());
+        bytes.extend(more.v.iter().flatten().flat_map(|half| half.to_le_bytes()));
+        bytes.extend(more.fpsr.to_le_bytes());
+        bytes.extend(more.fpcr.to_le_bytes());
+        bytes.extend(more.tpidr.to_le_bytes());
+        bytes
+    }
+
+    fn set_registers(&self, state: &mut GuestState, mut bytes: &[u8]) {
+        const FLAGS: u32 = 0xf000_0000;
+        const STATUS: u32 = 1 << 27 | 1 << 7 | 0x1f;
+        const CONTROL: u32 = 0x1f << 22;
+        for register in &mut state.x {
+            *register = u64::from_le_bytes(take(&mut bytes));
+        }
+        state.pc = GuestAddr(u64::from_le_bytes(take(&mut bytes)));
+        let more = &mut state.aarch64;
+        more.nzcv = u32::from_le_bytes(take(&mut bytes)) & FLAGS;
+        for half in more.v.iter_mut().flatten() {
+            *half = u64::from_le_bytes(take(&mut bytes));
+        }
+        more.fpsr = u32::from_le_bytes(take(&mut bytes)) & STATUS;
+        more.fpcr = u32::from_le_bytes(take(&mut bytes)) & CONTROL;
+        more.tpidr = u64::from_le_bytes(take(&mut bytes));
     }
 
     fn trampoline(&self) -> &'static [u8] {

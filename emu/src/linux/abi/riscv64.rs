@@ -5,7 +5,7 @@
 //! (arch/riscv/kernel/signal.c): a `siginfo`, then a `ucontext` whose
 //! `sc_regs` are `pc` and `x1` to `x31`, and the floating-point registers.
 
-use super::{Abi, AlternateStack, Entry, FrameContents, Request};
+use super::{Abi, AlternateStack, Entry, Feature, FrameContents, Request, take};
 use crate::addr::GuestAddr;
 use crate::elf::MACHINE_RISCV;
 use crate::engine::Guest;
@@ -115,6 +115,45 @@ impl Abi for Riscv64 {
 
     fn set_thread_pointer(&self, state: &mut GuestState, value: u64) {
         state.x[TP] = value;
+    }
+
+    fn debugger_name(&self) -> &'static str {
+        "riscv:rv64"
+    }
+
+    fn register_table(&self) -> Vec<Feature> {
+        const INTEGER: &str = "zero ra sp gp tp t0 t1 t2 fp s1 a0 a1 a2 a3 a4 a5 a6 a7 \
+                               s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6";
+        const FLOAT: &str = "ft0 ft1 ft2 ft3 ft4 ft5 ft6 ft7 fs0 fs1 fa0 fa1 fa2 fa3 fa4 fa5 \
+                             fa6 fa7 fs2 fs3 fs4 fs5 fs6 fs7 fs8 fs9 fs10 fs11 ft8 ft9 ft10 ft11";
+        let names = |list: &'static str| list.split_whitespace().map(str::to_owned);
+        vec![
+            Feature::new("org.gnu.gdb.riscv.cpu")
+                .with(names(INTEGER), 8, "int")
+                .with(names("pc"), 8, "code_ptr"),
+            Feature::new("org.gnu.gdb.riscv.fpu")
+                .with(names(FLOAT), 8, "ieee_double")
+                .with(names("fcsr"), 4, "int"),
+        ]
+    }
+
+    fn registers(&self, state: &GuestState) -> Vec<u8> {
+        let words = state.x.iter().chain([&state.pc.0]).chain(&state.f);
+        let mut bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend(state.fcsr.to_le_bytes());
+        bytes
+    }
+
+    fn set_registers(&self, state: &mut GuestState, mut bytes: &[u8]) {
+        for register in &mut state.x {
+            *register = u64::from_le_bytes(take(&mut bytes));
+        }
+        state.x[0] = 0;
+        state.pc = GuestAddr(u64::from_le_bytes(take(&mut bytes)));
+        for register in &mut state.f {
+            *register = u64::from_le_bytes(take(&mut bytes));
+        }
+        state.fcsr = u32::from_le_bytes(take(&mut bytes)) & 0xff;
     }
 
     fn trampoline(&self) -> &'static [u8] {

@@ -185,6 +185,9 @@ fn process(call: &mut Call<'_>, task: &NewTask) -> Outcome {
     match forked {
         Ok(None) => {
             process.engine.after_fork();
+            if let Some(stub) = &process.stub {
+                stub.forget();
+            }
             let maker_stack = process.abi.stack_pointer(&call.thread.state);
             process.borrow_stack(waiting.map(|waiting| {
                 LentStack::new(&process.memory, maker_stack, waiting.into_child_end())
@@ -318,7 +321,7 @@ pub fn exit(call: &mut Call<'_>) -> Outcome {
 
 /// `exit_group(status)`: the process ends.
 pub fn exit_group(call: &mut Call<'_>) -> Outcome {
-    call.process().report();
+    call.process().ended(Ok(call.int(0)));
     call.process().give_back_stack();
     host::exit_process(call.int(0))
 }
