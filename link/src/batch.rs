@@ -154,18 +154,24 @@ impl<'s, 'i> Batch<'s, 'i> {
         check_spec(input, spec)?;
         let staged = &mut self.staged;
         let number = staged.inputs.len() as u32;
-        let (atom, first_reloc) = (staged.atoms.len() as u32, staged.relocs.len() as u32);
+        let (atom, first_symbol) = (staged.atoms.len() as u32, staged.symbols.len() as u32);
         let input_name = staged.keep(input.as_bytes());
         let name = staged.keep(spec.name.unwrap_or("").as_bytes());
         let bytes = staged.keep(spec.bytes);
+        let relocs =
+            staged.keep_relocs(
+                spec.relocs
+                    .iter()
+                    .zip(0..)
+                    .map(|(reloc, symbol)| StagedReloc {
+                        offset: reloc.offset,
+                        kind: reloc.kind,
+                        symbol,
+                        addend: reloc.addend,
+                    }),
+            );
         for reloc in spec.relocs {
             staged.wants_low |= crate::arch::x86_64::is_absolute_32(reloc.kind);
-            staged.relocs.push(StagedReloc {
-                offset: reloc.offset,
-                kind: reloc.kind,
-                symbol: staged.symbols.len() as u32,
-                addend: reloc.addend,
-            });
             push_global(
                 staged,
                 number,
@@ -193,12 +199,14 @@ impl<'s, 'i> Batch<'s, 'i> {
             size: spec.size as u32,
             bytes,
             name,
-            relocs: first_reloc..staged.relocs.len() as u32,
+            relocs,
         });
         staged.inputs.push(StagedInput {
             name: input_name,
             source: Source::Built,
             sections: 0..0,
+            atoms: atom..atom + 1,
+            symbols: first_symbol..staged.symbols.len() as u32,
             has_debug: false,
         });
         Ok(())
@@ -253,6 +261,7 @@ fn push_global(
         visibility: Visibility::Default,
         kind,
         nameless: false,
+        referred: definition == StagedDefinition::Undefined,
     };
     staged.symbols.push(symbol);
 }

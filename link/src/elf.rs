@@ -8,18 +8,18 @@
 //! architecture for its section types.
 
 use object::elf::{
-    self, FileHeader64, GRP_COMDAT, Rela64, SHF_ALLOC, SHF_EXECINSTR, SHF_TLS, SHF_WRITE, Sym64,
+    self, FileHeader64, GRP_COMDAT, SHF_ALLOC, SHF_EXECINSTR, SHF_TLS, SHF_WRITE, Sym64,
 };
-use object::read::elf::{FileHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable};
+use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym, SymbolTable};
 use object::{LittleEndian, SectionIndex, SymbolIndex};
 
-use crate::arch::Arch;
+use crate::arch::{Arch, x86_64};
 use crate::error::Error;
 use crate::model::{AtomKind, Binding, NONE, RelocKind, SymbolKind, Visibility};
-use crate::names::hash;
+use crate::names::hash_to_nul;
 use crate::staged::{
-    Group, Role, Source, Span, Staged, StagedAtom, StagedDefinition, StagedInput, StagedReloc,
-    StagedSymbol,
+    Group, RELA_LEN, Role, Source, Span, Staged, StagedAtom, StagedDefinition, StagedInput,
+    StagedSymbol, make_room, read_rela,
 };
 
 const LE: LittleEndian = LittleEndian;
@@ -90,6 +90,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         let sections = header.sections(LE, data).map_err(fail)?;
         let symbols = sections.symbols(LE, data, elf::SHT_SYMTAB).map_err(fail)?;
         let first_section = staged.sections.len();
+        make_room(&mut staged.sections, sections.len());
         staged.sections.resize(first_section + sections.len(), NONE);
         Ok(Reader {
             first_section,
@@ -105,6 +106,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
 
     /// Reads everything; the caller adds the source.
     fn read(mut self) -> Result<StagedInput<'i>, Error> {
+        let first_atom = self.staged.atoms.len() as u32;
         self.read_sections()?;
         self.read_symbols()?;
         self.read_groups()?;
@@ -113,6 +115,8 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             name: self.staged.keep(self.name.as_bytes()),
             source: Source::Built,
             sections: self.first_section as u32..self.staged.sections.len() as u32,
+            atoms: first_atom..self.staged.atoms.len() as u32,
+            symbols: self.first_symbol..self.staged.symbols.len() as u32,
             has_debug: self.has_debug,
         })
     }
@@ -170,7 +174,6 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             AtomKind::ReadOnly
         };
         let atom = self.staged.atoms.len() as u32;
-        let relocs = self.staged.relocs.len() as u32;
         self.staged.atoms.push(StagedAtom {
             input: self.staged.inputs.len() as u32,
             kind,
@@ -184,63 +187,103 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 self.span(bytes)
             },
             name: name.0,
-            relocs: relocs..relocs,
+            relocs: Span::default(),
         });
         self.staged.sections[self.first_section + index.0] = atom;
         Ok(atom)
     }
 
     fn read_symbols(&mut self) -> Result<(), Error> {
-        let symbols = self.symbols;
-        for (index, symbol) in symbols.iter().enumerate() {
-            let index = SymbolIndex(index);
-            let name = self.symbol_name(index, symbol)?;
-            let kind = symbol.st_type();
-            let nameless = name.1.is_empty()
-                || kind == elf::STT_SECTION
-                || kind == elf::STT_FILE
-                || (symbol.is_local() && name.1.starts_with(".L"));
-            let definition = self.definition(index, symbol, nameless, name.1)?;
-            let staged = StagedSymbol {
-                name: name.0,
-                hash: if nameless { 0 } else { hash(name.1.as_bytes()) },
-                input: self.staged.inputs.len() as u32,
+        let strings = self.strings()?;
+        let input = self.staged.inputs.len() as u32;
+        make_room(&mut self.staged.symbols, self.symbols.len().max(1));
+        for (index, record) in self.symbols.symbols().iter().enumerate() {
+            let (info, offset) = (record.st_info, record.st_name(LE));
+            let (kind, binding) = (info.st_type().0 & 15, info.st_bind().0 & 15);
+            let is_place = kind == elf::STT_SECTION.0 || kind == elf::STT_FILE.0;
+            let mut nameless = offset == 0 || is_place;
+            let mut name = StringName::NONE;
+            if !nameless {
+                name = strings.name(offset).ok_or_else(|| {
+                    Error::malformed(self.name, format!("symbol {index}: its name is bad"))
+                })?;
+                nameless = name.bytes.is_empty()
+                    || (binding == elf::STB_LOCAL.0 && name.bytes.starts_with(b".L"));
+            }
+            let definition = self.definition(SymbolIndex(index), record, nameless, name.bytes)?;
+            self.staged.symbols.push(StagedSymbol {
+                name: name.span,
+                hash: name.hash,
+                input,
                 definition,
-                size: symbol.st_size(LE),
-                binding: match symbol.st_bind() {
-                    elf::STB_LOCAL => Binding::Local,
-                    // A unique symbol comes in a COMDAT group in every object
-                    // that uses it, and the first is as good as the next.
-                    elf::STB_WEAK | elf::STB_GNU_UNIQUE => Binding::Weak,
-                    _ => Binding::Global,
-                },
-                visibility: match symbol.st_visibility() {
-                    elf::STV_HIDDEN | elf::STV_INTERNAL => Visibility::Hidden,
-                    elf::STV_PROTECTED => Visibility::Protected,
-                    _ => Visibility::Default,
-                },
-                kind: match kind {
-                    elf::STT_FUNC => SymbolKind::Function,
-                    elf::STT_OBJECT | elf::STT_COMMON => SymbolKind::Object,
-                    elf::STT_TLS => SymbolKind::ThreadLocal,
-                    elf::STT_GNU_IFUNC => SymbolKind::Ifunc,
-                    _ => SymbolKind::Untyped,
-                },
+                size: record.st_size(LE),
+                binding: BINDINGS[usize::from(binding)],
+                visibility: VISIBILITIES[usize::from(record.st_visibility().0 & 3)],
+                kind: KINDS[usize::from(kind)],
                 nameless,
-            };
-            self.staged.symbols.push(staged);
+                referred: false,
+            });
+        }
+        if self.symbols.is_empty() {
+            // Symbol 0 is always there to be referred to.
+            self.staged.symbols.push(StagedSymbol::nothing(input));
         }
         Ok(())
     }
 
+    /// The string table of the symbols.
+    fn strings(&self) -> Result<Strings<'d>, Error> {
+        let bytes = match self.symbols.is_empty() {
+            true => &[],
+            false => self
+                .sections
+                .section(self.symbols.string_section())
+                .and_then(|section| section.data(LE, self.data))
+                .map_err(|error| self.malformed(error))?,
+        };
+        Ok(Strings {
+            bytes,
+            start: self.span(bytes).start,
+            is_text: std::str::from_utf8(bytes).is_ok(),
+        })
+    }
+
+    #[inline]
     fn definition(
         &mut self,
         index: SymbolIndex,
         symbol: &Sym64<LittleEndian>,
         nameless: bool,
-        name: &str,
+        name: &[u8],
     ) -> Result<StagedDefinition, Error> {
         let value = symbol.st_value(LE);
+        let section = symbol.st_shndx(LE);
+        if section == elf::SHN_UNDEF {
+            return Ok(StagedDefinition::Undefined);
+        }
+        let (sections, atoms) = (&self.staged.sections, &self.staged.atoms);
+        // Most are in a section that has an atom; extended indices are past all
+        // of those.
+        if let Some(&number) = sections.get(self.first_section + usize::from(section.0))
+            && let Some(atom) = atoms.get(number as usize)
+            && section.0 < elf::SHN_LORESERVE
+            && value <= u64::from(atom.size)
+        {
+            return Ok(StagedDefinition::Atom(number, value));
+        }
+        self.unusual_definition(index, symbol, nameless, name)
+    }
+
+    #[cold]
+    fn unusual_definition(
+        &mut self,
+        index: SymbolIndex,
+        symbol: &Sym64<LittleEndian>,
+        nameless: bool,
+        name: &[u8],
+    ) -> Result<StagedDefinition, Error> {
+        let value = symbol.st_value(LE);
+        let name = String::from_utf8_lossy(name);
         let fail = |what: String| Error::malformed(self.name, format!("symbol {name:?}: {what}"));
         let Some(section) = self
             .symbols
@@ -349,61 +392,80 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                     "relocations without addends (SHT_REL)",
                 ));
             }
-            let relocs = section.rela(LE, self.data).map_err(|e| self.malformed(e))?;
-            self.read_relocations_of(atom, relocs.map_or(&[], |(relocs, _)| relocs))?;
+            let records = section.data(LE, self.data).map_err(|e| self.malformed(e))?;
+            self.read_relocations_of(atom, records)?;
         }
         Ok(())
     }
 
-    fn read_relocations_of(
-        &mut self,
-        atom: u32,
-        relocs: &[Rela64<LittleEndian>],
-    ) -> Result<(), Error> {
-        let size = u64::from(self.staged.atoms[atom as usize].bytes.len);
-        let first = self.staged.relocs.len() as u32;
-        if !self.staged.atoms[atom as usize].relocs.is_empty() {
-            return Err(Error::malformed(
-                self.name,
-                "two relocation sections for one section",
-            ));
+    /// Checks the relocations of an atom, and marks what they refer to. They
+    /// stay where they are.
+    fn read_relocations_of(&mut self, atom: u32, records: &'d [u8]) -> Result<(), Error> {
+        let staged = &mut *self.staged;
+        if staged.atoms[atom as usize].relocs.len > 0 {
+            let what = "two relocation sections for one section";
+            return Err(Error::malformed(self.name, what));
         }
-        self.staged.relocs.reserve(relocs.len());
-        for reloc in relocs {
-            let offset = reloc.r_offset(LE);
-            let kind = RelocKind(Rela::r_type(reloc, LE, false).0);
+        let size = u64::from(staged.atoms[atom as usize].bytes.len);
+        let symbols = &mut staged.symbols[self.first_symbol as usize..];
+        let (entries, rest) = records.as_chunks::<RELA_LEN>();
+        let mut bad = !rest.is_empty();
+        // The call that belongs to the one before refers to nothing.
+        let (mut call, mut wants_low) = (false, false);
+        for record in entries {
+            let [offset, info, _] = read_rela(record);
+            let shape = x86_64::shape(RelocKind(info as u32));
+            let fits = offset.saturating_add(u64::from(shape.width)) <= size;
+            match symbols.get_mut((info >> 32) as usize) {
+                Some(symbol) if shape.linked && fits => symbol.referred |= shape.refers & !call,
+                _ => {
+                    bad = true;
+                    break;
+                }
+            }
+            wants_low |= shape.absolute_32;
+            call = shape.has_call;
+        }
+        if bad {
+            return Err(self.bad_relocation(atom, records));
+        }
+        staged.relocs += entries.len();
+        staged.wants_low |= wants_low;
+        let relocs = self.span(records);
+        self.staged.atoms[atom as usize].relocs = relocs;
+        Ok(())
+    }
+
+    /// What is wrong with the relocations of an atom.
+    fn bad_relocation(&self, atom: u32, records: &[u8]) -> Error {
+        let size = u64::from(self.staged.atoms[atom as usize].bytes.len);
+        let section = self.staged.atoms[atom as usize].name.text(self.data);
+        for record in records.as_chunks::<RELA_LEN>().0 {
+            let [offset, info, _] = read_rela(record);
+            let (kind, symbol) = (RelocKind(info as u32), (info >> 32) as usize);
             if kind.0 == elf::R_X86_64_NONE.0 {
                 continue;
             }
-            let symbol = Rela::r_sym(reloc, LE, false);
-            let place = || {
-                let name = self.staged.atoms[atom as usize].name.text(self.data);
-                format!("relocation at {name}+{offset:#x}")
-            };
-            if symbol as usize >= self.symbols.len().max(1) {
-                let what = format!("{}: symbol {symbol} is not there", place());
-                return Err(Error::malformed(self.name, what));
+            let place = format!("relocation at {section}+{offset:#x}");
+            if symbol >= self.staged.symbols.len() - self.first_symbol as usize {
+                let what = format!("{place}: symbol {symbol} is not there");
+                return self.malformed(what);
             }
-            if crate::arch::x86_64::needs(kind).is_none() {
-                let named = crate::arch::x86_64::name(kind).map_or("unknown", |name| name);
-                let what = format!("{}: relocation kind {} ({named})", place(), kind.0);
-                return Err(Error::unsupported(self.name, what));
+            let shape = x86_64::shape(kind);
+            if !shape.linked {
+                let named = x86_64::name(kind).unwrap_or("unknown");
+                let what = format!("{place}: relocation kind {} ({named})", kind.0);
+                return Error::unsupported(self.name, what);
             }
-            let width = u64::from(crate::arch::x86_64::width(kind));
-            self.staged.wants_low |= crate::arch::x86_64::is_absolute_32(kind);
-            if offset.checked_add(width).is_none_or(|end| end > size) {
-                let what = format!("{}: its field is past the end of the section", place());
-                return Err(Error::malformed(self.name, what));
+            if offset
+                .checked_add(u64::from(shape.width))
+                .is_none_or(|end| end > size)
+            {
+                let what = format!("{place}: its field is past the end of the section");
+                return self.malformed(what);
             }
-            self.staged.relocs.push(StagedReloc {
-                offset: offset as u32,
-                kind,
-                symbol: self.first_symbol + symbol,
-                addend: reloc.r_addend(LE),
-            });
         }
-        self.staged.atoms[atom as usize].relocs = first..self.staged.relocs.len() as u32;
-        Ok(())
+        self.malformed(format!("relocations for {section}: the last is not whole"))
     }
 
     fn malformed(&self, what: impl std::fmt::Display) -> Error {
@@ -434,18 +496,83 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         })?;
         Ok((self.span(name.as_bytes()), name))
     }
+}
 
-    fn symbol_name(
-        &self,
-        index: SymbolIndex,
-        symbol: &'d Sym64<LittleEndian>,
-    ) -> Result<(Span, &'d str), Error> {
-        let name = self.symbols.symbol_name(LE, symbol);
-        let name = name.ok().and_then(|name| std::str::from_utf8(name).ok());
-        let name = name.ok_or_else(|| {
-            Error::malformed(self.name, format!("symbol {}: its name is bad", index.0))
-        })?;
-        Ok((self.span(name.as_bytes()), name))
+/// The string table of an object's symbols.
+struct Strings<'d> {
+    bytes: &'d [u8],
+    /// Where it lies in the object.
+    start: u32,
+    /// Whether all of it is UTF-8, so that names need not be looked at one by
+    /// one.
+    is_text: bool,
+}
+
+/// A symbol's name.
+struct StringName<'d> {
+    bytes: &'d [u8],
+    span: Span,
+    hash: u32,
+}
+
+impl StringName<'_> {
+    const NONE: StringName<'static> = StringName {
+        bytes: &[],
+        span: Span { start: 0, len: 0 },
+        hash: 0,
+    };
+}
+
+/// By `STB_*`.
+const BINDINGS: [Binding; 16] = {
+    let mut bindings = [Binding::Global; 16];
+    bindings[elf::STB_LOCAL.0 as usize] = Binding::Local;
+    bindings[elf::STB_WEAK.0 as usize] = Binding::Weak;
+    // A unique symbol comes in a COMDAT group in every object that uses it, and
+    // the first is as good as the next.
+    bindings[elf::STB_GNU_UNIQUE.0 as usize] = Binding::Weak;
+    bindings
+};
+
+/// By `STV_*`.
+const VISIBILITIES: [Visibility; 4] = [
+    Visibility::Default,
+    Visibility::Hidden,
+    Visibility::Hidden,
+    Visibility::Protected,
+];
+
+/// By `STT_*`.
+const KINDS: [SymbolKind; 16] = {
+    let mut kinds = [SymbolKind::Untyped; 16];
+    kinds[elf::STT_FUNC.0 as usize] = SymbolKind::Function;
+    kinds[elf::STT_OBJECT.0 as usize] = SymbolKind::Object;
+    kinds[elf::STT_COMMON.0 as usize] = SymbolKind::Object;
+    kinds[elf::STT_TLS.0 as usize] = SymbolKind::ThreadLocal;
+    kinds[elf::STT_GNU_IFUNC.0 as usize] = SymbolKind::Ifunc;
+    kinds
+};
+
+impl<'d> Strings<'d> {
+    /// The name at an offset, when there is a whole one.
+    #[inline]
+    fn name(&self, offset: u32) -> Option<StringName<'d>> {
+        let bytes = self.bytes.get(offset as usize..)?;
+        let (len, hash) = hash_to_nul(bytes)?;
+        let bytes = &bytes[..len];
+        let is_text = match self.is_text {
+            // It begins at a character: not at one's second byte.
+            true => bytes.first().is_none_or(|byte| byte & 0xc0 != 0x80),
+            false => std::str::from_utf8(bytes).is_ok(),
+        };
+        is_text.then(|| StringName {
+            bytes,
+            span: Span {
+                start: self.start + offset,
+                len: len as u32,
+            },
+            hash,
+        })
     }
 }
 

@@ -115,6 +115,33 @@ impl Index {
         }
     }
 
+    /// Makes room for so many records more, if what is there already is no more
+    /// than they are: else they pay for the room as they come.
+    pub fn reserve(&self, writer: &mut Writer, more: usize) {
+        let len = self.len.load(Ordering::Relaxed);
+        let newest = self.arrays.len() - 1;
+        let slots = self.array(newest).0.len();
+        let wanted = (len + more).div_ceil(3) * 4;
+        if wanted <= slots || slots > 4 * more {
+            return;
+        }
+        if newest > 0 {
+            self.move_rest(self.array(newest - 1), self.array(newest));
+        }
+        let fresh = Array::new(wanted.next_power_of_two());
+        // In this order: who sees the new array must see that nothing has been
+        // moved to it.
+        self.moved.store(0, Ordering::Release);
+        let fresh = writer.push(&self.arrays, fresh) as usize;
+        self.move_rest(self.array(newest), self.array(fresh));
+    }
+
+    fn move_rest(&self, from: &Array, to: &Array) {
+        while self.moved.load(Ordering::Relaxed) < from.0.len() {
+            self.move_some(from, to);
+        }
+    }
+
     fn move_some(&self, from: &Array, to: &Array) {
         let moved = self.moved.load(Ordering::Relaxed);
         let end = (moved + MOVED_EACH).min(from.0.len());
@@ -146,6 +173,22 @@ mod tests {
         let index = Index::new(&mut writer);
         for number in 0..20_000 {
             assert_eq!(index.find(hash(number), |found| found == number), None);
+            index.insert(&mut writer, hash(number), number);
+            for known in [0, number / 2, number] {
+                let found = index.find(hash(known), |found| found == known);
+                assert_eq!(found, Some(known), "with {number} records");
+            }
+        }
+    }
+
+    #[test]
+    fn room_may_be_made_at_any_time() {
+        let mut writer = Writer::new();
+        let index = Index::new(&mut writer);
+        for number in 0..20_000 {
+            if number % 1_000 == 77 {
+                index.reserve(&mut writer, number as usize / 3);
+            }
             index.insert(&mut writer, hash(number), number);
             for known in [0, number / 2, number] {
                 let found = index.find(hash(known), |found| found == known);

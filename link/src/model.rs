@@ -97,43 +97,82 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// Marks a packed relocation target that is an atom.
 const ATOM: u32 = 1 << 31;
 
-/// [`Reloc`] as the table keeps it.
-#[derive(Clone, Copy)]
+/// [`Reloc`] as the table keeps it: 12 bytes. An addend that does not fit lies
+/// in a table of its own, and the record holds its number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RelocRecord {
     pub offset: u32,
-    pub kind: u32,
-    pub target: u32,
-    addend_low: u32,
-    addend_high: u32,
+    target: u32,
+    /// Kind in the low 7 bits, [`WIDE`](RelocRecord::WIDE), addend in the high 24.
+    packed: u32,
 }
 
 impl RelocRecord {
-    pub fn pack(reloc: Reloc) -> RelocRecord {
-        let target = match reloc.target {
-            RelocTarget::Symbol(symbol) => symbol.0,
-            RelocTarget::Atom(atom) => atom.0 | ATOM,
-            RelocTarget::Null => NONE,
-        };
+    /// The addend is a number in the table of wide ones.
+    const WIDE: u32 = 0x80;
+
+    /// Whether an addend fits a record.
+    #[inline]
+    pub fn is_short(addend: i64) -> bool {
+        (addend << 40 >> 40) == addend
+    }
+
+    /// A record whose addend fits.
+    #[inline]
+    pub fn short(offset: u32, kind: RelocKind, target: PackedTarget, addend: i64) -> RelocRecord {
+        debug_assert!(kind.0 < RelocRecord::WIDE && RelocRecord::is_short(addend));
         RelocRecord {
-            offset: reloc.offset,
-            kind: reloc.kind.0,
-            target,
-            addend_low: reloc.addend as u32,
-            addend_high: (reloc.addend >> 32) as u32,
+            offset,
+            target: target.0,
+            packed: kind.0 | (addend as u32) << 8,
         }
     }
 
-    pub fn unpack(&self) -> Reloc {
-        let target = match self.target {
+    /// A record whose addend is that number among the wide ones.
+    pub fn wide(offset: u32, kind: RelocKind, target: PackedTarget, number: u32) -> RelocRecord {
+        RelocRecord {
+            offset,
+            target: target.0,
+            packed: kind.0 | RelocRecord::WIDE | number << 8,
+        }
+    }
+
+    /// The number of the addend among the wide ones, if it is one.
+    pub fn wide_addend(&self) -> Option<usize> {
+        (self.packed & RelocRecord::WIDE != 0).then_some((self.packed >> 8) as usize)
+    }
+
+    /// `wide` is the addend that [`wide_addend`](RelocRecord::wide_addend) names.
+    pub fn unpack(&self, wide: Option<i64>) -> Reloc {
+        Reloc {
+            offset: self.offset,
+            kind: RelocKind(self.packed & (RelocRecord::WIDE - 1)),
+            target: PackedTarget(self.target).unpack(),
+            addend: wide.unwrap_or(i64::from(self.packed as i32 >> 8)),
+        }
+    }
+}
+
+/// [`RelocTarget`] in a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PackedTarget(u32);
+
+impl PackedTarget {
+    pub const NULL: PackedTarget = PackedTarget(NONE);
+
+    pub fn atom(atom: AtomId) -> PackedTarget {
+        PackedTarget(atom.0 | ATOM)
+    }
+
+    pub fn symbol(symbol: SymbolId) -> PackedTarget {
+        PackedTarget(symbol.0)
+    }
+
+    fn unpack(self) -> RelocTarget {
+        match self.0 {
             NONE => RelocTarget::Null,
             atom if atom & ATOM != 0 => RelocTarget::Atom(AtomId(atom & !ATOM)),
             symbol => RelocTarget::Symbol(SymbolId(symbol)),
-        };
-        Reloc {
-            offset: self.offset,
-            kind: RelocKind(self.kind),
-            target,
-            addend: (u64::from(self.addend_high) << 32 | u64::from(self.addend_low)) as i64,
         }
     }
 }

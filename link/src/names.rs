@@ -3,10 +3,7 @@
 //! What holds between calls: every name is in the index under the hash of its
 //! text, once.
 
-use std::hash::Hasher;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-use rustc_hash::FxHasher;
 
 use crate::ids::{NameId, SymbolId};
 use crate::index::Index;
@@ -55,18 +52,28 @@ impl Names {
 
     /// Finds a name whose [`hash`] is known.
     pub fn find_hashed(&self, hash: u32, text: &[u8]) -> Option<NameId> {
-        let is_it = |name: u32| self.text(NameId(name)).as_bytes() == text;
+        let is_it = |name: u32| self.text.bytes(self.name(NameId(name)).text) == text;
         self.index.find(hash, is_it).map(NameId)
     }
 
-    /// Interns a name that [`find_hashed`](Names::find_hashed) does not know.
-    /// Part of commit.
-    pub fn intern_new(&self, writer: &mut Writer, hash: u32, text: &str) -> NameId {
-        let text = self.text.push(writer, text);
-        let newest = AtomicU32::new(NONE);
-        let name = writer.push(&self.names, Name { text, newest });
-        self.index.insert(writer, hash, name);
-        NameId(name)
+    /// Interns names, in UTF-8 and with their [`hash`]es, that
+    /// [`find_hashed`](Names::find_hashed) does not know. Part of commit.
+    pub fn intern_new<'t>(
+        &self,
+        writer: &mut Writer,
+        names: impl Iterator<Item = (u32, &'t [u8])> + Clone,
+    ) {
+        let first = self.names.len() as u32;
+        let texts = names.clone().map(|(_, text)| text);
+        writer.extend_named(&self.names, &self.text, texts, |text| Name {
+            text,
+            newest: AtomicU32::new(NONE),
+        });
+        let count = self.names.len() - first as usize;
+        self.index.reserve(writer, count);
+        for ((hash, _), number) in names.zip(first..) {
+            self.index.insert(writer, hash, number);
+        }
     }
 
     /// The newest symbol of a name.
@@ -87,17 +94,69 @@ impl Names {
     }
 }
 
+/// Mixes a word of a name into its hash: FxHash's step.
+const fn mix(hash: u64, word: u64) -> u64 {
+    (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Spreads every bit over the whole of the hash.
+const fn finish(hash: u64) -> u32 {
+    let product = hash as u128 * 0xd6e8_feb8_6659_fd93_u128;
+    let folded = product as u64 ^ (product >> 64) as u64;
+    (folded ^ folded >> 32) as u32
+}
+
 /// The hash that names are found by.
 pub(crate) fn hash(text: &[u8]) -> u32 {
-    let mut hasher = FxHasher::default();
-    hasher.write(text);
-    let hash = hasher.finish();
-    (hash ^ (hash >> 32)) as u32
+    let (words, rest) = text.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let hash = words.fold(0, mix);
+    if rest.is_empty() {
+        return finish(hash);
+    }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    finish(mix(hash, u64::from_le_bytes(last)))
+}
+
+/// The length of the name that begins `bytes` and ends with a zero, and its
+/// [`hash`], in one pass. None when no zero follows.
+pub(crate) fn hash_to_nul(bytes: &[u8]) -> Option<(usize, u32)> {
+    const ONES: u64 = u64::MAX / 255;
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut state = 0;
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // Bit 7 of each byte that is zero, and perhaps of those above it.
+        let zeroes = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        if zeroes == 0 {
+            state = mix(state, word);
+            continue;
+        }
+        let len = zeroes.trailing_zeros() as usize / 8;
+        if len > 0 {
+            state = mix(state, word & ((1 << (len * 8)) - 1));
+        }
+        return Some((number * 8 + len, finish(state)));
+    }
+    // The table's last few bytes.
+    let len = bytes.iter().position(|byte| *byte == 0)?;
+    Some((len, hash(&bytes[..len])))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_hashes_of_a_name_are_one() {
+        let table = b"a\0ab\0abcdefg\0abcdefgh\0abcdefghi\0\xc3\xa9\xff\x80\x01\0end";
+        for start in 0..table.len() {
+            let len = table[start..].iter().position(|byte| *byte == 0);
+            let expected = len.map(|len| (len, hash(&table[start..start + len])));
+            assert_eq!(hash_to_nul(&table[start..]), expected, "from {start}");
+        }
+    }
 
     #[test]
     fn every_name_is_found_and_no_other() {
@@ -106,8 +165,9 @@ mod tests {
         for i in 0..20_000u32 {
             let text = format!("function_{i}");
             assert_eq!(names.find(&text), None);
-            let id = names.intern_new(&mut writer, hash(text.as_bytes()), &text);
-            assert_eq!(names.find(&text), Some(id));
+            let new = std::iter::once((hash(text.as_bytes()), text.as_bytes()));
+            names.intern_new(&mut writer, new);
+            assert_eq!(names.find(&text), Some(NameId(i)));
         }
         for i in 0..20_000u32 {
             let text = format!("function_{i}");

@@ -2,10 +2,12 @@
 //!
 //! Four steps, one file each:
 //!
-//! 1. [`plan`] reads the session and gives placements and (in [`relocate`])
-//!    relocation values, or an error. Before it, [`select`] pulls archive members
-//!    and [`bind`] says what every name stands for.
-//! 2. [`apply`] writes bytes past the cursors, and nowhere else.
+//! 1. [`plan`] reads the session and gives placements, or an error. Before it,
+//!    [`select`] pulls archive members and [`bind`] says what every name stands
+//!    for.
+//! 2. [`apply`] writes bytes past the cursors, and nowhere else: each atom is
+//!    copied once, straight from its input, and its fields are filled in while
+//!    it is at hand ([`relocate`]).
 //! 3. [`commit`] cannot fail: it pushes records and stores the generation.
 //! 4. [`run`] does what must execute in the target: unwind registration and
 //!    initialisers.
@@ -127,7 +129,7 @@ fn attempt(
         .and_then(|()| plan::plan(session, staged, bound, &taken.slab, txn))
         .and_then(|()| replace::plan(session, staged, bound, &taken.slab, txn, ground))
         .and_then(|fits| match fits {
-            true => write(staged, &taken.slab, txn, ground),
+            true => write(session, staged, bound, &taken.slab, txn, ground),
             false => Ok(false),
         });
     if matches!(result, Ok(true)) {
@@ -141,12 +143,14 @@ fn attempt(
 /// Writes what is new, then what is overwritten. False when a thread is in the
 /// way of a function that could be moved instead.
 fn write(
+    session: &Session,
     staged: &Staged<'_>,
+    bound: &mut Bound,
     slab: &Slab,
-    txn: &Txn,
+    txn: &mut Txn,
     ground: &mut dyn Ground,
 ) -> Result<bool, Error> {
-    apply::apply(staged, slab, txn, ground)?;
+    apply::apply(session, staged, bound, slab, txn, ground)?;
     let written = replace::overwrite(staged, txn, ground);
     if !matches!(written, Ok(true) | Err(Error::Lost(_))) {
         apply::undo(slab, txn, ground.space())?;

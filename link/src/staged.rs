@@ -1,5 +1,6 @@
 //! What a batch has taken in and not yet published: flat lists of atoms,
-//! symbols and relocations over all of its inputs.
+//! symbols over all of its inputs. Section bytes and relocations stay where the
+//! input has them until they are written to the image.
 //!
 //! Nothing here has an address. Indices count from the start of the batch;
 //! `plan` turns them into ids of the session.
@@ -18,6 +19,15 @@ pub(crate) enum Source<'i> {
     Member(Arc<[u8]>, Range<usize>),
     /// Hand-built: bytes and names lie in [`Staged::built`].
     Built,
+}
+
+/// Makes room for more elements of a list. A list that grows is made eight
+/// times as long, because an address range costs nothing until it is used, and
+/// copying does.
+pub(crate) fn make_room<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        list.reserve_exact(more.max(list.len() * 7));
+    }
 }
 
 /// A run of bytes in an input's source.
@@ -46,6 +56,9 @@ pub(crate) struct StagedInput<'i> {
     /// For each section of an ELF object, its atom in the batch's list, or
     /// `NONE`: a run of [`Staged::sections`]. Empty for hand-built atoms.
     pub sections: Range<u32>,
+    /// Its atoms and symbols in the batch's lists.
+    pub atoms: Range<u32>,
+    pub symbols: Range<u32>,
     /// Whether the object has debug sections, so that its bytes are worth keeping.
     pub has_debug: bool,
 }
@@ -76,8 +89,9 @@ pub(crate) struct StagedAtom {
     pub bytes: Span,
     /// The section's name, or the hand-built atom's.
     pub name: Span,
-    /// Its relocations in the batch's list.
-    pub relocs: Range<u32>,
+    /// Its relocations as the input holds them: whole records of
+    /// [`RELA_LEN`] bytes, checked when they were staged.
+    pub relocs: Span,
 }
 
 /// Where a staged symbol is defined.
@@ -110,9 +124,34 @@ pub(crate) struct StagedSymbol {
     /// A section or file symbol, or an assembler label: it has no name worth
     /// keeping.
     pub nameless: bool,
+    /// Whether a relocation refers to it.
+    pub referred: bool,
 }
 
-/// One relocation of a batch.
+impl StagedSymbol {
+    /// Whether only its own input sees it.
+    pub fn is_local(&self) -> bool {
+        self.binding == Binding::Local || self.nameless
+    }
+
+    /// The null symbol of an input.
+    pub fn nothing(input: u32) -> StagedSymbol {
+        StagedSymbol {
+            name: Span::default(),
+            hash: 0,
+            input,
+            definition: StagedDefinition::Undefined,
+            size: 0,
+            binding: Binding::Local,
+            visibility: Visibility::Default,
+            kind: SymbolKind::Untyped,
+            nameless: true,
+            referred: false,
+        }
+    }
+}
+
+/// One relocation of a batch, as [`Staged::relocs`] reads it from its input.
 #[derive(Clone, Copy)]
 pub(crate) struct StagedReloc {
     pub offset: u32,
@@ -122,13 +161,60 @@ pub(crate) struct StagedReloc {
     pub addend: i64,
 }
 
+/// Bytes of a relocation record (`Elf64_Rela`): offset, kind and symbol,
+/// addend. Hand-built atoms' relocations are kept in the same form.
+pub(crate) const RELA_LEN: usize = 24;
+
+/// The relocations of an atom, read from its input's bytes as they are wanted.
+#[derive(Clone)]
+pub(crate) struct Relocs<'s> {
+    pub records: std::slice::Iter<'s, [u8; RELA_LEN]>,
+    /// The input's first symbol, from which theirs count.
+    pub first_symbol: u32,
+}
+
+impl Relocs<'_> {
+    /// What a record says.
+    #[inline]
+    pub fn read(&self, record: &[u8; RELA_LEN]) -> StagedReloc {
+        let [offset, info, addend] = read_rela(record);
+        StagedReloc {
+            offset: offset as u32,
+            kind: RelocKind(info as u32),
+            symbol: self.first_symbol + (info >> 32) as u32,
+            addend: addend as i64,
+        }
+    }
+}
+
+impl Iterator for Relocs<'_> {
+    type Item = StagedReloc;
+
+    #[inline]
+    fn next(&mut self) -> Option<StagedReloc> {
+        let record = self.records.next()?;
+        Some(self.read(record))
+    }
+}
+
+/// The words of a relocation record.
+#[inline]
+pub(crate) fn read_rela(record: &[u8; RELA_LEN]) -> [u64; 3] {
+    let word = |at: usize| {
+        let bytes = record[at..at + 8].try_into().expect("eight bytes");
+        u64::from_le_bytes(bytes)
+    };
+    [word(0), word(8), word(16)]
+}
+
 /// All inputs of a batch.
 #[derive(Default)]
 pub(crate) struct Staged<'i> {
     pub inputs: Vec<StagedInput<'i>>,
     pub atoms: Vec<StagedAtom>,
     pub symbols: Vec<StagedSymbol>,
-    pub relocs: Vec<StagedReloc>,
+    /// How many relocations the atoms have.
+    pub relocs: usize,
     /// COMDAT groups: signature's input and name, and the group's atoms.
     pub groups: Vec<Group>,
     /// The atoms of all groups.
@@ -171,9 +257,31 @@ impl<'i> Staged<'i> {
         }
     }
 
+    /// Keeps relocations of a hand-built atom, whose symbols count from its
+    /// input's first.
+    pub fn keep_relocs(&mut self, relocs: impl Iterator<Item = StagedReloc>) -> Span {
+        let start = self.built.len();
+        for reloc in relocs {
+            let info = u64::from(reloc.symbol) << 32 | u64::from(reloc.kind.0);
+            for word in [u64::from(reloc.offset), info, reloc.addend as u64] {
+                self.built.extend_from_slice(&word.to_le_bytes());
+            }
+            self.relocs += 1;
+        }
+        Span {
+            start: start as u32,
+            len: (self.built.len() - start) as u32,
+        }
+    }
+
     /// What an input is called.
     pub fn input_name(&self, input: u32) -> &str {
         self.inputs[input as usize].name.text(&self.built)
+    }
+
+    /// The same as bytes.
+    pub fn input_name_bytes(&self, input: u32) -> &[u8] {
+        self.inputs[input as usize].name.of(&self.built)
     }
 
     /// A symbol's name as bytes.
@@ -186,6 +294,40 @@ impl<'i> Staged<'i> {
     pub fn symbol_name(&self, symbol: u32) -> &str {
         let symbol = &self.symbols[symbol as usize];
         symbol.name.text(self.bytes_of(symbol.input))
+    }
+
+    /// The relocations of an atom.
+    pub fn relocs(&self, atom: u32) -> Relocs<'_> {
+        let atom = &self.atoms[atom as usize];
+        let records = atom.relocs.of(self.bytes_of(atom.input));
+        Relocs {
+            records: records.as_chunks().0.iter(),
+            first_symbol: self.inputs[atom.input as usize].symbols.start,
+        }
+    }
+
+    /// Says again which of an input's symbols are referred to, after some of its
+    /// atoms were discarded.
+    pub fn refer_again(&mut self, input: u32) {
+        let StagedInput { symbols, atoms, .. } = &self.inputs[input as usize];
+        let (symbols, atoms) = (symbols.clone(), atoms.clone());
+        for symbol in symbols {
+            self.symbols[symbol as usize].referred = false;
+        }
+        let mut referred = Vec::new();
+        for atom in atoms.filter(|atom| !self.atoms[*atom as usize].discarded) {
+            // The call that belongs to the one before is not one.
+            let mut call = false;
+            for reloc in self.relocs(atom) {
+                let shape = crate::arch::x86_64::shape(reloc.kind);
+                if !std::mem::replace(&mut call, shape.has_call) && shape.refers {
+                    referred.push(reloc.symbol);
+                }
+            }
+        }
+        for symbol in referred {
+            self.symbols[symbol as usize].referred = true;
+        }
     }
 
     /// The bytes of an atom.
@@ -211,7 +353,7 @@ impl<'i> Staged<'i> {
             inputs: self.inputs.len(),
             atoms: self.atoms.len(),
             symbols: self.symbols.len(),
-            relocs: self.relocs.len(),
+            relocs: self.relocs,
             groups: self.groups.len(),
             group_atoms: self.group_atoms.len(),
             sections: self.sections.len(),
@@ -225,7 +367,7 @@ impl<'i> Staged<'i> {
         self.inputs.truncate(lengths.inputs);
         self.atoms.truncate(lengths.atoms);
         self.symbols.truncate(lengths.symbols);
-        self.relocs.truncate(lengths.relocs);
+        self.relocs = lengths.relocs;
         self.groups.truncate(lengths.groups);
         self.group_atoms.truncate(lengths.group_atoms);
         self.sections.truncate(lengths.sections);
@@ -243,7 +385,7 @@ impl<'i> Staged<'i> {
             inputs: inputs.collect(),
             atoms: self.atoms,
             symbols: self.symbols,
-            relocs: self.relocs,
+            relocs: 0,
             groups: self.groups,
             group_atoms: self.group_atoms,
             sections: self.sections,

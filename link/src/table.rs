@@ -106,8 +106,9 @@ impl<T> Table<T> {
     }
 }
 
-impl<T: Copy> Table<T> {
-    /// Appends elements, and says so in one store.
+impl<T> Table<T> {
+    /// Appends elements, and says so in one store. Should `values` panic, those
+    /// before are never dropped.
     fn extend(&self, values: impl Iterator<Item = T>) {
         let mut index = self.len.load(Ordering::Relaxed);
         let (mut chunk, mut offset) = locate(index);
@@ -198,6 +199,11 @@ pub(crate) struct Text {
 impl Text {
     /// The text stored at `at`, which must have come from this `Text`.
     pub fn get(&self, at: TextAt) -> &str {
+        std::str::from_utf8(self.bytes(at)).expect("texts are checked before they are stored")
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self, at: TextAt) -> &[u8] {
         let piece = self
             .pieces
             .get(at.piece as usize)
@@ -207,52 +213,49 @@ impl Text {
         let cells = &piece.bytes[start..start + len];
         // SAFETY: these bytes lie below `filled`, so they are never written
         // again (see `Piece`), and `UnsafeCell<u8>` has the layout of `u8`.
-        // They were copied from one whole `str` by `push`; `TextAt` is only
-        // made there.
-        unsafe {
-            let bytes = &*(ptr::from_ref(cells) as *const [u8]);
-            std::str::from_utf8_unchecked(bytes)
+        unsafe { &*(ptr::from_ref(cells) as *const [u8]) }
+    }
+
+    /// A piece with room for `len` bytes, and its number.
+    fn piece_for(&self, writer: &mut Writer, len: usize) -> (u32, &Piece) {
+        let last = self.pieces.len().checked_sub(1);
+        let last = last.and_then(|last| Some((last as u32, self.pieces.get(last)?)));
+        if let Some((index, piece)) = last
+            && piece.bytes.len() - piece.filled.load(Ordering::Relaxed) >= len
+        {
+            return (index, piece);
+        }
+        let index = writer.push(&self.pieces, Piece::new(len.max(PIECE_LEN)));
+        let piece = self.pieces.get(index as usize);
+        (index, piece.expect("just pushed"))
+    }
+}
+
+impl Piece {
+    fn new(len: usize) -> Piece {
+        // SAFETY: an `UnsafeCell<u8>` of zero bytes is the byte 0.
+        let bytes = unsafe { Box::new_zeroed_slice(len).assume_init() };
+        Piece {
+            bytes,
+            filled: AtomicUsize::new(0),
         }
     }
 
-    /// Stores a text.
-    pub fn push(&self, writer: &mut Writer, text: &str) -> TextAt {
-        let len = text.len();
-        let room = |piece: &Piece| piece.bytes.len() - piece.filled.load(Ordering::Relaxed);
-        let last = self.pieces.len().checked_sub(1);
-        let index = match last.filter(|&last| room(self.pieces.get(last).unwrap()) >= len) {
-            Some(last) => last as u32,
-            None => {
-                let bytes = vec![0u8; len.max(PIECE_LEN)];
-                let bytes = bytes.into_iter().map(UnsafeCell::new).collect();
-                writer.push(
-                    &self.pieces,
-                    Piece {
-                        bytes,
-                        filled: AtomicUsize::new(0),
-                    },
-                )
-            }
-        };
-        let piece = self
-            .pieces
-            .get(index as usize)
-            .expect("just found or pushed");
-        let start = piece.filled.load(Ordering::Relaxed);
-        let cells = &piece.bytes[start..start + len];
-        // SAFETY: bytes at and above `filled` are not read by anyone, and
-        // `&mut Writer` makes this the only thread that writes them; the slice
-        // is `len` cells long, and `UnsafeCell` lets its bytes be written.
+    /// Adds bytes and gives where they begin and how many they are. Only the
+    /// one thread that holds the `Writer` calls it.
+    fn append(&self, text: &[u8]) -> (u32, u32) {
+        let start = self.filled.load(Ordering::Relaxed);
+        let cells = &self.bytes[start..start + text.len()];
+        // SAFETY: bytes at and above `filled` are not read by anyone, and the
+        // caller's `&mut Writer` makes this the only thread that writes them;
+        // the slice is as long as the text, and `UnsafeCell` lets its bytes be
+        // written.
         unsafe {
             let to = UnsafeCell::raw_get(cells.as_ptr());
-            ptr::copy_nonoverlapping(text.as_ptr(), to, len);
+            ptr::copy_nonoverlapping(text.as_ptr(), to, text.len());
         }
-        piece.filled.store(start + len, Ordering::Release);
-        TextAt {
-            piece: index,
-            start: start as u32,
-            len: len as u32,
-        }
+        self.filled.store(start + text.len(), Ordering::Release);
+        (start as u32, text.len() as u32)
     }
 }
 
@@ -273,8 +276,29 @@ impl Writer {
     }
 
     /// Appends elements to a table of this writer's session.
-    pub fn extend<T: Copy>(&mut self, table: &Table<T>, values: impl Iterator<Item = T>) {
+    pub fn extend<T>(&mut self, table: &Table<T>, values: impl Iterator<Item = T>) {
         table.extend(values);
+    }
+
+    /// Stores texts, which the caller knows to be UTF-8, and appends an element
+    /// of each to a table.
+    pub fn extend_named<'t, T>(
+        &mut self,
+        table: &Table<T>,
+        text: &Text,
+        texts: impl Iterator<Item = &'t [u8]> + Clone,
+        element: impl Fn(TextAt) -> T,
+    ) {
+        let len = texts.clone().map(<[u8]>::len).sum();
+        let (index, piece) = text.piece_for(self, len);
+        table.extend(texts.map(|bytes| {
+            let (start, len) = piece.append(bytes);
+            element(TextAt {
+                piece: index,
+                start,
+                len,
+            })
+        }));
     }
 }
 

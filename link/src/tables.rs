@@ -11,7 +11,7 @@ use crate::addr::HostAddr;
 use crate::host::HostError;
 use crate::ids::{AtomId, Generation, InputId, NameId, SymbolId};
 use crate::index::Index;
-use crate::model::{AtomKind, AtomRecord, RelocRecord, SymbolRecord};
+use crate::model::{AtomKind, AtomRecord, Reloc, RelocRecord, SymbolRecord};
 use crate::names::Names;
 use crate::space::Region;
 use crate::table::{Table, Text, TextAt, Writer};
@@ -88,6 +88,8 @@ pub(crate) struct Tables {
     pub symbols: Table<SymbolRecord>,
     pub atoms: Table<AtomRecord>,
     pub relocs: Table<RelocRecord>,
+    /// Addends that do not fit a record.
+    pub wide_addends: Table<i64>,
     pub inputs: Table<InputRecord>,
     pub input_names: Text,
     pub regions: Table<RegionRecord>,
@@ -110,6 +112,7 @@ impl Tables {
             symbols: Table::default(),
             atoms: Table::default(),
             relocs: Table::default(),
+            wide_addends: Table::default(),
             inputs: Table::default(),
             input_names: Text::default(),
             regions: Table::default(),
@@ -226,6 +229,13 @@ impl Tables {
             next = (record.older != crate::model::NONE).then_some(SymbolId(record.older));
         }
         None
+    }
+
+    /// A relocation by its number.
+    pub fn reloc(&self, number: usize) -> Option<Reloc> {
+        let record = self.relocs.get(number)?;
+        let wide = record.wide_addend();
+        Some(record.unpack(wide.and_then(|wide| self.wide_addends.get(wide).copied())))
     }
 
     /// The name an input was loaded under.

@@ -9,11 +9,9 @@ use std::ops::Range;
 use rustc_hash::FxHashMap;
 
 use crate::addr::HostAddr;
-use crate::arch::x86_64::Field;
-use crate::arch::x86_64::tls::Sequence;
 use crate::ids::AtomId;
 use crate::image::SEGMENTS;
-use crate::model::{AtomRecord, SymbolRecord};
+use crate::model::{AtomRecord, PackedTarget, RelocRecord, SymbolRecord};
 
 /// Bytes that the session itself makes: a stub or a cell.
 #[derive(Clone, Copy)]
@@ -87,11 +85,19 @@ pub(crate) struct Resolved {
     /// What is added to a kept relocation's addend, because its target is an
     /// atom and not the place in it.
     pub offset: u64,
-    /// How the kept record names it; see [`pack`](crate::model::RelocTarget).
-    pub target: crate::model::RelocTarget,
-    /// The symbol's size, for the relocations that ask for it.
-    pub size: u32,
-    pub thread_local: bool,
+    /// How the kept record names it.
+    pub target: PackedTarget,
+    pub state: State,
+}
+
+/// What kind of thing a staged symbol resolves to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// An address or a fixed value.
+    Plain,
+    ThreadLocal,
+    /// In a discarded copy of a COMDAT group.
+    Discarded,
 }
 
 /// The thread-local block of a batch.
@@ -120,15 +126,18 @@ pub(crate) struct Txn {
     pub symbols: Vec<SymbolRecord>,
     /// Atoms to publish: the staged ones that were kept, then the session's own.
     pub atoms: Vec<AtomRecord>,
+    /// How many of them are staged ones.
+    pub kept_atoms: u32,
     /// For each staged atom its index in `atoms`, or `NONE`.
     pub atom_numbers: Vec<u32>,
     /// For each staged symbol what it resolves to.
     pub resolved: Vec<Resolved>,
-    /// For each staged relocation of a kept atom its field; of width 0 when a
-    /// sequence takes its place.
-    pub fields: Vec<Field>,
-    /// Rewritten code: a staged atom, and the bytes.
-    pub sequences: Vec<(u32, Sequence)>,
+    /// The same for each name that others see.
+    pub by_name: Vec<Resolved>,
+    /// The kept atoms' relocations, relative and symbolic, in the order of the
+    /// atoms; and the addends that do not fit a record.
+    pub relocs: Vec<RelocRecord>,
+    pub wide_addends: Vec<i64>,
     pub made: Vec<Made>,
     /// New cells and stubs: address held or jumped to → where.
     pub cells: FxHashMap<u64, HostAddr>,
@@ -167,6 +176,16 @@ impl Txn {
         !self.cells.is_empty() || !self.copies.is_empty()
     }
 
+    /// Where the bytes of a staged atom that is written into a slot are kept
+    /// until then, counted in [`overwriting`](Txn::overwriting).
+    pub fn slot_of(&self, staged: u32) -> Option<usize> {
+        let slot = self.in_slots.iter().find(|slot| slot.staged == staged)?;
+        let at = slot.range.start;
+        let mut overwrites = self.overwrites.iter();
+        let overwrite = overwrites.find(|one| one.in_slot && one.at == at);
+        Some(overwrite.expect("it was planned").bytes.start)
+    }
+
     /// Whether a pc lies in code that is written into a slot.
     pub fn is_in_slot(&self, pc: HostAddr) -> bool {
         self.in_slots.iter().any(|slot| slot.range.contains(&pc))
@@ -179,8 +198,9 @@ impl Txn {
         self.atoms.clear();
         self.atom_numbers.clear();
         self.resolved.clear();
-        self.fields.clear();
-        self.sequences.clear();
+        self.by_name.clear();
+        self.relocs.clear();
+        self.wide_addends.clear();
         self.made.clear();
         self.cells.clear();
         self.stubs.clear();

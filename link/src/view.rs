@@ -207,9 +207,7 @@ impl View {
             .get(atom.index() + 1)
             .map(|next| next.relocs as usize);
         let end = next.unwrap_or_else(|| self.tables.relocs.len()).max(first);
-        (first..end)
-            .filter_map(|index| self.tables.relocs.get(index))
-            .map(|record| record.unpack())
+        (first..end).filter_map(|index| self.tables.reloc(index))
     }
 
     /// The name an input was staged under.

@@ -7,6 +7,7 @@
 //! calls the offset table's base, *L* the address of the symbol or of a stub
 //! that jumps to it.
 
+pub(crate) mod relax;
 pub(crate) mod tls;
 
 use object::elf;
@@ -27,6 +28,8 @@ pub(crate) const CELL_LEN: u64 = 8;
 pub(crate) enum Needs {
     /// Nothing.
     Nothing,
+    /// The symbol's size.
+    Size,
     /// A data cell that holds the symbol's address.
     Cell,
     /// A stub, when the symbol is out of reach: the field is a branch.
@@ -115,7 +118,7 @@ pub fn name(kind: RelocKind) -> Option<&'static str> {
 
 /// What a relocation kind needs, or `None` for a kind that cannot be linked
 /// (yet).
-pub(crate) fn needs(kind: RelocKind) -> Option<Needs> {
+pub(crate) const fn needs(kind: RelocKind) -> Option<Needs> {
     Some(match elf::RelocationType(kind.0) {
         elf::R_X86_64_NONE
         | elf::R_X86_64_64
@@ -129,9 +132,8 @@ pub(crate) fn needs(kind: RelocKind) -> Option<Needs> {
         | elf::R_X86_64_GOTOFF64
         | elf::R_X86_64_GOTPC32
         | elf::R_X86_64_GOTPC64
-        | elf::R_X86_64_PLTOFF64
-        | elf::R_X86_64_SIZE32
-        | elf::R_X86_64_SIZE64 => Needs::Nothing,
+        | elf::R_X86_64_PLTOFF64 => Needs::Nothing,
+        elf::R_X86_64_SIZE32 | elf::R_X86_64_SIZE64 => Needs::Size,
         // Old assemblers wrote calls as PC32, so both may go through a stub.
         elf::R_X86_64_PLT32 | elf::R_X86_64_PC32 => Needs::Reach,
         elf::R_X86_64_GOT32
@@ -154,7 +156,7 @@ pub(crate) fn needs(kind: RelocKind) -> Option<Needs> {
 }
 
 /// Whether a field holds an absolute address cut to 32 bits.
-pub(crate) fn is_absolute_32(kind: RelocKind) -> bool {
+pub(crate) const fn is_absolute_32(kind: RelocKind) -> bool {
     matches!(
         elf::RelocationType(kind.0),
         elf::R_X86_64_32 | elf::R_X86_64_32S
@@ -178,7 +180,7 @@ pub(crate) fn is_branch(kind: RelocKind, before: &[u8]) -> bool {
 }
 
 /// How many bytes a relocation's field has.
-pub(crate) fn width(kind: RelocKind) -> u8 {
+pub(crate) const fn width(kind: RelocKind) -> u8 {
     match elf::RelocationType(kind.0) {
         elf::R_X86_64_64
         | elf::R_X86_64_PC64
@@ -195,6 +197,54 @@ pub(crate) fn width(kind: RelocKind) -> u8 {
         elf::R_X86_64_NONE => 0,
         _ => 4,
     }
+}
+
+/// What is asked of every relocation that is read, by kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    /// Whether it can be linked: `needs` knows it.
+    pub linked: bool,
+    pub width: u8,
+    pub absolute_32: bool,
+    /// Whether it refers to its symbol: R_X86_64_NONE does not.
+    pub refers: bool,
+    /// See [`tls::has_call`].
+    pub has_call: bool,
+}
+
+/// One past the last kind there is.
+const KINDS: usize = 44;
+
+/// With one more at the end, for all that are not known.
+static SHAPES: [Shape; KINDS + 1] = {
+    let mut shapes = [UNKNOWN; KINDS + 1];
+    let mut number = 0;
+    while number < KINDS {
+        let kind = RelocKind(number as u32);
+        shapes[number] = Shape {
+            linked: needs(kind).is_some(),
+            width: width(kind),
+            absolute_32: is_absolute_32(kind),
+            refers: number as u32 != elf::R_X86_64_NONE.0,
+            has_call: tls::has_call(kind),
+        };
+        number += 1;
+    }
+    shapes
+};
+
+const UNKNOWN: Shape = Shape {
+    linked: false,
+    width: 0,
+    absolute_32: false,
+    refers: false,
+    has_call: false,
+};
+
+/// See [`Shape`].
+#[inline]
+pub(crate) fn shape(kind: RelocKind) -> Shape {
+    SHAPES[(kind.0 as usize).min(KINDS)]
 }
 
 /// A field's contents, or `None` when the value does not fit it.

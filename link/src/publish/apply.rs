@@ -1,8 +1,9 @@
 //! `apply`: writes a planned batch past the cursors.
 //!
 //! Where the space has a window the bytes are built in place; where it has not
-//! they are built in a buffer and handed over in one call. That call comes
-//! first, because it is the one that can fail.
+//! they are built in buffers and handed over in one call. A field that cannot
+//! hold its value shows here, when its atom is written; like every failure it
+//! leaves zeroes past the cursors, as there were before.
 
 use std::ops::Range;
 
@@ -10,19 +11,74 @@ use crate::addr::HostAddr;
 use crate::batch::Ground;
 use crate::error::Error;
 use crate::image::{SEGMENTS, Slab, segment_of};
-use crate::model::{AtomKind, NONE};
+use crate::publish::bind::Bound;
+use crate::publish::plan::Plan;
 use crate::publish::unwind;
+use crate::session::Session;
 use crate::space::{AddressSpace, Protection, SpaceError, Write};
-use crate::staged::{Staged, StagedAtom};
+use crate::staged::Staged;
 use crate::txn::{ThreadBlock, Txn};
 
-/// A contiguous range of a segment to be filled.
+/// The segments that atoms lie in.
+const OF_ATOMS: usize = unwind::SEGMENT;
+
+/// Where the bytes of a batch go: windows on the target's memory, or buffers.
+pub(super) struct Sink<'g> {
+    space: &'g mut dyn AddressSpace,
+    /// The first byte of each segment.
+    starts: [HostAddr; OF_ATOMS],
+    /// The segments' cursors before the batch.
+    before: [u64; OF_ATOMS],
+    /// Of a segment without a window, all bytes from its cursor on.
+    buffers: [Option<Vec<u8>>; OF_ATOMS],
+}
+
+impl<'g> Sink<'g> {
+    fn new(slab: &Slab, txn: &Txn, space: &'g mut dyn AddressSpace) -> Sink<'g> {
+        let mut sink = Sink {
+            space,
+            starts: [HostAddr(0); OF_ATOMS],
+            before: [0; OF_ATOMS],
+            buffers: [const { None }; OF_ATOMS],
+        };
+        let ends = [txn.used[0], txn.used[1], txn.data_end];
+        for (number, end) in ends.into_iter().enumerate() {
+            let segment = &slab.segments[number];
+            sink.starts[number] = segment.region.start;
+            sink.before[number] = segment.used;
+            // Asking for the whole at once tells the space what is coming.
+            let len = end - segment.used;
+            if len > 0 && sink.space.window(segment.cursor(), len).is_none() {
+                sink.buffers[number] = Some(vec![0; len as usize]);
+            }
+        }
+        sink
+    }
+
+    /// The bytes at an offset in a segment.
+    pub fn bytes(&mut self, segment: usize, offset: u64, len: usize) -> &mut [u8] {
+        match &mut self.buffers[segment] {
+            Some(buffer) => &mut buffer[(offset - self.before[segment]) as usize..][..len],
+            None => {
+                let at = self.starts[segment].add(offset);
+                let window = self.space.window(at, len as u64);
+                window.expect("there was a window a moment ago")
+            }
+        }
+    }
+}
+
+/// Bytes for a place without a window.
+struct Buffer {
+    at: HostAddr,
+    bytes: Vec<u8>,
+}
+
+/// A contiguous range of a segment that holds bytes.
 struct Run {
     segment: usize,
     /// Offsets in the segment.
     range: Range<u64>,
-    /// The bytes, when the space has no window.
-    buffer: Vec<u8>,
 }
 
 impl Run {
@@ -32,86 +88,157 @@ impl Run {
             .start
             .add(self.range.start)
     }
-
-    fn len(&self) -> u64 {
-        self.range.end - self.range.start
-    }
 }
 
 /// Commits pages and writes. On error the target is as it was, or reported
 /// lost.
 pub(super) fn apply(
+    session: &Session,
     staged: &Staged<'_>,
+    bound: &mut Bound,
     slab: &Slab,
-    txn: &Txn,
+    txn: &mut Txn,
     ground: &mut dyn Ground,
 ) -> Result<(), Error> {
-    let result = try_apply(staged, slab, txn, ground);
-    if let Err(Error::Space(_) | Error::Host(_)) = result {
+    let result = try_apply(session, staged, bound, slab, txn, ground);
+    if !matches!(result, Ok(()) | Err(Error::Lost(_))) {
         undo(slab, txn, ground.space())?;
     }
     result
 }
 
 fn try_apply(
+    session: &Session,
     staged: &Staged<'_>,
+    bound: &mut Bound,
     slab: &Slab,
-    txn: &Txn,
+    txn: &mut Txn,
     ground: &mut dyn Ground,
 ) -> Result<(), Error> {
     let space = ground.space();
-    for (segment, &used) in slab.segments.iter().zip(&txn.used) {
-        if used > segment.committed {
-            space.commit(&segment.region, segment.commit_to(used))?;
+    let committed = commit(slab, &txn.used, None, space)?;
+    let mut sink = Sink::new(slab, txn, space);
+    let mut plan = Plan::new(session, staged, bound, slab, txn);
+    plan.write_atoms(&mut sink)?;
+    plan.keep_own_atoms();
+    commit(slab, &txn.used, Some(committed), sink.space)?;
+    let buffers = sink.buffers;
+    let buffers = buffers
+        .into_iter()
+        .zip(&slab.segments)
+        .flat_map(|(bytes, segment)| {
+            let at = segment.cursor();
+            bytes.map(|bytes| Buffer { at, bytes })
+        });
+    let mut buffers: Vec<Buffer> = buffers.collect();
+    buffers.extend(add_made(slab, txn, ground.space()));
+    write(slab, txn, &buffers, ground.space())?;
+    let code = &slab.segments[0];
+    if txn.used[0] > code.used {
+        let written = code.cursor().range(txn.used[0] - code.used);
+        ground.space().seal(written, Protection::Code)?;
+    }
+    initialise_thread_locals(staged, slab, txn, ground)?;
+    show(slab, txn, ground.space());
+    Ok(())
+}
+
+/// Makes pages usable up to the planned cursors, but for those that are.
+fn commit(
+    slab: &Slab,
+    used: &[u64; SEGMENTS],
+    committed: Option<[u64; SEGMENTS]>,
+    space: &mut dyn AddressSpace,
+) -> Result<[u64; SEGMENTS], Error> {
+    let before = slab.segments.each_ref().map(|segment| segment.committed);
+    let mut committed = committed.unwrap_or(before);
+    for (number, segment) in slab.segments.iter().enumerate() {
+        if used[number] > committed[number] {
+            committed[number] = segment.commit_to(used[number]);
+            space.commit(&segment.region, committed[number])?;
         }
     }
-    let mut runs = runs(slab, txn);
-    for run in &mut runs {
-        if run.len() > 0 && space.window(run.at(slab), run.len()).is_none() {
-            run.buffer = vec![0; run.len() as usize];
+    Ok(committed)
+}
+
+/// Writes the stubs and cells, which come behind the atoms. Gives the buffers
+/// of those that have no window.
+fn add_made(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Vec<Buffer> {
+    let mut buffers = Vec::new();
+    for (number, start) in [(0, txn.stubs_start), (2, txn.cells_start)] {
+        let made = || txn.made.iter().filter(|made| made.segment == number);
+        if made().next().is_none() {
+            continue;
         }
+        let at = slab.segments[number].region.start.add(start);
+        let len = txn.used[number] - start;
+        let fill = |bytes: &mut [u8]| {
+            for made in made() {
+                let at = (u64::from(made.offset) - start) as usize;
+                bytes[at..at + made.bytes.len()].copy_from_slice(&made.bytes);
+            }
+        };
+        if let Some(window) = space.window(at, len) {
+            fill(window);
+            continue;
+        }
+        let mut bytes = vec![0; len as usize];
+        fill(&mut bytes);
+        buffers.push(Buffer { at, bytes });
     }
-    // First what goes through `apply`, then the windows: writing to those
-    // cannot fail.
-    fill(staged, slab, txn, space, &mut runs, true);
-    let buffered = runs.iter().filter(|run| !run.buffer.is_empty());
-    let mut writes: Vec<Write<'_>> = buffered
-        .map(|run| Write {
-            at: run.at(slab),
-            bytes: &run.buffer,
-        })
-        .collect();
+    buffers
+}
+
+/// Whether the unwinder's array is registered and grows.
+fn array_grows(slab: &Slab, txn: &Txn) -> bool {
+    !txn.array_bytes.is_empty() && slab.segments[unwind::SEGMENT].used > 0
+}
+
+/// Hands over what is in buffers, and the unwinder's array; where that has no
+/// window, what shows its entries to those who run already.
+fn write(
+    slab: &Slab,
+    txn: &Txn,
+    buffers: &[Buffer],
+    space: &mut dyn AddressSpace,
+) -> Result<(), Error> {
+    let writes = buffers
+        .iter()
+        .map(|Buffer { at, bytes }| Write { at: *at, bytes });
+    let mut writes: Vec<Write<'_>> = writes.collect();
+    let array = slab.segments[unwind::SEGMENT].cursor();
     let (at, count) = unwind::count(slab, txn.used[unwind::SEGMENT]);
-    let counts = !txn.array_bytes.is_empty() && slab.segments[unwind::SEGMENT].used > 0;
-    let windowless = writes.iter().any(|write| {
-        slab.segments[unwind::SEGMENT]
-            .region
-            .range()
-            .contains(&write.at)
-    });
-    if counts && windowless {
+    if let [_, ..] = &*txn.array_bytes {
+        match space.window(array, txn.array_bytes.len() as u64) {
+            Some(window) => window.copy_from_slice(&txn.array_bytes),
+            None => writes.push(Write {
+                at: array,
+                bytes: &txn.array_bytes,
+            }),
+        }
+    }
+    if array_grows(slab, txn) && space.window(at, 8).is_none() {
         // Last: it is what shows the entries to the unwinder.
         writes.push(Write { at, bytes: &count });
     }
     if !writes.is_empty() {
         space.apply(&writes)?;
     }
-    fill(staged, slab, txn, space, &mut runs, false);
-    let code = &slab.segments[0];
-    if txn.used[0] > code.used {
-        let written = code.cursor().range(txn.used[0] - code.used);
-        space.seal(written, Protection::Code)?;
-    }
-    initialise_thread_locals(staged, slab, txn, ground)?;
-    if counts && !windowless {
-        let cell = ground.space().window(at, 8);
-        cell.expect("there was a window").copy_from_slice(&count);
-    }
     Ok(())
 }
 
-/// The ranges that hold bytes: code with its stubs, constants, data, cells.
-/// Some may be empty.
+/// Through its window, the count that shows entries to the unwinder.
+fn show(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) {
+    let (at, count) = unwind::count(slab, txn.used[unwind::SEGMENT]);
+    if array_grows(slab, txn)
+        && let Some(cell) = space.window(at, 8)
+    {
+        cell.copy_from_slice(&count);
+    }
+}
+
+/// The ranges that hold bytes: code with its stubs, constants, data, cells, the
+/// unwinder's array. Some may be empty.
 fn runs(slab: &Slab, txn: &Txn) -> [Run; 5] {
     let before: [u64; SEGMENTS] = slab.segments.each_ref().map(|segment| segment.used);
     let ranges = [
@@ -125,103 +252,7 @@ fn runs(slab: &Slab, txn: &Txn) -> [Run; 5] {
             before[unwind::SEGMENT]..txn.used[unwind::SEGMENT],
         ),
     ];
-    ranges.map(|(segment, range)| Run {
-        segment,
-        range,
-        buffer: Vec::new(),
-    })
-}
-
-/// Fills the buffers, or the windows.
-fn fill(
-    staged: &Staged<'_>,
-    slab: &Slab,
-    txn: &Txn,
-    space: &mut dyn AddressSpace,
-    runs: &mut [Run],
-    buffers: bool,
-) {
-    for run in runs.iter_mut().filter(|run| run.len() > 0) {
-        if run.buffer.is_empty() == buffers {
-            continue;
-        }
-        let (at, len) = (run.at(slab), run.len());
-        let bytes: &mut [u8] = if buffers {
-            &mut run.buffer
-        } else {
-            space
-                .window(at, len)
-                .expect("there was a window a moment ago")
-        };
-        if run.segment == unwind::SEGMENT {
-            bytes.copy_from_slice(&txn.array_bytes);
-            continue;
-        }
-        copy_atoms(staged, txn, run.segment, &run.range, bytes);
-        for made in txn.made.iter().filter(|made| made.segment == run.segment) {
-            if run.range.contains(&u64::from(made.offset)) {
-                let at = (u64::from(made.offset) - run.range.start) as usize;
-                bytes[at..at + made.bytes.len()].copy_from_slice(&made.bytes);
-            }
-        }
-    }
-}
-
-/// Copies the atoms that lie in a run, and overwrites their fields.
-fn copy_atoms(staged: &Staged<'_>, txn: &Txn, segment: usize, run: &Range<u64>, bytes: &mut [u8]) {
-    let mut sequences = txn.sequences.iter().peekable();
-    for (index, atom) in staged.atoms.iter().enumerate() {
-        let number = txn.atom_numbers[index];
-        if number == NONE || atom.kind == AtomKind::Zero || segment_of(atom.kind) != segment {
-            continue;
-        }
-        let offset = u64::from(txn.atoms[number as usize].offset);
-        if !run.contains(&offset) {
-            continue;
-        }
-        let at = (offset - run.start) as usize;
-        let source = staged.atom_bytes(index as u32);
-        let atom_bytes = &mut bytes[at..at + source.len()];
-        atom_bytes.copy_from_slice(source);
-        relocate(atom_bytes, staged, txn, atom);
-        while sequences
-            .next_if(|(of, _)| (*of as usize) < index)
-            .is_some()
-        {}
-        while let Some((_, sequence)) = sequences.next_if(|(of, _)| *of as usize == index) {
-            let len = usize::from(sequence.len);
-            let at = sequence.offset as usize;
-            atom_bytes[at..at + len].copy_from_slice(&sequence.bytes[..len]);
-        }
-    }
-}
-
-/// One atom's bytes as they are to be, for where it is placed.
-pub(super) fn atom_bytes(staged: &Staged<'_>, txn: &Txn, index: u32, into: &mut [u8]) {
-    into.copy_from_slice(staged.atom_bytes(index));
-    relocate(into, staged, txn, &staged.atoms[index as usize]);
-    for (_, sequence) in txn.sequences.iter().filter(|(of, _)| *of == index) {
-        let at = sequence.offset as usize;
-        let len = usize::from(sequence.len);
-        into[at..at + len].copy_from_slice(&sequence.bytes[..len]);
-    }
-}
-
-/// Overwrites the fields of one atom.
-fn relocate(bytes: &mut [u8], staged: &Staged<'_>, txn: &Txn, atom: &StagedAtom) {
-    let range = atom.relocs.start as usize..atom.relocs.end as usize;
-    for (reloc, field) in staged.relocs[range.clone()].iter().zip(&txn.fields[range]) {
-        let at = reloc.offset as usize;
-        let value = field.value.to_le_bytes();
-        match field.width {
-            4 => bytes[at..at + 4].copy_from_slice(&value[..4]),
-            8 => bytes[at..at + 8].copy_from_slice(&value),
-            width => {
-                let width = usize::from(width);
-                bytes[at..at + width].copy_from_slice(&value[..width]);
-            }
-        }
-    }
+    ranges.map(|(segment, range)| Run { segment, range })
 }
 
 /// Gives the batch's thread-locals their initial bytes in every thread. They lie

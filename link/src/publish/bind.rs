@@ -56,8 +56,6 @@ pub(super) enum Target {
     Null,
     /// A place in a discarded copy of a COMDAT group.
     Discarded,
-    /// To be asked for: index in the list of such names.
-    Asked(u32),
 }
 
 /// A name bound outside by this batch.
@@ -74,14 +72,11 @@ pub(super) struct BoundOutside {
 /// no more.
 pub(super) const COPY_LEN: usize = 256;
 
-/// The result of binding: for each staged symbol what it stands for. The lists
-/// are kept from batch to batch.
+/// The result of binding: what each name stands for, and what local symbols of
+/// special kinds do. The lists are kept from batch to batch.
 #[derive(Default)]
 pub(crate) struct Bound {
-    pub(super) targets: Vec<Target>,
     pub(super) outside: Vec<BoundOutside>,
-    /// The staged symbols that are this batch's definitions for others to see.
-    pub(super) winners: Vec<u32>,
     /// Where the resolvers of indirect functions lie: atom and offset.
     pub(super) ifuncs: Vec<(u32, u64)>,
     /// The atoms of each section name whose bounds are wanted.
@@ -99,22 +94,68 @@ pub(crate) struct Bound {
     /// written over, or `NONE`.
     pub(super) slots: Vec<u32>,
     pub(super) names: ByName,
-    asked: Vec<Asked>,
+    /// The names to ask the resolver for.
+    asked: Vec<u32>,
 }
 
 impl Bound {
+    /// What a staged symbol stands for.
+    pub(super) fn target(&self, staged: &Staged<'_>, symbol: u32) -> Target {
+        match self.names.visible(staged, symbol) {
+            Some(entry) => entry.target,
+            None => self.local_target(staged, symbol),
+        }
+    }
+
+    /// What a symbol that only its own input sees stands for.
+    pub(super) fn local_target(&self, staged: &Staged<'_>, symbol: u32) -> Target {
+        let symbol = &staged.symbols[symbol as usize];
+        match symbol.definition {
+            StagedDefinition::Atom(atom, offset) => {
+                if let Some(old) = self.alias(atom) {
+                    return Target::Old(old, offset);
+                }
+                if staged.atoms[atom as usize].discarded {
+                    return Target::Discarded;
+                }
+                match self.ifunc(atom, offset) {
+                    Some(number) if symbol.kind == SymbolKind::Ifunc => Target::Ifunc(number),
+                    _ => Target::Atom(atom, offset),
+                }
+            }
+            StagedDefinition::Absolute(value) => Target::Absolute(value),
+            // The null symbol, or one in a section that takes no part.
+            _ => Target::Null,
+        }
+    }
+
+    /// The image's atom that a staged one stands for.
+    fn alias(&self, atom: u32) -> Option<AtomId> {
+        let alias = self.aliases.get(atom as usize);
+        alias
+            .filter(|alias| **alias != NONE)
+            .map(|alias| AtomId(*alias))
+    }
+
+    /// The number of the indirect function whose resolver lies there.
+    fn ifunc(&self, atom: u32, offset: u64) -> Option<u32> {
+        let ifuncs = &self.ifuncs;
+        let number = ifuncs.iter().position(|ifunc| *ifunc == (atom, offset));
+        number.map(|number| number as u32)
+    }
+
+    /// Adds an indirect function, unless it is known.
+    fn add_ifunc(&mut self, atom: u32, offset: u64) -> u32 {
+        self.ifunc(atom, offset).unwrap_or_else(|| {
+            self.ifuncs.push((atom, offset));
+            self.ifuncs.len() as u32 - 1
+        })
+    }
+
     /// The atom of an indirect function, when there is one.
     pub(super) fn first_ifunc(&self) -> Option<u32> {
         self.ifuncs.first().map(|(atom, _)| *atom)
     }
-}
-
-/// A name to ask the resolver for.
-struct Asked {
-    symbol: u32,
-    /// Atom and offset of the first reference.
-    reference: (u32, u32),
-    weak: bool,
 }
 
 struct Binder<'b, 'i> {
@@ -132,8 +173,9 @@ pub(super) fn bind(
     ground: &mut dyn Ground,
 ) -> Result<(), Error> {
     discard_duplicates(session, staged);
-    bound.targets.clear();
-    bound.targets.resize(staged.symbols.len(), Target::Unbound);
+    if !staged.groups.is_empty() {
+        refer_again(staged);
+    }
     bound.outside.clear();
     bound.ifuncs.clear();
     bound.brackets.clear();
@@ -151,6 +193,8 @@ pub(super) fn bind(
     binder.define()?;
     if binder.staged.replaces {
         replace::pair(binder.session, binder.staged, binder.bound)?;
+        refer_again(binder.staged);
+        binder.bound.names.refer_again(binder.staged);
     }
     binder.place_commons();
     binder.refer()?;
@@ -192,16 +236,23 @@ fn discard_duplicates(session: &Session, staged: &mut Staged<'_>) {
     }
 }
 
+/// Says again what the inputs refer to of whose atoms some are discarded.
+fn refer_again(staged: &mut Staged<'_>) {
+    for input in 0..staged.inputs.len() as u32 {
+        let mut atoms = staged.inputs[input as usize].atoms.clone();
+        if atoms.any(|atom| staged.atoms[atom as usize].discarded) {
+            staged.refer_again(input);
+        }
+    }
+}
+
 impl Binder<'_, '_> {
     /// Finds the batch's definition of each name, refusing duplicates.
     fn define(&mut self) -> Result<(), Error> {
-        for index in 0..self.staged.symbols.len() as u32 {
+        for number in 0..self.bound.names.definitions().len() {
+            let index = self.bound.names.definitions()[number];
             let symbol = &self.staged.symbols[index as usize];
-            if symbol.binding == Binding::Local || symbol.nameless {
-                continue;
-            }
             let rank = match symbol.definition {
-                StagedDefinition::Undefined | StagedDefinition::Elsewhere => continue,
                 StagedDefinition::Atom(atom, _) if self.discarded(atom) => continue,
                 StagedDefinition::Common { .. } => Rank::Common,
                 _ if symbol.binding == Binding::Weak => Rank::Weak,
@@ -273,25 +324,15 @@ impl Binder<'_, '_> {
         }
     }
 
-    /// Gives each common definition that won an atom of zeroes, and lists the
-    /// winners in the order they were staged.
+    /// Gives each common definition that won an atom of zeroes.
     fn place_commons(&mut self) {
-        let Bound { winners, names, .. } = &mut *self.bound;
-        winners.clear();
-        winners.extend(
-            names
-                .iter()
-                .map(|entry| entry.winner)
-                .filter(|w| *w != NONE),
-        );
-        winners.sort_unstable();
-        for &winner in &*winners {
+        for entry in self.bound.names.iter().filter(|entry| entry.winner != NONE) {
+            let winner = entry.winner;
             let symbol = &self.staged.symbols[winner as usize];
             let StagedDefinition::Common { alignment } = symbol.definition else {
                 continue;
             };
             let atom = self.staged.atoms.len() as u32;
-            let relocs = self.staged.relocs.len() as u32;
             self.staged.atoms.push(StagedAtom {
                 input: symbol.input,
                 kind: if symbol.kind == SymbolKind::ThreadLocal {
@@ -305,7 +346,7 @@ impl Binder<'_, '_> {
                 size: u32::try_from(symbol.size).unwrap_or(u32::MAX),
                 bytes: Span::default(),
                 name: symbol.name,
-                relocs: relocs..relocs,
+                relocs: Span::default(),
             });
             self.staged.symbols[winner as usize].definition = StagedDefinition::Atom(atom, 0);
         }
@@ -314,53 +355,32 @@ impl Binder<'_, '_> {
     /// Binds what the relocations of kept atoms refer to, and collects what only
     /// the resolver can know; then what the batch defines by another's name.
     fn refer(&mut self) -> Result<(), Error> {
-        for atom in 0..self.staged.atoms.len() as u32 {
-            if self.discarded(atom) {
-                continue;
-            }
-            let mut call_of_thread_local = false;
-            for reloc in self.staged.atoms[atom as usize].relocs.clone() {
-                let reloc = self.staged.relocs[reloc as usize];
-                // The call of `__tls_get_addr` that belongs to the one before.
-                if std::mem::replace(
-                    &mut call_of_thread_local,
-                    crate::arch::x86_64::tls::has_call(reloc.kind),
-                ) {
-                    continue;
-                }
-                if self.bound.targets[reloc.symbol as usize] == Target::Unbound {
-                    self.bound.targets[reloc.symbol as usize] =
-                        self.target_of(reloc.symbol, (atom, reloc.offset))?;
-                }
+        for number in 0..self.bound.names.local_ifuncs().len() {
+            let symbol = self.bound.names.local_ifuncs()[number];
+            let symbol = &self.staged.symbols[symbol as usize];
+            if let StagedDefinition::Atom(atom, offset) = symbol.definition
+                && symbol.referred
+                && !self.discarded(atom)
+            {
+                self.bound.add_ifunc(atom, offset);
             }
         }
-        // An indirect function is published as its stub, referred to or not.
-        for winner in 0..self.bound.winners.len() {
-            let winner = self.bound.winners[winner];
-            if self.staged.symbols[winner as usize].kind == SymbolKind::Ifunc {
-                self.bound.targets[winner as usize] = self.target_of(winner, (0, 0))?;
+        for number in 0..self.bound.names.len() as u32 {
+            let entry = self.bound.names.entry(number);
+            // An indirect function is published as its stub, referred to or not.
+            let ifunc = entry.winner != NONE
+                && self.staged.symbols[entry.winner as usize].kind == SymbolKind::Ifunc;
+            if entry.reference != NONE || ifunc {
+                self.bound.names.entry_mut(number).target = self.target_of(number)?;
             }
         }
         Ok(())
     }
 
-    fn target_of(&mut self, index: u32, reference: (u32, u32)) -> Result<Target, Error> {
-        let symbol = &self.staged.symbols[index as usize];
-        if symbol.binding == Binding::Local || symbol.nameless {
-            return Ok(match symbol.definition {
-                StagedDefinition::Atom(atom, offset) if self.alias(atom).is_some() => {
-                    let old = self.alias(atom).expect("just asked");
-                    Target::Old(old, offset)
-                }
-                StagedDefinition::Atom(atom, _) if self.discarded(atom) => Target::Discarded,
-                StagedDefinition::Atom(atom, offset) => self.defined(index, atom, offset),
-                StagedDefinition::Absolute(value) => Target::Absolute(value),
-                // The null symbol, or one in a section that takes no part.
-                _ => Target::Null,
-            });
-        }
-        let weak = symbol.binding == Binding::Weak;
-        let entry = self.bound.names.of(index);
+    /// What a name stands for; `Unbound` if only the resolver can know, which is
+    /// asked then.
+    fn target_of(&mut self, number: u32) -> Result<Target, Error> {
+        let entry = self.bound.names.entry(number);
         if entry.winner != NONE {
             let winner = entry.winner;
             return Ok(match self.staged.symbols[winner as usize].definition {
@@ -372,35 +392,17 @@ impl Binder<'_, '_> {
         if entry.image != NONE {
             return Ok(Target::Known(SymbolId(entry.image)));
         }
-        if entry.asked != NONE {
-            self.bound.asked[entry.asked as usize].weak &= weak;
-            return Ok(Target::Asked(entry.asked));
-        }
-        let name = self.staged.symbol_name(index);
-        match name {
-            "_GLOBAL_OFFSET_TABLE_" => return Ok(Target::GotBase),
-            "__dso_handle" => return Ok(Target::ImageBase),
+        let symbol = entry.reference;
+        match self.staged.symbol_bytes(symbol) {
+            b"_GLOBAL_OFFSET_TABLE_" => return Ok(Target::GotBase),
+            b"__dso_handle" => return Ok(Target::ImageBase),
             _ => {}
         }
-        if let Some(bound) = self.bracket(index)? {
+        if let Some(bound) = self.bracket(symbol)? {
             return Ok(bound);
         }
-        let asked = self.bound.asked.len() as u32;
-        self.bound.names.of_mut(index).asked = asked;
-        self.bound.asked.push(Asked {
-            symbol: index,
-            reference,
-            weak,
-        });
-        Ok(Target::Asked(asked))
-    }
-
-    /// The image's atom that a staged one stands for.
-    fn alias(&self, atom: u32) -> Option<AtomId> {
-        let alias = self.bound.aliases.get(atom as usize);
-        alias
-            .filter(|alias| **alias != NONE)
-            .map(|alias| AtomId(*alias))
+        self.bound.asked.push(number);
+        Ok(Target::Unbound)
     }
 
     /// A place that the batch defines: itself, or an indirect function's stub.
@@ -408,12 +410,7 @@ impl Binder<'_, '_> {
         if self.staged.symbols[symbol as usize].kind != SymbolKind::Ifunc {
             return Target::Atom(atom, offset);
         }
-        let ifuncs = &mut self.bound.ifuncs;
-        let known = ifuncs.iter().position(|ifunc| *ifunc == (atom, offset));
-        Target::Ifunc(known.unwrap_or_else(|| {
-            ifuncs.push((atom, offset));
-            ifuncs.len() - 1
-        }) as u32)
+        Target::Ifunc(self.bound.add_ifunc(atom, offset))
     }
 
     /// The bounds of a section, if that is what a name asks for and the batch
@@ -458,10 +455,12 @@ impl Binder<'_, '_> {
         if self.bound.asked.is_empty() {
             return Ok(());
         }
-        let asked = &self.bound.asked;
+        let names = &self.bound.names;
+        let asked = self.bound.asked.iter().map(|number| names.entry(*number));
+        let asked: Vec<(u32, bool)> = asked.map(|entry| (entry.reference, entry.weak)).collect();
         let wanted: Vec<Wanted<'_>> = asked
             .iter()
-            .map(|asked| wanted(self.staged.symbol_name(asked.symbol)))
+            .map(|(symbol, _)| wanted(self.staged.symbol_name(*symbol)))
             .collect();
         let answers = ground.resolver().resolve(&wanted)?;
         assert_eq!(
@@ -470,43 +469,38 @@ impl Binder<'_, '_> {
             "a resolver gives one answer for each name"
         );
         let mut undefined = Vec::new();
-        let mut targets = Vec::with_capacity(answers.len());
-        for (asked, answer) in self.bound.asked.iter().zip(answers) {
-            let outside = match answer {
+        for (number, answer) in answers.into_iter().enumerate() {
+            let (symbol, weak) = asked[number];
+            let (value, thread_local) = match answer {
                 Some(Outside::Address(address)) => (address.get(), false),
                 Some(Outside::ThreadOffset(offset)) => (offset as u64, true),
                 Some(Outside::Ifunc(resolver)) => {
-                    let address = resolve_ifunc(self.staged, asked, resolver, ground)?;
-                    (address, false)
+                    (resolve_ifunc(self.staged, symbol, resolver, ground)?, false)
                 }
                 None => {
-                    targets.push(Target::Null);
-                    if !asked.weak {
-                        let (atom, offset) = asked.reference;
+                    let entry = self.bound.names.entry_mut(self.bound.asked[number]);
+                    entry.target = Target::Null;
+                    if !weak {
                         undefined.push(Undefined {
-                            name: self.staged.symbol_name(asked.symbol).to_owned(),
-                            wanted_by: place(self.staged, atom, offset),
+                            name: self.staged.symbol_name(symbol).to_owned(),
+                            wanted_by: first_reference(self.staged, symbol),
                         });
                     }
                     continue;
                 }
             };
-            targets.push(Target::Outside(self.bound.outside.len() as u32));
+            let entry = self.bound.names.entry_mut(self.bound.asked[number]);
+            entry.target = Target::Outside(self.bound.outside.len() as u32);
             self.bound.outside.push(BoundOutside {
-                symbol: asked.symbol,
-                value: outside.0,
-                thread_local: outside.1,
+                symbol,
+                value,
+                thread_local,
             });
         }
-        if !undefined.is_empty() {
-            return Err(Error::Undefined(undefined));
+        match undefined.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Undefined(undefined)),
         }
-        for target in &mut self.bound.targets {
-            if let Target::Asked(number) = *target {
-                *target = targets[number as usize];
-            }
-        }
-        Ok(())
     }
 
     /// Reads the type information outside that the batch refers to. Code that is
@@ -514,8 +508,10 @@ impl Binder<'_, '_> {
     /// where such a field reaches, as a static linker does with copy
     /// relocations. It never changes, and is compared by name.
     fn copy_type_information(&mut self, ground: &mut dyn Ground) {
-        for symbol in 0..self.staged.symbols.len() as u32 {
-            let address = match self.bound.targets[symbol as usize] {
+        for number in 0..self.bound.names.len() as u32 {
+            let entry = self.bound.names.entry(number);
+            let symbol = entry.symbol;
+            let address = match entry.target {
                 Target::Outside(number) => self.bound.outside[number as usize].value,
                 Target::Known(known) => match self.session.tables.symbol(known).definition() {
                     Definition::Outside(address) => address.get(),
@@ -568,18 +564,31 @@ impl Binder<'_, '_> {
 /// Asks an indirect function outside for the address to use in its place.
 fn resolve_ifunc(
     staged: &Staged<'_>,
-    asked: &Asked,
+    symbol: u32,
     resolver: HostAddr,
     ground: &mut dyn Ground,
 ) -> Result<u64, Error> {
     let Some(call) = ground.host().call() else {
-        let name = staged.symbol_name(asked.symbol);
+        let name = staged.symbol_name(symbol);
         let what =
             format!("`{name}` is an indirect function, and this target cannot be asked to call it");
-        let input = staged.input_name_of_atom(asked.reference.0);
-        return Err(Error::unsupported(input, what));
+        let input = staged.symbols[symbol as usize].input;
+        return Err(Error::unsupported(staged.input_name(input), what));
     };
     Ok(call.call(resolver, &[])?)
+}
+
+/// Where a symbol is first referred to, for messages.
+fn first_reference(staged: &Staged<'_>, symbol: u32) -> Place {
+    let input = staged.symbols[symbol as usize].input;
+    let mut atoms = staged.inputs[input as usize].atoms.clone();
+    let found = atoms.find_map(|atom| {
+        let mut relocs = staged.relocs(atom);
+        let kept = !staged.atoms[atom as usize].discarded;
+        let reloc = relocs.find(|reloc| kept && reloc.symbol == symbol)?;
+        Some(place(staged, atom, reloc.offset))
+    });
+    found.expect("it is marked as referred to")
 }
 
 /// A place in a staged atom, for messages.

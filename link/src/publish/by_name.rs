@@ -3,8 +3,9 @@
 //! Lists are kept from batch to batch, so that a small one allocates nothing.
 
 use crate::ids::{NameId, SymbolId};
-use crate::model::{Binding, NONE};
-use crate::staged::Staged;
+use crate::model::{Binding, NONE, SymbolKind};
+use crate::publish::bind::Target;
+use crate::staged::{Staged, StagedDefinition, StagedSymbol};
 use crate::tables::Tables;
 
 /// How strongly the batch defines a name.
@@ -14,6 +15,11 @@ pub(super) enum Rank {
     Common,
     Strong,
 }
+
+/// Slots that a batch begins with.
+const FIRST_LEN: usize = 64;
+/// No entry in a slot. No hash and number are these: entries are fewer.
+const EMPTY: u64 = u64::MAX;
 
 /// One name.
 pub(super) struct Entry {
@@ -28,8 +34,26 @@ pub(super) struct Entry {
     /// The batch's definition, or `NONE`.
     pub winner: u32,
     pub rank: Rank,
-    /// Its place among the names to ask the resolver for, or `NONE`.
-    pub asked: u32,
+    /// Whether all that refer to it are content if it is not there.
+    pub weak: bool,
+    /// A symbol of it that a relocation refers to, or `NONE`.
+    pub reference: u32,
+    /// The record that the batch makes of it.
+    pub record: Option<SymbolId>,
+    /// What it stands for, if it is referred to or an indirect function.
+    pub target: Target,
+}
+
+impl Entry {
+    /// Notes whether a symbol of this name is referred to, and how strongly.
+    fn refer(&mut self, index: u32, symbol: &StagedSymbol) {
+        if symbol.referred {
+            self.weak &= symbol.binding == Binding::Weak;
+            if self.reference == NONE {
+                self.reference = index;
+            }
+        }
+    }
 }
 
 /// See the [module page](self).
@@ -38,8 +62,13 @@ pub(crate) struct ByName {
     entries: Vec<Entry>,
     /// For each staged symbol its entry, or `NONE`.
     of_symbol: Vec<u32>,
-    /// Open addressing by hash; entries or `NONE`.
-    slots: Vec<u32>,
+    /// Open addressing by hash, half full at most: the hash in the high half and
+    /// the entry's number in the low, or `EMPTY`.
+    slots: Vec<u64>,
+    definitions: Vec<u32>,
+    /// The staged symbols that only their own inputs see.
+    locals: Vec<u32>,
+    local_ifuncs: Vec<u32>,
 }
 
 impl ByName {
@@ -48,53 +77,156 @@ impl ByName {
         self.entries.clear();
         self.of_symbol.clear();
         self.slots.clear();
-        let slots = (staged.symbols.len() * 2).next_power_of_two();
-        self.slots.resize(slots, NONE);
-        for (index, symbol) in staged.symbols.iter().enumerate() {
-            let entry = if symbol.nameless {
-                NONE
-            } else {
-                self.entry(tables, staged, index as u32)
-            };
-            self.of_symbol.push(entry);
-            if entry != NONE && symbol.binding != Binding::Local {
-                let entry = &mut self.entries[entry as usize];
-                if entry.image == NONE && entry.id != NONE {
-                    entry.image = shown(tables, NameId(entry.id));
-                }
+        self.definitions.clear();
+        self.locals.clear();
+        self.local_ifuncs.clear();
+        self.slots.resize(FIRST_LEN, EMPTY);
+        self.of_symbol.reserve(staged.symbols.len());
+        for (input, of) in staged.inputs.iter().enumerate() {
+            let bytes = staged.bytes_of(input as u32);
+            for index in of.symbols.clone() {
+                let symbol = &staged.symbols[index as usize];
+                let number = self.take_in(tables, staged, bytes, index, symbol);
+                self.of_symbol.push(number);
             }
         }
     }
 
-    /// The entry of a symbol's name, made if there is none.
-    fn entry(&mut self, tables: &Tables, staged: &Staged<'_>, symbol: u32) -> u32 {
-        let hash = staged.symbols[symbol as usize].hash;
-        let text = staged.symbol_bytes(symbol);
+    /// Takes in one symbol, whose input has these bytes: gives its name's
+    /// number.
+    fn take_in(
+        &mut self,
+        tables: &Tables,
+        staged: &Staged<'_>,
+        bytes: &[u8],
+        index: u32,
+        symbol: &StagedSymbol,
+    ) -> u32 {
+        if symbol.is_local() {
+            self.locals.push(index);
+            if symbol.kind == SymbolKind::Ifunc {
+                self.local_ifuncs.push(index);
+            }
+            if symbol.nameless {
+                return NONE;
+            }
+            return self.entry_of(tables, staged, index, symbol, symbol.name.of(bytes));
+        }
+        let number = self.entry_of(tables, staged, index, symbol, symbol.name.of(bytes));
+        if !matches!(
+            symbol.definition,
+            StagedDefinition::Undefined | StagedDefinition::Elsewhere
+        ) {
+            self.definitions.push(index);
+        }
+        let entry = &mut self.entries[number as usize];
+        entry.refer(index, symbol);
+        if entry.image == NONE && entry.id != NONE {
+            entry.image = shown(tables, NameId(entry.id));
+        }
+        number
+    }
+
+    /// Says again which names relocations refer to.
+    pub fn refer_again(&mut self, staged: &Staged<'_>) {
+        for entry in &mut self.entries {
+            (entry.weak, entry.reference) = (true, NONE);
+        }
+        for (index, symbol) in staged.symbols.iter().enumerate() {
+            if !symbol.is_local() {
+                let number = self.of_symbol[index];
+                self.entries[number as usize].refer(index as u32, symbol);
+            }
+        }
+    }
+
+    /// The staged symbols that only their own inputs see.
+    pub fn locals(&self) -> &[u32] {
+        &self.locals
+    }
+
+    /// The staged symbols that define a name for others to see.
+    pub fn definitions(&self) -> &[u32] {
+        &self.definitions
+    }
+
+    /// The indirect functions that only their own inputs see.
+    pub fn local_ifuncs(&self) -> &[u32] {
+        &self.local_ifuncs
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// A name by its number.
+    pub fn entry(&self, number: u32) -> &Entry {
+        &self.entries[number as usize]
+    }
+
+    /// The same, to be changed.
+    pub fn entry_mut(&mut self, number: u32) -> &mut Entry {
+        &mut self.entries[number as usize]
+    }
+
+    /// The number of a symbol's name, which is made if there is none.
+    fn entry_of(
+        &mut self,
+        tables: &Tables,
+        staged: &Staged<'_>,
+        index: u32,
+        symbol: &StagedSymbol,
+        text: &[u8],
+    ) -> u32 {
+        let hash = symbol.hash;
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
-            let found = self.slots[at];
-            if found == NONE {
+            let slot = self.slots[at];
+            if slot == EMPTY {
                 break;
             }
-            let other = self.entries[found as usize].symbol;
-            if staged.symbols[other as usize].hash == hash && staged.symbol_bytes(other) == text {
+            let found = slot as u32;
+            if (slot >> 32) as u32 == hash
+                && staged.symbol_bytes(self.entries[found as usize].symbol) == text
+            {
                 return found;
             }
             at = (at + 1) & mask;
         }
-        let id = tables.names.find_hashed(hash, text);
         let number = self.entries.len() as u32;
-        self.slots[at] = number;
+        self.slots[at] = u64::from(hash) << 32 | u64::from(number);
+        let id = tables.names.find_hashed(hash, text);
         self.entries.push(Entry {
-            symbol,
+            symbol: index,
             id: id.map_or(NONE, |id| id.0),
             image: NONE,
             winner: NONE,
             rank: Rank::Weak,
-            asked: NONE,
+            weak: true,
+            reference: NONE,
+            record: None,
+            target: Target::Unbound,
         });
+        if self.entries.len() > self.slots.len() / 2 {
+            self.grow();
+        }
         number
+    }
+
+    /// Makes the table of slots four times as long.
+    fn grow(&mut self) {
+        let len = self.slots.len() * 4;
+        let old = std::mem::take(&mut self.slots);
+        self.slots = vec![EMPTY; len];
+        for slot in old.into_iter().filter(|slot| *slot != EMPTY) {
+            let mut at = (slot >> 32) as usize & (len - 1);
+            while self.slots[at] != EMPTY {
+                at = (at + 1) & (len - 1);
+            }
+            self.slots[at] = slot;
+        }
     }
 
     /// The name of a staged symbol; it must have one.
@@ -102,7 +234,13 @@ impl ByName {
         &self.entries[self.of_symbol[symbol as usize] as usize]
     }
 
-    /// The same, to be changed.
+    /// The name of a staged symbol that others see; none for one that only its
+    /// own input does.
+    pub fn visible(&self, staged: &Staged<'_>, symbol: u32) -> Option<&Entry> {
+        (!staged.symbols[symbol as usize].is_local()).then(|| self.of(symbol))
+    }
+
+    /// The same as [`of`](ByName::of), to be changed.
     pub fn of_mut(&mut self, symbol: u32) -> &mut Entry {
         &mut self.entries[self.of_symbol[symbol as usize] as usize]
     }
@@ -114,6 +252,14 @@ impl ByName {
         for entry in new.filter(|entry| entry.id != NONE && entry.id >= known) {
             entry.id = NONE;
         }
+        for entry in &mut self.entries {
+            entry.record = None;
+        }
+    }
+
+    /// The number of a staged symbol's name; it must have one.
+    pub fn number_of(&self, symbol: u32) -> u32 {
+        self.of_symbol[symbol as usize]
     }
 
     /// All names.

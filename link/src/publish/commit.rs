@@ -4,7 +4,7 @@ use crate::archive::Archive;
 use crate::batch::Published;
 use crate::ids::{AtomId, InputId, NameId, SymbolId};
 use crate::image::Slab;
-use crate::model::{AtomKind, NONE, Reloc, RelocRecord};
+use crate::model::{AtomKind, NONE};
 use crate::publish::Taken;
 use crate::session::{DebugSource, Session};
 use crate::space::SpaceId;
@@ -38,7 +38,8 @@ pub(super) fn commit(
     }
     push_names_and_symbols(writer, tables, staged, txn);
     push_inputs(writer, tables, staged);
-    push_relocs(writer, tables, staged, txn);
+    writer.extend(&tables.wide_addends, txn.wide_addends.iter().copied());
+    writer.extend(&tables.relocs, txn.relocs.iter().copied());
     let code_before = slab.segments[0].used;
     push_atoms(
         writer,
@@ -117,7 +118,18 @@ fn push_atoms(
 ) {
     writer.extend(&tables.atoms, txn.atoms.iter().copied());
     order.clear();
-    order.extend(0..txn.atoms.len() as u32);
+    // As they were placed, but for sections that came together: a stable sort
+    // finds what is in order.
+    let atoms = || (0..).zip(&txn.atoms);
+    for kinds in [
+        &[AtomKind::Code][..],
+        &[AtomKind::ReadOnly, AtomKind::ThreadLocal],
+        &[AtomKind::Data],
+        &[AtomKind::Zero],
+    ] {
+        let of = atoms().filter(|(_, atom)| kinds.contains(&atom.kind));
+        order.extend(of.map(|(number, _)| number));
+    }
     if !txn.in_slots.is_empty() {
         // What lies in another's slot is found by way of the other.
         order.retain(|&number| {
@@ -126,7 +138,10 @@ fn push_atoms(
         });
     }
     // Empty atoms share an address with what follows them.
-    order.sort_unstable_by_key(|&number| (txn.atoms[number as usize].offset, number));
+    order.sort_by_key(|&number| {
+        let atom = &txn.atoms[number as usize];
+        (atom.region, atom.offset, number)
+    });
     for &number in &*order {
         let region = tables.region(txn.atoms[number as usize].region);
         writer.push(&region.atoms, AtomId(first_atom + number));
@@ -134,12 +149,11 @@ fn push_atoms(
 }
 
 fn push_names_and_symbols(writer: &mut Writer, tables: &Tables, staged: &Staged<'_>, txn: &Txn) {
-    for &symbol in &txn.names {
+    let names = txn.names.iter().map(|&symbol| {
         let hash = staged.symbols[symbol as usize].hash;
-        tables
-            .names
-            .intern_new(writer, hash, staged.symbol_name(symbol));
-    }
+        (hash, staged.symbol_bytes(symbol))
+    });
+    tables.names.intern_new(writer, names);
     for record in &txn.symbols {
         let mut record = *record;
         let name = NameId(record.name);
@@ -151,27 +165,10 @@ fn push_names_and_symbols(writer: &mut Writer, tables: &Tables, staged: &Staged<
 
 fn push_inputs(writer: &mut Writer, tables: &Tables, staged: &Staged<'_>) {
     let generation = tables.newest().0 + 1;
-    for input in 0..staged.inputs.len() as u32 {
-        let name = tables.input_names.push(writer, staged.input_name(input));
-        writer.push(&tables.inputs, InputRecord { name, generation });
-    }
-}
-
-/// Pushes the kept atoms' relocations, relative and symbolic.
-fn push_relocs(writer: &mut Writer, tables: &Tables, staged: &Staged<'_>, txn: &Txn) {
-    for atom in staged.atoms.iter().filter(|atom| !atom.discarded) {
-        let range = atom.relocs.start as usize..atom.relocs.end as usize;
-        let records = staged.relocs[range].iter().map(|reloc| {
-            let resolved = &txn.resolved[reloc.symbol as usize];
-            RelocRecord::pack(Reloc {
-                offset: reloc.offset,
-                kind: reloc.kind,
-                target: resolved.target,
-                addend: reloc.addend.wrapping_add(resolved.offset as i64),
-            })
-        });
-        writer.extend(&tables.relocs, records);
-    }
+    let names = (0..staged.inputs.len() as u32).map(|input| staged.input_name_bytes(input));
+    writer.extend_named(&tables.inputs, &tables.input_names, names, |name| {
+        InputRecord { name, generation }
+    });
 }
 
 /// Keeps the bytes of objects with debug sections, for whoever asks later.

@@ -11,12 +11,12 @@ use crate::arch::x86_64::{self, CELL_LEN, STUB_LEN};
 use crate::error::Error;
 use crate::ids::{AtomId, InputId, NameId, SymbolId};
 use crate::image::{Ground, SEGMENTS, Slab, segment_of};
-use crate::model::{AtomKind, AtomRecord, Binding, NONE, RelocTarget, SymbolKind, SymbolRecord};
+use crate::model::{AtomKind, AtomRecord, Binding, NONE, PackedTarget, SymbolKind, SymbolRecord};
 use crate::publish::bind::{Bound, COPY_LEN, Target};
 use crate::publish::unwind;
 use crate::session::Session;
 use crate::staged::{Role, Staged, StagedDefinition};
-use crate::txn::{FunctionList, IfuncCell, InSlot, Made, Resolved, ThreadBlock, Txn};
+use crate::txn::{FunctionList, IfuncCell, InSlot, Made, Resolved, State, ThreadBlock, Txn};
 
 /// Zero bytes after each input's `.eh_frame`, which end the unwinder's list.
 const EH_FRAME_TERMINATOR: u32 = 4;
@@ -42,7 +42,7 @@ pub(super) fn wanted(staged: &Staged<'_>, bound: &Bound) -> [u64; SEGMENTS] {
     // An entry has at least 16 bytes.
     let frames: u64 = frames.map(|atom| u64::from(atom.size) / 16).sum();
     wanted[unwind::SEGMENT] += unwind::ARRAY + frames * 8;
-    let made = (staged.relocs.len() + bound.ifuncs.len()) as u64;
+    let made = (staged.relocs + bound.ifuncs.len()) as u64;
     wanted[0] += made * STUB_LEN;
     wanted[2] += made * CELL_LEN + (bound.copies.len() * COPY_LEN) as u64;
     wanted
@@ -64,8 +64,9 @@ pub(super) fn thread_layout(staged: &Staged<'_>, atoms: &mut Vec<(u32, i64)>) ->
     (size, alignment)
 }
 
-/// Computes everything the batch would change in `slab`. `txn` holds the
-/// thread-locals' places already and nothing else.
+/// Computes what the batch would change in `slab`, but for what shows when
+/// fields are filled in: stubs, cells and the relocations' records. `txn` holds
+/// the thread-locals' places already and nothing else.
 pub(super) fn plan(
     session: &Session,
     staged: &Staged<'_>,
@@ -75,27 +76,37 @@ pub(super) fn plan(
 ) -> Result<(), Error> {
     txn.code_start = slab.segments[0].region.start;
     txn.used = slab.segments.each_ref().map(|segment| segment.used);
-    let mut plan = Plan {
-        session,
-        staged,
-        bound,
-        slab,
-        next_symbol: session.tables.symbols.len() as u32,
-        next_atom: session.tables.atoms.len() as u32,
-        kept_atoms: 0,
-        txn,
-    };
+    let mut plan = Plan::new(session, staged, bound, slab, txn);
     plan.number_atoms();
     plan.place_atoms();
     plan.place_thread_locals();
     plan.place_ifuncs();
     plan.resolve_symbols();
-    plan.relocate()?;
-    plan.keep_own_atoms();
     plan.list_actions();
     plan.list_frames()
 }
 
+/// What a symbol that nobody asks for resolves to.
+const NOTHING: Resolved = Resolved {
+    address: 0,
+    offset: 0,
+    target: PackedTarget::NULL,
+    state: State::Plain,
+};
+
+/// Referred to by its own record, if there is one.
+fn named(resolved: Resolved, record: Option<SymbolId>) -> Resolved {
+    match record {
+        Some(record) => Resolved {
+            target: PackedTarget::symbol(record),
+            offset: 0,
+            ..resolved
+        },
+        None => resolved,
+    }
+}
+
+/// A batch being planned, or written.
 pub(super) struct Plan<'p, 'i> {
     pub session: &'p Session,
     pub staged: &'p Staged<'i>,
@@ -104,17 +115,36 @@ pub(super) struct Plan<'p, 'i> {
     /// Ids that the first published records will get.
     next_symbol: u32,
     next_atom: u32,
-    /// How many staged atoms are kept; the session's own are numbered after.
-    kept_atoms: u32,
     pub txn: &'p mut Txn,
 }
 
+impl<'p, 'i> Plan<'p, 'i> {
+    pub fn new(
+        session: &'p Session,
+        staged: &'p Staged<'i>,
+        bound: &'p mut Bound,
+        slab: &'p Slab,
+        txn: &'p mut Txn,
+    ) -> Plan<'p, 'i> {
+        Plan {
+            session,
+            staged,
+            bound,
+            slab,
+            next_symbol: session.tables.symbols.len() as u32,
+            next_atom: session.tables.atoms.len() as u32,
+            txn,
+        }
+    }
+}
+
 impl Plan<'_, '_> {
-    /// Makes a record of every kept atom, in the order they were staged. Their
-    /// relocations are kept in the same order.
+    /// Makes a record of every kept atom, in the order they were staged. Where
+    /// its relocations begin is known when they are read.
     fn number_atoms(&mut self) {
         let first_input = self.session.tables.inputs.len() as u32;
-        let mut relocs = self.session.tables.relocs.len() as u32;
+        self.txn.atoms.reserve(self.staged.atoms.len() + 2);
+        self.txn.atom_numbers.reserve(self.staged.atoms.len());
         for atom in &self.staged.atoms {
             if atom.discarded {
                 self.txn.atom_numbers.push(NONE);
@@ -125,14 +155,13 @@ impl Plan<'_, '_> {
                 input: first_input + atom.input,
                 offset: 0,
                 size: atom.size,
-                relocs,
+                relocs: 0,
                 region: self.slab.first_region + segment_of(atom.kind) as u16,
                 kind: atom.kind,
                 alignment_log2: atom.alignment_log2,
             });
-            relocs += atom.relocs.len() as u32;
         }
-        self.kept_atoms = self.txn.atoms.len() as u32;
+        self.txn.kept_atoms = self.txn.atoms.len() as u32;
     }
 
     /// Gives every kept atom its address. Zeroes come behind the data, and the
@@ -248,64 +277,17 @@ impl Plan<'_, '_> {
     }
 
     /// Makes records of the symbols that the batch publishes (its definitions,
-    /// its named locals, and the names it bound outside), and says what every
-    /// staged symbol resolves to.
+    /// the names it bound outside, and its named locals), and says what every
+    /// staged symbol that is referred to resolves to.
     fn resolve_symbols(&mut self) {
-        let first_outside = self.name_symbols();
-        for index in 0..self.staged.symbols.len() as u32 {
-            let mut resolved = self.resolve(index, first_outside);
-            // A name that the batch defines is referred to by its symbol.
-            let symbol = &self.staged.symbols[index as usize];
-            let winner = if symbol.binding == Binding::Local || symbol.nameless {
-                NONE
-            } else {
-                self.bound.names.of(index).winner
-            };
-            let definition = if winner == NONE { index } else { winner };
-            let recorded = self.txn.resolved[definition as usize].target;
-            if recorded != RelocTarget::Null {
-                resolved.target = recorded;
-                resolved.offset = 0;
+        self.txn.resolved.resize(self.staged.symbols.len(), NOTHING);
+        for number in 0..self.bound.names.definitions().len() {
+            let index = self.bound.names.definitions()[number];
+            let entry = self.bound.names.of(index);
+            let (winner, target) = (entry.winner, entry.target);
+            if winner == index {
+                self.record(index, target);
             }
-            self.txn.resolved[index as usize] = resolved;
-        }
-    }
-
-    /// Pushes the records, and says in `resolved` which staged symbols have
-    /// one. Gives the number of the first of those bound outside.
-    fn name_symbols(&mut self) -> u32 {
-        let nothing = Resolved {
-            address: 0,
-            offset: 0,
-            target: RelocTarget::Null,
-            size: 0,
-            thread_local: false,
-        };
-        let mut next_winner = 0;
-        for index in 0..self.staged.symbols.len() as u32 {
-            self.txn.resolved.push(nothing);
-            let wins = self.bound.winners.get(next_winner) == Some(&index);
-            next_winner += usize::from(wins);
-            let symbol = &self.staged.symbols[index as usize];
-            if !wins && (symbol.binding != Binding::Local || symbol.nameless) {
-                continue;
-            }
-            let (value, atom) = match (self.bound.targets[index as usize], symbol.definition) {
-                (Target::Ifunc(number), _) => (
-                    u64::from(number) * STUB_LEN,
-                    self.next_atom + self.kept_atoms,
-                ),
-                (_, StagedDefinition::Atom(atom, offset)) => {
-                    let number = self.txn.atom_numbers[atom as usize];
-                    if number == NONE {
-                        continue;
-                    }
-                    (offset, self.next_atom + number)
-                }
-                (_, StagedDefinition::Absolute(value)) => (value, SymbolRecord::ABSOLUTE),
-                _ => continue,
-            };
-            self.push_symbol(index, value, atom, symbol.binding);
         }
         let first_outside = self.next_symbol + self.txn.symbols.len() as u32;
         for number in 0..self.bound.outside.len() {
@@ -317,10 +299,73 @@ impl Plan<'_, '_> {
             };
             self.push_symbol(outside.symbol, outside.value, atom, Binding::Global);
         }
-        first_outside
+        self.resolve_locals();
+        self.resolve_names(first_outside);
     }
 
-    fn push_symbol(&mut self, staged: u32, value: u64, atom: u32, binding: Binding) {
+    /// Makes the record of a symbol that stands for `target`, if there is
+    /// anything to record.
+    fn record(&mut self, index: u32, target: Target) -> Option<SymbolId> {
+        let symbol = &self.staged.symbols[index as usize];
+        let (value, atom) = match (target, symbol.definition) {
+            (Target::Ifunc(number), _) => (
+                u64::from(number) * STUB_LEN,
+                self.next_atom + self.txn.kept_atoms,
+            ),
+            (_, StagedDefinition::Atom(atom, offset)) => {
+                let number = self.txn.atom_numbers[atom as usize];
+                if number == NONE {
+                    return None;
+                }
+                (offset, self.next_atom + number)
+            }
+            (_, StagedDefinition::Absolute(value)) => (value, SymbolRecord::ABSOLUTE),
+            _ => return None,
+        };
+        Some(self.push_symbol(index, value, atom, symbol.binding))
+    }
+
+    /// What the symbols resolve to that only their inputs see.
+    fn resolve_locals(&mut self) {
+        for number in 0..self.bound.names.locals().len() {
+            let index = self.bound.names.locals()[number];
+            let symbol = &self.staged.symbols[index as usize];
+            let target = match symbol.referred {
+                true => self.bound.local_target(self.staged, index),
+                false => Target::Unbound,
+            };
+            let record = match symbol.nameless {
+                true => None,
+                false => self.record(index, target),
+            };
+            if symbol.referred {
+                self.txn.resolved[index as usize] = named(self.resolve(target, 0), record);
+            }
+        }
+    }
+
+    /// What the names resolve to that others see.
+    fn resolve_names(&mut self, first_outside: u32) {
+        self.txn.by_name.reserve(self.bound.names.len());
+        for entry in self.bound.names.iter() {
+            let resolved = match entry.reference {
+                NONE => NOTHING,
+                // A name that the batch defines is referred to by its symbol.
+                _ => named(self.resolve(entry.target, first_outside), entry.record),
+            };
+            self.txn.by_name.push(resolved);
+        }
+        let symbols = self.staged.symbols.iter().enumerate();
+        for ((index, symbol), resolved) in symbols.zip(&mut self.txn.resolved) {
+            if symbol.referred && !symbol.is_local() {
+                let number = self.bound.names.number_of(index as u32);
+                *resolved = self.txn.by_name[number as usize];
+            }
+        }
+    }
+
+    /// Makes the record of a symbol and gives its number.
+    fn push_symbol(&mut self, staged: u32, value: u64, atom: u32, binding: Binding) -> SymbolId {
         let symbol = &self.staged.symbols[staged as usize];
         let id = SymbolId(self.next_symbol + self.txn.symbols.len() as u32);
         let record = SymbolRecord {
@@ -339,7 +384,10 @@ impl Plan<'_, '_> {
             },
         };
         self.txn.symbols.push(record);
-        self.txn.resolved[staged as usize].target = RelocTarget::Symbol(id);
+        if binding != Binding::Local {
+            self.bound.names.of_mut(staged).record = Some(id);
+        }
+        id
     }
 
     /// The id a symbol's name has, or will have once the batch is committed.
@@ -353,60 +401,65 @@ impl Plan<'_, '_> {
         NameId(entry.id)
     }
 
-    /// What a staged symbol's target is, as if it had no record of its own.
-    fn resolve(&self, index: u32, first_outside: u32) -> Resolved {
-        let symbol = &self.staged.symbols[index as usize];
+    /// What a target resolves to, as if there were no record of its own.
+    fn resolve(&self, target: Target, first_outside: u32) -> Resolved {
         let plain = |address: HostAddr, target, offset| Resolved {
             address: address.get(),
             offset,
             target,
-            size: u32::try_from(symbol.size).unwrap_or(u32::MAX),
-            thread_local: false,
+            state: State::Plain,
         };
-        let fixed = |address: HostAddr| plain(address, RelocTarget::Null, address.get());
+        let thread_local = |offset: u64, own: Resolved| Resolved {
+            address: offset,
+            state: State::ThreadLocal,
+            ..own
+        };
+        let fixed = |address: HostAddr| plain(address, PackedTarget::NULL, address.get());
         let bracket = |number: u32| &self.bound.brackets[number as usize];
-        match self.bound.targets[index as usize] {
+        match target {
             Target::Atom(atom, offset) => {
                 let number = self.txn.atom_numbers[atom as usize];
-                let target = RelocTarget::Atom(AtomId(self.next_atom + number));
+                let target = PackedTarget::atom(AtomId(self.next_atom + number));
                 let own = plain(self.address_of(atom).add(offset), target, offset);
                 match self.thread_offset(atom) {
-                    Some(start) => Resolved {
-                        address: start.wrapping_add(offset as i64) as u64,
-                        thread_local: true,
-                        ..own
-                    },
+                    Some(start) => thread_local(start.wrapping_add(offset as i64) as u64, own),
                     None => own,
                 }
             }
             Target::Absolute(value) => fixed(HostAddr(value)),
-            Target::Known(known) => self.known(known),
+            Target::Known(symbol) => {
+                let tables = &self.session.tables;
+                let address = tables.symbol_address(symbol);
+                let own = plain(address, PackedTarget::symbol(symbol), 0);
+                match tables.thread_offset(symbol) {
+                    Some(offset) => thread_local(offset as u64, own),
+                    None => own,
+                }
+            }
             Target::Old(atom, offset) => {
                 let tables = &self.session.tables;
-                let thread_offset = tables.atom_thread_offset(atom);
-                let address = match thread_offset {
-                    Some(start) => HostAddr(start as u64),
-                    None => tables.address(atom),
-                };
-                Resolved {
-                    thread_local: thread_offset.is_some(),
-                    ..plain(address.add(offset), RelocTarget::Atom(atom), offset)
+                let address = tables.address(atom).add(offset);
+                let own = plain(address, PackedTarget::atom(atom), offset);
+                match tables.atom_thread_offset(atom) {
+                    Some(start) => thread_local(start.wrapping_add(offset as i64) as u64, own),
+                    None => own,
                 }
             }
             Target::Outside(number) => {
                 let outside = &self.bound.outside[number as usize];
-                let target = RelocTarget::Symbol(SymbolId(first_outside + number));
-                Resolved {
-                    thread_local: outside.thread_local,
-                    ..plain(HostAddr(outside.value), target, 0)
+                let target = PackedTarget::symbol(SymbolId(first_outside + number));
+                let own = plain(HostAddr(outside.value), target, 0);
+                match outside.thread_local {
+                    true => thread_local(outside.value, own),
+                    false => own,
                 }
             }
             Target::Ifunc(number) => {
                 let offset = u64::from(number) * STUB_LEN;
                 let code = self.slab.segments[0].region.start;
                 let address = code.add(self.txn.stubs_start + offset);
-                let atom = AtomId(self.next_atom + self.kept_atoms);
-                plain(address, RelocTarget::Atom(atom), offset)
+                let atom = AtomId(self.next_atom + self.txn.kept_atoms);
+                plain(address, PackedTarget::atom(atom), offset)
             }
             Target::Start(number) => fixed(self.address_of(bracket(number)[0])),
             Target::Stop(number) => {
@@ -416,26 +469,24 @@ impl Plan<'_, '_> {
             }
             Target::GotBase => fixed(self.slab.got()),
             Target::ImageBase => fixed(self.slab.segments[0].region.start),
-            Target::Asked(_) => unreachable!("`bind` put an answer in place of it"),
-            Target::Null | Target::Discarded | Target::Unbound => fixed(HostAddr(0)),
+            Target::Discarded => Resolved {
+                state: State::Discarded,
+                ..fixed(HostAddr(0))
+            },
+            Target::Null | Target::Unbound => fixed(HostAddr(0)),
         }
     }
 
-    /// A symbol of an earlier generation.
-    fn known(&self, symbol: SymbolId) -> Resolved {
-        let tables = &self.session.tables;
-        let record = tables.symbol(symbol);
-        let thread_offset = tables.thread_offset(symbol);
-        Resolved {
-            address: thread_offset.map_or_else(
-                || tables.symbol_address(symbol).get(),
-                |offset| offset as u64,
-            ),
-            offset: 0,
-            target: RelocTarget::Symbol(symbol),
-            size: record.size,
-            thread_local: thread_offset.is_some(),
+    /// How long what a staged symbol stands for is, for the relocations that
+    /// ask.
+    pub fn size_of(&self, symbol: u32) -> u64 {
+        if let Target::Known(known) = self.bound.target(self.staged, symbol) {
+            return u64::from(self.session.tables.symbol(known).size);
         }
+        let entry = self.bound.names.visible(self.staged, symbol);
+        let winner = entry.map_or(NONE, |entry| entry.winner);
+        let definition = if winner == NONE { symbol } else { winner };
+        self.staged.symbols[definition as usize].size
     }
 
     /// Where a staged atom lies.
@@ -462,7 +513,7 @@ impl Plan<'_, '_> {
 
     /// Adds one atom for the batch's stubs and one for its cells, so that every
     /// published byte belongs to an atom.
-    fn keep_own_atoms(&mut self) {
+    pub fn keep_own_atoms(&mut self) {
         let ifuncs = !self.bound.ifuncs.is_empty();
         let own = [
             (
@@ -478,14 +529,14 @@ impl Plan<'_, '_> {
                 ifuncs || self.txn.has_cells(),
             ),
         ];
-        let relocs: u32 = self.kept_relocs();
+        let relocs = (self.session.tables.relocs.len() + self.txn.relocs.len()) as u32;
         for (segment, kind, start, made) in own {
             if made {
                 self.txn.atoms.push(AtomRecord {
                     input: NONE,
                     offset: start as u32,
                     size: (self.txn.used[segment] - start) as u32,
-                    relocs: self.session.tables.relocs.len() as u32 + relocs,
+                    relocs,
                     region: self.slab.first_region + segment as u16,
                     kind,
                     alignment_log2: 3,
@@ -513,23 +564,18 @@ impl Plan<'_, '_> {
             let staged = &self.staged.atoms[atom as usize];
             if staged.role == Role::EhFrame && !staged.discarded {
                 let base = self.address_of(atom);
-                unwind::frames(self.staged, self.bound, self.txn, atom, base, &code)?;
+                unwind::frames(self.staged, self.txn, atom, base, &code)?;
             }
         }
         if self.txn.frames.is_empty() {
             return Ok(());
         }
-        self.txn.frames.sort_unstable();
+        // Stable, because that finds the runs in order, which are nearly all.
+        self.txn.frames.sort();
         self.txn.frames.dedup_by_key(|(pc, _)| *pc);
         unwind::array_bytes(self.slab, self.txn);
         self.txn.used[unwind::SEGMENT] += self.txn.array_bytes.len() as u64;
         Ok(())
-    }
-
-    /// How many relocations the kept atoms have.
-    fn kept_relocs(&self) -> u32 {
-        let kept = self.staged.atoms.iter().filter(|atom| !atom.discarded);
-        kept.map(|atom| atom.relocs.len() as u32).sum()
     }
 
     /// Lists what must run in the target: unwind registrations, initialisers by

@@ -1,40 +1,107 @@
-//! `relocate`: the value of every field of a planned batch.
+//! `relocate`: every kept atom's bytes, copied to where they go, and its fields.
 //!
 //! A branch that does not reach its target goes through a stub, and what wants
 //! a cell shares it with all others of the same value in the slab. Both are
-//! added to the plan as they turn out to be needed.
+//! added to the plan as they turn out to be needed. So are the records of the
+//! relocations that the image keeps: each is read once, from its object.
+
+use object::elf;
 
 use crate::addr::HostAddr;
-use crate::arch::x86_64::{self, CELL_LEN, Field, Letters, Needs, STUB_LEN, tls};
+use crate::arch::x86_64::{self, CELL_LEN, Field, Letters, Needs, STUB_LEN, relax, tls};
 use crate::error::Error;
-use crate::model::{Definition, NONE};
+use crate::image::segment_of;
+use crate::model::{AtomKind, Definition, NONE, RelocKind, RelocRecord};
+use crate::publish::apply::Sink;
 use crate::publish::bind::{Target, place};
 use crate::publish::plan::Plan;
-use crate::staged::{Role, StagedDefinition, StagedReloc};
-use crate::txn::{Made, Resolved};
+use crate::staged::{Relocs, Role, StagedDefinition, StagedReloc, read_rela};
+use crate::txn::{Made, Resolved, State, Txn};
 
-/// A field that stays as the code has it, because a sequence takes its place.
-const UNTOUCHED: Field = Field { value: 0, width: 0 };
+/// A field that is written already, because a sequence takes its place.
+const WRITTEN: Field = Field { value: 0, width: 0 };
+/// Addends too large for a record that a session may keep.
+const MAX_WIDE: usize = 1 << 24;
 
 impl Plan<'_, '_> {
-    /// Computes every field of every kept atom.
-    pub(super) fn relocate(&mut self) -> Result<(), Error> {
-        self.txn.fields.resize(self.staged.relocs.len(), UNTOUCHED);
+    /// Copies every kept atom to its place and fills its fields in.
+    pub(super) fn write_atoms(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let first = self.session.tables.relocs.len();
+        self.txn.relocs.reserve(self.staged.relocs);
         for index in 0..self.staged.atoms.len() as u32 {
-            if self.txn.atom_numbers[index as usize] == NONE {
+            let number = self.txn.atom_numbers[index as usize];
+            if number == NONE {
                 continue;
             }
-            let base = self.address_of(index);
-            let mut relocs = self.staged.atoms[index as usize].relocs.clone();
-            while let Some(number) = relocs.next() {
-                let reloc = self.staged.relocs[number as usize];
-                self.txn.fields[number as usize] = self.relocate_one(index, base, &reloc)?;
-                if tls::has_call(reloc.kind) {
-                    self.expect_thread_call(index, &reloc, relocs.next())?;
+            let record = &mut self.txn.atoms[number as usize];
+            record.relocs = (first + self.txn.relocs.len()) as u32;
+            let kind = self.staged.atoms[index as usize].kind;
+            let source = self.staged.atom_bytes(index);
+            if kind == AtomKind::Zero || source.is_empty() {
+                continue;
+            }
+            let segment = segment_of(kind);
+            let offset = u64::from(record.offset);
+            let base = self.slab.segments[segment].region.start.add(offset);
+            if let Some(start) = self.txn.slot_of(index) {
+                let mut kept = std::mem::take(&mut self.txn.overwriting);
+                let bytes = &mut kept[start..start + source.len()];
+                bytes.copy_from_slice(source);
+                let result = self.relocate(index, base, bytes);
+                self.txn.overwriting = kept;
+                result?;
+                continue;
+            }
+            let bytes = sink.bytes(segment, offset, source.len());
+            bytes.copy_from_slice(source);
+            self.relocate(index, base, bytes)?;
+        }
+        let wide = self.session.tables.wide_addends.len() + self.txn.wide_addends.len();
+        if wide > MAX_WIDE {
+            let what = "too many relocations with addends of 8 MiB and more";
+            return Err(Error::unsupported(self.staged.input_name(0), what));
+        }
+        Ok(())
+    }
+
+    /// Fills in the fields of one atom, and keeps its relocations.
+    fn relocate(&mut self, atom: u32, base: HostAddr, bytes: &mut [u8]) -> Result<(), Error> {
+        let mut relocs = self.staged.relocs(atom);
+        while let Some(reloc) = fill_in_plainly(&mut relocs, self.txn, base.get(), bytes) {
+            if reloc.kind.0 == elf::R_X86_64_NONE.0 {
+                continue;
+            }
+            let resolved = self.txn.resolved[reloc.symbol as usize];
+            self.keep(&reloc, &resolved);
+            let field = self.relocate_one(atom, base, &reloc, bytes)?;
+            let (at, width) = (reloc.offset as usize, usize::from(field.width));
+            bytes[at..at + width].copy_from_slice(&field.value.to_le_bytes()[..width]);
+            if tls::has_call(reloc.kind) {
+                let next = relocs.next();
+                self.expect_thread_call(atom, &reloc, next.as_ref())?;
+                if let Some(call) = next {
+                    let resolved = self.txn.resolved[call.symbol as usize];
+                    self.keep(&call, &resolved);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Keeps a relocation, relative and symbolic.
+    fn keep(&mut self, reloc: &StagedReloc, resolved: &Resolved) {
+        let addend = reloc.addend.wrapping_add(resolved.offset as i64);
+        let StagedReloc { offset, kind, .. } = *reloc;
+        let record = if RelocRecord::is_short(addend) {
+            RelocRecord::short(offset, kind, resolved.target, addend)
+        } else {
+            let wide = self.session.tables.wide_addends.len() + self.txn.wide_addends.len();
+            self.txn.wide_addends.push(addend);
+            // Too many are refused when all are known.
+            let number = (wide % MAX_WIDE) as u32;
+            RelocRecord::wide(offset, kind, resolved.target, number)
+        };
+        self.txn.relocs.push(record);
     }
 
     fn relocate_one(
@@ -42,23 +109,27 @@ impl Plan<'_, '_> {
         atom: u32,
         base: HostAddr,
         reloc: &StagedReloc,
+        bytes: &mut [u8],
     ) -> Result<Field, Error> {
-        let target = self.bound.targets[reloc.symbol as usize];
-        if target == Target::Discarded {
+        let resolved = self.txn.resolved[reloc.symbol as usize];
+        if resolved.state == State::Discarded {
             return self.refer_to_discarded(atom, reloc);
         }
         let needs = x86_64::needs(reloc.kind).expect("the reader refuses other kinds");
-        let resolved = self.txn.resolved[reloc.symbol as usize];
         let mut letters = Letters {
             s: resolved.address,
             a: reloc.addend,
             p: base.add(u64::from(reloc.offset)).get(),
-            z: u64::from(resolved.size),
+            z: 0,
             cell: 0,
             got: self.slab.got().get(),
         };
         match needs {
             Needs::Nothing | Needs::Reach => {}
+            Needs::Size => letters.z = self.size_of(reloc.symbol),
+            Needs::Cell if self.is_settled(reloc) && relax::relax(reloc, &letters, bytes) => {
+                return Ok(WRITTEN);
+            }
             Needs::Cell => letters.cell = self.cell_for(resolved.address).get(),
             Needs::ThreadOffset => self.check_thread_local(atom, reloc, &resolved)?,
             Needs::ThreadCell => {
@@ -67,8 +138,8 @@ impl Plan<'_, '_> {
             }
             Needs::ThreadCode => {
                 self.check_thread_local(atom, reloc, &resolved)?;
-                self.rewrite(atom, reloc, &resolved)?;
-                return Ok(UNTOUCHED);
+                self.rewrite(atom, reloc, &resolved, bytes)?;
+                return Ok(WRITTEN);
             }
         }
         if let Some(field) = x86_64::field(reloc.kind, &letters) {
@@ -85,6 +156,15 @@ impl Plan<'_, '_> {
         }
         let field = x86_64::field(reloc.kind, &letters);
         field.ok_or_else(|| self.out_of_range(atom, reloc, &letters))
+    }
+
+    /// Whether a symbol stands for a place that no cell is needed for: not one
+    /// that may be absent, and not a number.
+    fn is_settled(&self, reloc: &StagedReloc) -> bool {
+        matches!(
+            self.bound.target(self.staged, reloc.symbol),
+            Target::Atom(..) | Target::Old(..) | Target::Outside(_) | Target::Ifunc(_)
+        )
     }
 
     /// A reference to a discarded copy of a COMDAT group. Unwinders take a zero
@@ -112,7 +192,7 @@ impl Plan<'_, '_> {
         resolved: &Resolved,
     ) -> Result<(), Error> {
         let module = reloc.kind.0 == object::elf::R_X86_64_TLSLD.0;
-        if resolved.thread_local || module {
+        if resolved.state == State::ThreadLocal || module {
             return Ok(());
         }
         let what = format!(
@@ -128,13 +208,15 @@ impl Plan<'_, '_> {
         atom: u32,
         reloc: &StagedReloc,
         resolved: &Resolved,
+        bytes: &mut [u8],
     ) -> Result<(), Error> {
         let code = self.staged.atom_bytes(atom);
         let value = (resolved.address as i64).wrapping_add(reloc.addend);
         let value = value.clamp(-(1 << 40), 1 << 40);
         match tls::local_exec(reloc.kind, code, reloc.offset, value) {
             Ok(sequence) => {
-                self.txn.sequences.push((atom, sequence));
+                let (at, len) = (sequence.offset as usize, usize::from(sequence.len));
+                bytes[at..at + len].copy_from_slice(&sequence.bytes[..len]);
                 Ok(())
             }
             Err(what) => Err(self.bad_field(atom, reloc, what)),
@@ -146,9 +228,8 @@ impl Plan<'_, '_> {
         &self,
         atom: u32,
         reloc: &StagedReloc,
-        next: Option<u32>,
+        next: Option<&StagedReloc>,
     ) -> Result<(), Error> {
-        let next = next.map(|next| self.staged.relocs[next as usize]);
         match next {
             Some(next) if (reloc.offset + 5..=reloc.offset + 8).contains(&next.offset) => Ok(()),
             _ => Err(self.bad_field(atom, reloc, "is not followed by a call of __tls_get_addr")),
@@ -166,7 +247,7 @@ impl Plan<'_, '_> {
     /// stub may stand: an unwind entry's personality, or by the C++ ABI's
     /// mangling a function in a scope (data in a scope ends in `E`).
     fn names_function(&self, atom: u32, reloc: &StagedReloc) -> bool {
-        let outside = match self.bound.targets[reloc.symbol as usize] {
+        let outside = match self.bound.target(self.staged, reloc.symbol) {
             Target::Outside(_) => true,
             Target::Known(known) => matches!(
                 self.session.tables.symbol(known).definition(),
@@ -271,4 +352,45 @@ impl Plan<'_, '_> {
             _ => name.to_owned(),
         }
     }
+}
+
+/// Fills in fields of the kinds that nearly all are, and keeps their
+/// relocations, up to one that is not so plain: of another kind, or out of
+/// reach. That is given back.
+fn fill_in_plainly(
+    relocs: &mut Relocs<'_>,
+    txn: &mut Txn,
+    base: u64,
+    bytes: &mut [u8],
+) -> Option<StagedReloc> {
+    let symbols = &txn.resolved[relocs.first_symbol as usize..];
+    while let Some(record) = relocs.records.next() {
+        let [offset, info, addend] = read_rela(record);
+        let at = offset as usize;
+        let kind = RelocKind(info as u32);
+        let Some(symbol) = symbols.get((info >> 32) as usize) else {
+            return Some(relocs.read(record));
+        };
+        let target = symbol.address.wrapping_add(addend);
+        let distance = target.wrapping_sub(base.wrapping_add(offset)) as i64;
+        let done = match elf::RelocationType(kind.0) {
+            elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => {
+                let field = bytes.get_mut(at..at + 4);
+                let field = field.filter(|_| i64::from(distance as i32) == distance);
+                field.map(|field| field.copy_from_slice(&(distance as i32).to_le_bytes()))
+            }
+            elf::R_X86_64_64 => {
+                let field = bytes.get_mut(at..at + 8);
+                field.map(|field| field.copy_from_slice(&target.to_le_bytes()))
+            }
+            _ => None,
+        };
+        let addend = addend.wrapping_add(symbol.offset) as i64;
+        if done.is_none() || symbol.state != State::Plain || !RelocRecord::is_short(addend) {
+            return Some(relocs.read(record));
+        }
+        let record = RelocRecord::short(offset as u32, kind, symbol.target, addend);
+        txn.relocs.push(record);
+    }
+    None
 }

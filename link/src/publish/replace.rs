@@ -32,7 +32,7 @@ use crate::image::Slab;
 use crate::model::{AtomKind, Binding, NONE, SymbolRecord};
 use crate::publish::bind::Bound;
 use crate::publish::slot::{self, Old};
-use crate::publish::{apply, unwind};
+use crate::publish::unwind;
 use crate::session::Session;
 use crate::space::{AddressSpace, SpaceError, Write};
 use crate::staged::{Staged, StagedDefinition};
@@ -299,8 +299,8 @@ fn overwrite_slot(staged: &Staged<'_>, txn: &mut Txn, number: usize) {
     let (index, at) = (slot.staged, slot.range.start);
     let old = slot.range.end.distance_from(at) as usize;
     let new = staged.atoms[index as usize].size as usize;
-    let mut bytes = vec![TRAP; new.max(old)];
-    apply::atom_bytes(staged, txn, index, &mut bytes[..new]);
+    let bytes = vec![TRAP; new.max(old)];
+    // The code itself comes when all atoms are written.
     push(txn, at, &bytes, 1..old as u64 + 1, true);
 }
 

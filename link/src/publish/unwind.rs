@@ -28,10 +28,9 @@ use crate::batch::Ground;
 use crate::error::Error;
 use crate::host::{HostError, Libgcc};
 use crate::image::Slab;
-use crate::publish::bind::{Bound, Target};
 use crate::space::Write;
 use crate::staged::Staged;
-use crate::txn::Txn;
+use crate::txn::{State, Txn};
 
 /// The slab's segment for the array.
 pub(crate) const SEGMENT: usize = 3;
@@ -75,17 +74,13 @@ pub(crate) struct Adopted {
 /// Finds the unwind entries of a batch's code: pc and address of each, sorted.
 pub(super) fn frames(
     staged: &Staged<'_>,
-    bound: &Bound,
     txn: &mut Txn,
     atom: u32,
     base: HostAddr,
     code: &Range<HostAddr>,
 ) -> Result<(), Error> {
     let bytes = staged.atom_bytes(atom);
-    let range = staged.atoms[atom as usize].relocs.clone();
-    let relocs = &staged.relocs[range.start as usize..range.end as usize];
-    let sorted = relocs.is_sorted_by_key(|reloc| reloc.offset);
-    let mut next = 0;
+    let mut relocs = staged.relocs(atom).peekable();
     let word = |at: usize| {
         let word = bytes.get(at..at + 4)?;
         Some(u32::from_le_bytes(word.try_into().ok()?))
@@ -102,21 +97,20 @@ pub(super) fn frames(
             return Err(Error::malformed(staged.input_name_of_atom(atom), what));
         }
         let field = at as u32 + 8;
-        // 0 is a CIE; an FDE's first field is the pc.
+        // 0 is a CIE; an FDE's first field is the pc. Assemblers write
+        // relocations in the order of their fields; should one not, all are
+        // looked through.
         let reloc = if word(at + 4) == Some(0) {
             None
-        } else if sorted {
-            while relocs.get(next).is_some_and(|reloc| reloc.offset < field) {
-                next += 1;
-            }
-            relocs.get(next).filter(|reloc| reloc.offset == field)
         } else {
-            relocs.iter().find(|reloc| reloc.offset == field)
+            while relocs.next_if(|reloc| reloc.offset < field).is_some() {}
+            let next = relocs.next_if(|reloc| reloc.offset == field);
+            next.or_else(|| staged.relocs(atom).find(|reloc| reloc.offset == field))
         };
         if let Some(reloc) = reloc {
             let resolved = &txn.resolved[reloc.symbol as usize];
             let pc = HostAddr(resolved.address.wrapping_add(reloc.addend as u64));
-            let kept = bound.targets[reloc.symbol as usize] != Target::Discarded;
+            let kept = resolved.state != State::Discarded;
             let frame = (pc, base.add(at as u64));
             if kept && code.contains(&pc) {
                 txn.frames.push(frame);

@@ -29,7 +29,7 @@ pub(crate) struct Sequence {
 
 /// Whether the next relocation of the section is that of a call to
 /// `__tls_get_addr`, which is rewritten with this one.
-pub(crate) fn has_call(kind: RelocKind) -> bool {
+pub(crate) const fn has_call(kind: RelocKind) -> bool {
     matches!(
         elf::RelocationType(kind.0),
         elf::R_X86_64_TLSGD | elf::R_X86_64_TLSLD
