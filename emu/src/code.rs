@@ -19,8 +19,9 @@ use crate::enter;
 use crate::fault::{self, Registration};
 
 /// Bytes for code, and as many for cells. An engine that fills either begins a
-/// new space.
-const SLAB_BYTES: u64 = 64 << 20;
+/// new space. The smaller ones are for an address space so crowded that there is
+/// no room for three regions in reach of one another.
+const SLAB_BYTES: [u64; 3] = [64 << 20, 16 << 20, 4 << 20];
 
 /// Code begins at multiples of this.
 const ALIGNMENT: u64 = 16;
@@ -60,10 +61,10 @@ struct Image {
 pub struct Full;
 
 impl Image {
-    fn new() -> Image {
+    fn new(slab_length: u64) -> Image {
         let options = Options {
             near: Near::Anywhere,
-            slab_length: SLAB_BYTES,
+            slab_length,
             ..Options::default()
         };
         Image {
@@ -105,11 +106,18 @@ impl std::fmt::Debug for Mapping {
 impl CodeSpace {
     /// An empty space.
     pub fn new() -> io::Result<CodeSpace> {
-        let mut image = Image::new();
         // The first cells make the image reserve its slab.
         let bytes = CELLS_IN_ATOM * 8;
-        let cells = image.append(AtomKind::Data, bytes, |_, _| {});
-        let cells = cells.map_err(|error| io::Error::other(error.to_string()))?;
+        let begin = |slab| {
+            let mut image = Image::new(slab);
+            let cells = image.append(AtomKind::Data, bytes, |_, _| {})?;
+            Ok((image, cells))
+        };
+        let begun = begin(SLAB_BYTES[0])
+            .or_else(|_| begin(SLAB_BYTES[1]))
+            .or_else(|_| begin(SLAB_BYTES[2]));
+        let (image, cells) =
+            begun.map_err(|error: sapwood_link::Error| io::Error::other(error.to_string()))?;
         let regions = image.session.regions();
         let range = |protection| {
             let mut regions = regions.iter().map(|(region, _)| region);
@@ -198,7 +206,7 @@ impl Drop for Mapping {
         // Before the addresses can be anything else's.
         self.registration = None;
         let image = self.image.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Image { session, mut space } = std::mem::replace(image, Image::new());
+        let Image { session, mut space } = std::mem::replace(image, Image::new(SLAB_BYTES[2]));
         // Who runs code there holds a share, so nobody does any more.
         let released = session.release(&mut space, &mut ());
         released.expect("this space holds the image's regions");

@@ -18,6 +18,7 @@
 //! | `lent` | what a `vfork` child writes to its maker's stack |
 //! | `gdb/` | a debugger at the other end of gdb's protocol |
 //! | `abi/` | registers, frames, flags of one guest architecture |
+//! | `crash` | what is told when the emulator itself breaks |
 //! | `host` | the host's kernel; all `unsafe` of this folder |
 //!
 //! Nothing here knows how guest instructions are run, nor how a command line
@@ -25,6 +26,7 @@
 
 mod abi;
 mod calls;
+mod crash;
 mod deliver;
 mod gdb;
 mod host;
@@ -83,7 +85,9 @@ pub struct Options {
 /// Runs a guest program in this process, which becomes it: when the guest
 /// exits or dies, so does the process. Returns only if it could not start.
 pub fn run(options: Options) -> Result<Infallible, StartError> {
-    start::run(start::prepare(options)?)
+    let thread = start::prepare(options)?;
+    host::die_of_panics();
+    start::run(thread)
 }
 
 /// Every system call by number and name, and whether it is done.

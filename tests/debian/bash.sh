@@ -9,10 +9,10 @@ kill -USR1 $$
 echo one two three | { read -r a b; echo "$b $a"; }
 diff <(printf 'a\nb\n') <(printf 'a\nc\n')
 coproc cat; echo through >&"${COPROC[1]}"; read -r line <&"${COPROC[0]}"; echo "$line"; kill "$COPROC_PID"; wait "$COPROC_PID" 2> /dev/null
-for i in {1..40}; do (exit "$i") & done; status=0
-for job in $(jobs -p); do wait "$job"; (( status += $? )); done; echo "$status"
+pids=(); for i in {1..40}; do (exit "$i") & pids+=($!); done; status=0
+for pid in "${pids[@]}"; do wait "$pid"; (( status += $? )); done; echo "$status"
 printf '%(%Y)T\n' 0
-bash -c 'kill -SEGV $$' ; echo "segv $?"
+{ bash -c 'kill -SEGV $$'; status=$?; } 2> /dev/null; echo "segv $status"
 exec 3<> fifo.txt; echo data >&3; cat fifo.txt
 ulimit -n; ulimit -s
 [[ "abc123" =~ ^([a-z]+)([0-9]+)$ ]] && echo "${BASH_REMATCH[2]}"

@@ -3,7 +3,7 @@ sqlite3 base.db <<'SQL'
 PRAGMA journal_mode = WAL;
 CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, value REAL);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
-INSERT INTO t SELECT i, printf('name%05d', i * 7919 % 5000), i / 7.0 FROM n;
+INSERT INTO t SELECT i, printf('name%05d', i * 7919 % 5000), i / 4.0 FROM n;
 CREATE INDEX byname ON t(name);
 SELECT count(*), sum(value), avg(value), min(name), max(name) FROM t;
 SELECT id, name, round(value, 3) FROM t WHERE name BETWEEN 'name00100' AND 'name00105' ORDER BY name;

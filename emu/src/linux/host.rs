@@ -38,8 +38,10 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::crash::{self, Crash};
 use super::signal::{SigInfo, SignalSet};
 use crate::errno::Errno;
+use crate::state::GuestState;
 
 /// What an interruptible system call gives when a signal came while it slept
 /// in a way that Linux restarts, if the handler wants that. Never shown to the
@@ -186,21 +188,21 @@ impl Mailbox {
 }
 
 thread_local! {
-    /// The mailbox and the interrupt flag of the guest thread that runs here.
-    static CURRENT: Cell<Option<(*const Mailbox, *const AtomicU32)>> = const { Cell::new(None) };
+    /// The mailbox and the registers of the guest thread that runs here.
+    static CURRENT: Cell<Option<(*const Mailbox, *const GuestState)>> = const { Cell::new(None) };
 }
 
 /// A guest thread, to take what reaches a thread that is none of the guest's.
 static FALLBACK_THREAD: AtomicI32 = AtomicI32::new(0);
 
 /// Makes this host thread take signals for a guest thread: each is left in
-/// `mailbox`, and `interrupt` set to 1.
+/// `mailbox`, and the state's `interrupt` set to 1.
 ///
 /// # Safety
 /// Both stay where they are until the guard is dropped or the thread ends.
-pub unsafe fn attach(mailbox: &Mailbox, interrupt: &AtomicU32) -> Attached {
-    CURRENT.set(Some((mailbox, interrupt)));
-    interrupts().push((thread_id(), Interrupt(interrupt)));
+pub unsafe fn attach(mailbox: &Mailbox, state: &GuestState) -> Attached {
+    CURRENT.set(Some((mailbox, state)));
+    interrupts().push((thread_id(), Interrupt(&state.interrupt)));
     if FALLBACK_THREAD.load(Ordering::Relaxed) == 0 {
         FALLBACK_THREAD.store(thread_id(), Ordering::Relaxed);
     }
@@ -212,9 +214,11 @@ pub unsafe fn attach(mailbox: &Mailbox, interrupt: &AtomicU32) -> Attached {
 /// The child of a fork has a new identifier.
 pub fn attached_thread_forked() {
     FALLBACK_THREAD.store(thread_id(), Ordering::Relaxed);
-    let Some((_, interrupt)) = CURRENT.get() else {
+    let Some((_, state)) = CURRENT.get() else {
         return;
     };
+    // SAFETY: `attach` was promised that the state is still where it was.
+    let interrupt = unsafe { &raw const (*state).interrupt };
     *interrupts() = vec![(thread_id(), Interrupt(interrupt))];
 }
 
@@ -369,18 +373,27 @@ pub fn is_ignored(signal: i32) -> bool {
 extern "C" fn on_signal(signal: i32, info: *const SigInfo, context: *mut libc::ucontext_t) {
     // SAFETY: the kernel gives a valid siginfo.
     if INSTRUCTION_SIGNALS.contains(signal) && !unsafe { (*info).was_sent() } {
+        // SAFETY: the kernel gives a valid siginfo and context.
+        let crash = unsafe {
+            Crash::Fault {
+                signal,
+                at: (*context).uc_mcontext.gregs[libc::REG_RIP as usize] as u64,
+                address: (*info).address().0,
+            }
+        };
+        crash::report(crash, current_state());
         // The instruction runs again, and this process dies of its own fault.
         let _ = set_disposition(signal, Disposition::Default(0));
         return;
     }
-    let Some((mailbox, interrupt)) = CURRENT.get() else {
+    let Some((mailbox, state)) = CURRENT.get() else {
         return pass_on(signal, info);
     };
     // SAFETY: `attach` was promised that both live, and the kernel gives a
     // valid siginfo and context.
     unsafe {
         (*mailbox).leave(*info);
-        (*interrupt).store(1, Ordering::Release);
+        (*state).interrupt.store(1, Ordering::Release);
         // Only the kernel's eight bytes of the mask: the C library's type is
         // larger than what the kernel put on the stack.
         let mask = (&raw mut (*context).uc_sigmask).cast::<u64>();
@@ -397,6 +410,32 @@ extern "C" fn on_signal(signal: i32, info: *const SigInfo, context: *mut libc::u
             };
         }
     }
+}
+
+/// The registers of the guest thread that runs here, to be shown when all is
+/// lost.
+fn current_state() -> Option<&'static GuestState> {
+    let (_, state) = CURRENT.get()?;
+    // SAFETY: `attach` was promised that it lives; the code that writes to it
+    // runs on this thread, and does not run now.
+    Some(unsafe { &*state })
+}
+
+/// Has a panic show the guest and end the process: a guest thread that is gone
+/// would leave the others waiting.
+pub fn die_of_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        usual(info);
+        crash::report(Crash::Panic, current_state());
+        die_of(libc::SIGABRT)
+    }));
+}
+
+/// Writes to standard error, whatever becomes of it.
+pub fn write_error(bytes: &[u8]) {
+    // SAFETY: the kernel reads as many bytes as there are.
+    unsafe { libc::write(2, bytes.as_ptr().cast(), bytes.len()) };
 }
 
 /// A signal for the process reached a thread that is none of the guest's: a

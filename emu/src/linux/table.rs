@@ -91,11 +91,12 @@ pub fn find(number: u64) -> Option<&'static Row> {
     Some(&TABLE[index])
 }
 
-/// Whether C libraries try this call and expect that it may be missing, so
+/// Whether libraries try this call and expect that it may be missing, so
 /// that there is nothing to tell.
 pub fn is_probed(number: u64) -> bool {
     const RSEQ: u64 = 293;
-    number == RSEQ
+    const IO_URING_SETUP: u64 = 425;
+    matches!(number, RSEQ | IO_URING_SETUP)
 }
 
 /// Every system call, in order of number.

@@ -230,7 +230,7 @@ impl Thread {
     pub fn run(&mut self) -> i32 {
         // SAFETY: both are boxed, and live until `self` is dropped, which is
         // after the guard.
-        let _attached = unsafe { host::attach(&self.mailbox, &self.state.interrupt) };
+        let _attached = unsafe { host::attach(&self.mailbox, &self.state) };
         self.process.threads().insert(host::thread_id());
         host::set_mask(self.mask);
         let process = self.process.clone();
