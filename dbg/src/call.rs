@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::interrupt::Interrupter;
 use crate::registers::{Registers, VectorState, x86};
 use crate::signal::Signal;
-use crate::target::{Address, Result, Target, TargetError, ThreadId};
+use crate::target::{Address, Happening, Motion, Result, Resume, Target, TargetError, ThreadId};
 
 /// What a function may use below the stack pointer without asking.
 const RED_ZONE: u64 = 128;
@@ -166,6 +166,93 @@ pub fn result(target: &mut dyn Target, thread: ThreadId) -> Result<MachineResult
         vectors: [xmm(0), xmm(1)],
         x87: vectors.and_then(|v| v.st(0)).unwrap_or_default(),
     })
+}
+
+/// Calls a function on a stopped thread, all others standing still, and comes
+/// back when it has returned. Breakpoints on the way are passed. The thread is
+/// afterwards what it was, also on error. `stands` says that a breakpoint is at
+/// `returns_to` already.
+pub fn quietly(
+    target: &mut dyn Target,
+    thread: ThreadId,
+    call: &MachineCall,
+    returns_to: Address,
+    stands: bool,
+) -> Result<MachineResult> {
+    let mut saved = Saved::take(target, thread)?;
+    let returned = begin(target, thread, &saved, call, returns_to).and_then(|landing| {
+        if !stands {
+            target.insert_breakpoint(returns_to)?;
+        }
+        target.set_running(true);
+        let returned = wait_quietly(target, thread, landing, &mut saved.signal);
+        target.set_running(false);
+        if !stands {
+            target.remove_breakpoint(returns_to)?;
+        }
+        returned.and_then(|()| result(target, thread))
+    });
+    if !matches!(returned, Err(TargetError::Gone(_))) {
+        saved.put_back(target, thread)?;
+    }
+    returned
+}
+
+/// Runs a thread alone until it has returned. A signal that arrives for the
+/// program is put aside in `signal`.
+fn wait_quietly(
+    target: &mut dyn Target,
+    thread: ThreadId,
+    landing: Landing,
+    signal: &mut Option<Signal>,
+) -> Result<()> {
+    let mut passing: Option<Address> = None;
+    loop {
+        target.resume(Resume {
+            thread,
+            motion: match passing {
+                Some(_) => Motion::Step,
+                None => Motion::Continue,
+            },
+            others_run: false,
+        })?;
+        let event = target.wait()?;
+        if let Some(at) = passing.take() {
+            target.insert_breakpoint(at)?;
+        }
+        match event.what {
+            Happening::Breakpoint(at) => {
+                if at == landing.returns_to && target.registers(thread)?.sp() == landing.sp {
+                    return Ok(());
+                }
+                target.remove_breakpoint(at)?;
+                passing = Some(at);
+            }
+            Happening::Signal(info) if info.signal.is_fault() && info.code > 0 => {
+                return Err(TargetError::Failed(format!(
+                    "it received signal {}, {}",
+                    info.signal,
+                    info.signal.meaning()
+                )));
+            }
+            Happening::Signal(info) => {
+                signal.get_or_insert(info.signal);
+                target.set_signal(thread, None)?;
+            }
+            Happening::Interrupted => {
+                return Err(TargetError::Failed(
+                    "it did not return: another thread may hold a lock that it waits for"
+                        .to_owned(),
+                ));
+            }
+            Happening::Exited(_) | Happening::Killed(_) | Happening::Executed(_) => {
+                return Err(TargetError::Gone(
+                    "the program ended while a function was being called in it".to_owned(),
+                ));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Interrupts a program that has not stopped by a deadline. One thread for the

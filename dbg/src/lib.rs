@@ -58,7 +58,7 @@ pub mod target;
 pub mod value;
 
 pub use command::Command;
-pub use debugger::{Completion, Debugger};
+pub use debugger::{Completion, Debugger, ImageCosts};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use interrupt::Interrupter;

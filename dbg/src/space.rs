@@ -3,25 +3,33 @@
 //!
 //! Pages are private and anonymous, reserved without memory and made usable by
 //! system calls in the name of the stopped thread; bytes go through the
-//! target's memory, so that breakpoints stay laid over them. Nothing runs in
-//! the process but those system calls. What a batch wants to have *called*
-//! (initialisers) is kept, and called by the debugger once line tables and
-//! breakpoints know the new code.
+//! target's memory, so that breakpoints stay laid over them. What runs in the
+//! process is those system calls, and what makes new code known to its runtime
+//! (the unwinder; resolvers of indirect functions), called on the thread while
+//! all others stand still. Initialisers are kept, and called by the debugger
+//! once breakpoints know the new code.
 
 use std::ops::Range;
+use std::time::Duration;
 
-use sapwood_link::host::Call;
+use sapwood_link::host::{Call, Unwind};
 use sapwood_link::{
-    AddressSpace, Host, HostAddr, HostError, Protection, Region, Reserve, SpaceError, SpaceId,
-    Write, gap,
+    AddressSpace, Host, HostAddr, HostError, Libgcc, Protection, Region, Reserve, SpaceError,
+    SpaceId, Write, gap,
 };
 
+use crate::call::{self, Alarm, MachineCall};
+use crate::interrupt::Interrupter;
 use crate::target::{Address, Target, TargetError, ThreadId};
 
 /// Bytes in a page.
 const PAGE: u64 = 4096;
 /// How often another place is tried when the kernel refuses one.
 const TRIES: usize = 8;
+
+/// How long a call that tells the runtime of new code may take: it needs a lock
+/// of the runtime, which a stopped thread may hold.
+const QUIET_TIME: Duration = Duration::from_secs(2);
 
 const MAP_FLAGS: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as u64;
 
@@ -36,6 +44,20 @@ pub struct ProcessSpace<'t> {
     pub id: SpaceId,
     /// Functions that a batch wants called, in order.
     pub calls: Vec<Deferred>,
+    /// How functions are called at once; nothing where they cannot be.
+    pub quiet: Option<QuietCalls>,
+    /// The process's unwinder, if it is libgcc's.
+    pub libgcc: Option<Libgcc>,
+}
+
+/// What calling a function at once takes.
+pub struct QuietCalls {
+    /// Where it returns to.
+    pub returns_to: Address,
+    /// A breakpoint stands there already.
+    pub stands: bool,
+    /// Who ends one that takes too long.
+    pub interrupter: Interrupter,
 }
 
 /// A call that a batch asked for.
@@ -210,25 +232,73 @@ impl AddressSpace for ProcessSpace<'_> {
     }
 }
 
+impl ProcessSpace<'_> {
+    /// Calls a function on the thread at once, telling nobody.
+    fn call_now(&mut self, function: HostAddr, arguments: &[u64]) -> Result<u64, HostError> {
+        let Some(quiet) = &self.quiet else {
+            let why = "this program has no entry point for a call to return to";
+            return Err(HostError::Failed(why.to_owned()));
+        };
+        let call = MachineCall {
+            function: Address(function.get()),
+            integers: arguments.to_vec(),
+            ..MachineCall::default()
+        };
+        let mut alarm = Alarm::default();
+        alarm.start(QUIET_TIME, &quiet.interrupter);
+        let (at, stands) = (quiet.returns_to, quiet.stands);
+        let returned = call::quietly(self.target, self.thread, &call, at, stands);
+        alarm.stop();
+        match returned {
+            Ok(result) => Ok(result.integers[0]),
+            Err(TargetError::Gone(why)) => Err(HostError::Lost(why)),
+            Err(error) => Err(HostError::Faulted(error.to_string())),
+        }
+    }
+}
+
 impl Host for ProcessSpace<'_> {
     fn call(&mut self) -> Option<&mut dyn Call> {
         Some(self)
+    }
+
+    fn unwind(&mut self) -> Option<&mut dyn Unwind> {
+        self.libgcc.is_some().then_some(self)
     }
 }
 
 impl Call for ProcessSpace<'_> {
     fn call(&mut self, function: HostAddr, arguments: &[u64]) -> Result<u64, HostError> {
-        if !arguments.is_empty() {
-            return Err(HostError::Failed(
-                "a call with arguments cannot wait until the code is known".to_owned(),
-            ));
-        }
+        self.call_now(function, arguments)
+    }
+
+    fn initialise(&mut self, function: HostAddr) -> Result<(), HostError> {
         self.calls.push(Deferred::Now(function));
-        Ok(0)
+        Ok(())
     }
 
     fn at_exit(&mut self, function: HostAddr) -> Result<(), HostError> {
         self.calls.push(Deferred::AtExit(function));
+        Ok(())
+    }
+}
+
+impl Unwind for ProcessSpace<'_> {
+    fn libgcc(&mut self) -> Result<Option<Libgcc>, HostError> {
+        Ok(self.libgcc)
+    }
+
+    // A libgcc that does not take the session's array is not told of each
+    // batch: that costs a call each, and every throw becomes slower.
+    fn register(&mut self, _: Range<HostAddr>) -> Result<(), HostError> {
+        Err(HostError::Failed(
+            "the program's libgcc is one that this linker does not know: exceptions do not cross \
+             the new code"
+                .to_owned(),
+        ))
+    }
+
+    fn deregister(&mut self, _: Range<HostAddr>) -> Result<(), HostError> {
         Ok(())
     }
 }

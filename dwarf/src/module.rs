@@ -236,6 +236,46 @@ impl Module {
         None
     }
 
+    /// Where its thread-local block lies from the thread pointer, if the
+    /// dynamic linker wrote that where the module's code finds it.
+    ///
+    /// `R_X86_64_TPOFF64` (18): word64 = block + symbol + addend.
+    pub fn thread_local_offset(&self, memory: &mut (impl Memory + ?Sized)) -> Option<i64> {
+        const TPOFF64: u64 = 18;
+        let (bytes, elf) = self.loaded_file();
+        let tables = elf.sections.iter();
+        for table in tables.filter(|s| s.kind == object::elf::SHT_RELA) {
+            let symbols = elf.sections.get(table.link)?;
+            let symbols = bytes.get().get(symbols.file.clone())?;
+            for relocation in bytes.get().get(table.file.clone())?.chunks_exact(24) {
+                let word = |bytes: &[u8], at: usize| {
+                    let word = bytes.get(at..)?.first_chunk()?;
+                    Some(u64::from_le_bytes(*word))
+                };
+                let info = word(relocation, 8)?;
+                if info & 0xffff_ffff != TPOFF64 {
+                    continue;
+                }
+                let offset = match info >> 32 {
+                    0 => 0,
+                    index => {
+                        let symbol = symbols.get(index as usize * 24..)?.get(..24)?;
+                        // A symbol without a section is another module's.
+                        if symbol[6..8] == [0, 0] {
+                            continue;
+                        }
+                        word(symbol, 8)?
+                    }
+                };
+                let offset = offset.wrapping_add(word(relocation, 16)?);
+                let at = self.to_memory(word(relocation, 0)?);
+                let word = memory.read_unsigned(at, 8).ok()?;
+                return Some(word.wrapping_sub(offset) as i64);
+            }
+        }
+        None
+    }
+
     /// What was wrong with its debug information, as far as it was read.
     pub fn complaints(&self) -> Vec<Error> {
         let mut complaints: Vec<Error> = self.info_fault.get().cloned().into_iter().collect();

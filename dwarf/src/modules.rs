@@ -1,10 +1,57 @@
 //! Which module is at an address.
+//!
+//! A module may be *closed*: an [`Outline`] and somebody who opens it. Looking
+//! it up opens it; questions about a name or a file pass by those whose outline
+//! says no, so ten thousand small objects cost little until one is looked at.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::{Address, Module};
+use crate::{Address, Module, Outline};
+
+/// Opens a module when it is first looked at; nothing where it turns out to be
+/// damaged.
+pub trait OpenModule: Send + Sync {
+    /// The module.
+    fn open(&self) -> Option<Module>;
+}
+
+/// A module, or what will be one.
+#[derive(Clone)]
+enum Slot {
+    Gone,
+    Open(Arc<Module>),
+    Closed(Arc<Closed>),
+}
+
+struct Closed {
+    outline: Outline,
+    opener: Box<dyn OpenModule>,
+    module: OnceLock<Option<Arc<Module>>>,
+}
+
+impl Slot {
+    fn module(&self) -> Option<&Arc<Module>> {
+        match self {
+            Slot::Gone => None,
+            Slot::Open(module) => Some(module),
+            Slot::Closed(closed) => {
+                let open = || closed.opener.open().map(Arc::new);
+                closed.module.get_or_init(open).as_ref()
+            }
+        }
+    }
+
+    /// Whether it is worth looking at, by its outline.
+    fn may(&self, test: impl Fn(&Outline) -> bool) -> bool {
+        match self {
+            Slot::Gone => false,
+            Slot::Open(_) => true,
+            Slot::Closed(closed) => test(&closed.outline),
+        }
+    }
+}
 
 /// A module of one [`Modules`]; never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +75,7 @@ impl fmt::Debug for ModuleId {
 /// touches no other.
 #[derive(Clone, Default)]
 pub struct Modules {
-    modules: Vec<Option<Arc<Module>>>,
+    modules: Vec<Slot>,
     /// Each range of each module by its first address: its end, its module.
     ranges: BTreeMap<Address, (Address, ModuleId)>,
 }
@@ -42,19 +89,42 @@ impl Modules {
     /// Takes in a module. Where its addresses overlap an older one's, the
     /// newer one is found.
     pub fn add(&mut self, module: Module) -> ModuleId {
+        self.add_slot(Slot::Open(Arc::new(module)))
+    }
+
+    /// Takes in a module that is opened when it is first looked at.
+    pub fn add_closed(&mut self, outline: Outline, opener: Box<dyn OpenModule>) -> ModuleId {
+        self.add_slot(Slot::Closed(Arc::new(Closed {
+            outline,
+            opener,
+            module: OnceLock::new(),
+        })))
+    }
+
+    fn add_slot(&mut self, slot: Slot) -> ModuleId {
         let id = ModuleId(u32::try_from(self.modules.len()).expect("2^32 modules"));
-        for range in module.ranges() {
+        let ranges = match &slot {
+            Slot::Gone => &[],
+            Slot::Open(module) => module.ranges(),
+            Slot::Closed(closed) => closed.outline.ranges(),
+        };
+        for range in ranges {
             self.clear(range.start, range.end);
             self.ranges.insert(range.start, (range.end, id));
         }
-        self.modules.push(Some(Arc::new(module)));
+        self.modules.push(slot);
         id
     }
 
     /// Takes a module out, and gives it back if it was there.
     pub fn remove(&mut self, id: ModuleId) -> Option<Arc<Module>> {
-        let module = self.modules.get_mut(id.0 as usize)?.take()?;
-        for range in module.ranges() {
+        let slot = std::mem::replace(self.modules.get_mut(id.0 as usize)?, Slot::Gone);
+        let ranges = match &slot {
+            Slot::Gone => &[],
+            Slot::Open(module) => module.ranges(),
+            Slot::Closed(closed) => closed.outline.ranges(),
+        };
+        for range in ranges {
             if self
                 .ranges
                 .get(&range.start)
@@ -63,12 +133,12 @@ impl Modules {
                 self.ranges.remove(&range.start);
             }
         }
-        Some(module)
+        slot.module().cloned()
     }
 
     /// The module of that id, unless it was removed.
     pub fn get(&self, id: ModuleId) -> Option<&Arc<Module>> {
-        self.modules.get(id.0 as usize)?.as_ref()
+        self.modules.get(id.0 as usize)?.module()
     }
 
     /// The module whose memory `at` lies in.
@@ -80,22 +150,45 @@ impl Modules {
         Some((id, self.get(id)?))
     }
 
-    /// All modules, in the order in which they came.
+    /// All modules, in the order in which they came. Opens those that are
+    /// closed: ask for those with a [name](Modules::naming) or a
+    /// [file](Modules::mentioning) where that is what is looked for.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (ModuleId, &Arc<Module>)> {
-        self.modules
-            .iter()
-            .enumerate()
-            .filter_map(|(index, module)| Some((ModuleId(index as u32), module.as_ref()?)))
+        self.those(0, |_| true)
     }
 
-    /// The modules that came after the first `count` ever added: what is new
-    /// since [`Modules::added`] said `count`.
-    pub fn since(&self, count: usize) -> impl Iterator<Item = (ModuleId, &Arc<Module>)> {
-        self.modules
-            .iter()
-            .enumerate()
-            .skip(count)
-            .filter_map(|(index, module)| Some((ModuleId(index as u32), module.as_ref()?)))
+    /// The modules that may have an entry or symbol of that name.
+    pub fn naming(&self, name: &str) -> impl DoubleEndedIterator<Item = (ModuleId, &Arc<Module>)> {
+        self.those(0, move |outline| outline.may_name(name))
+    }
+
+    /// The modules that may mention a source file whose path ends so.
+    pub fn mentioning(
+        &self,
+        suffix: &str,
+    ) -> impl DoubleEndedIterator<Item = (ModuleId, &Arc<Module>)> {
+        self.those(0, move |outline| outline.may_mention(suffix))
+    }
+
+    /// The modules that came after the first `count` ever added and pass the
+    /// test: what is new since [`Modules::added`] said `count`.
+    pub fn since(
+        &self,
+        count: usize,
+        test: impl Fn(&Outline) -> bool,
+    ) -> impl Iterator<Item = (ModuleId, &Arc<Module>)> {
+        self.those(count, test)
+    }
+
+    fn those(
+        &self,
+        from: usize,
+        test: impl Fn(&Outline) -> bool,
+    ) -> impl DoubleEndedIterator<Item = (ModuleId, &Arc<Module>)> {
+        let slots = self.modules.iter().enumerate().skip(from);
+        slots
+            .filter(move |(_, slot)| slot.may(&test))
+            .filter_map(|(index, slot)| Some((ModuleId(index as u32), slot.module()?)))
     }
 
     /// How many modules were ever added.

@@ -80,7 +80,8 @@ pub(crate) fn without_arguments(name: &str) -> &str {
     }
 }
 
-fn hash_last(name: &[u8]) -> u32 {
+/// The hash by which entries are found: of a name without its arguments.
+pub(crate) fn hash_last(name: &[u8]) -> u32 {
     let name = match name.iter().position(|&byte| byte == b'<') {
         Some(at) if at > 0 && !name.starts_with(b"operator") => &name[..at],
         _ => name,
@@ -285,7 +286,7 @@ impl<'a> Info<'a> {
 }
 
 /// Whether an entry with that tag may have a place in the index.
-fn is_indexed(tag: gimli::DwTag, in_function: bool) -> bool {
+pub(crate) fn is_indexed(tag: gimli::DwTag, in_function: bool) -> bool {
     match tag {
         c::DW_TAG_subprogram => true,
         c::DW_TAG_variable | c::DW_TAG_member | c::DW_TAG_enumerator => !in_function,

@@ -14,6 +14,8 @@
 //! batch has overwritten in its slot since, become 0, which readers of DWARF take
 //! for "not there".
 
+use std::sync::Arc;
+
 use object::elf::{self, FileHeader64, Rela64, SHF_ALLOC, Sym64};
 use object::read::elf::{FileHeader, Rela, SectionHeader, Sym};
 use object::{CompressionFormat, LittleEndian, SectionIndex, SymbolIndex};
@@ -40,27 +42,52 @@ const SECTION_HEADER_LEN: usize = 64;
 const ST_VALUE: usize = 8;
 const SYMBOL_LEN: usize = 24;
 
+/// An input's debug information, to be made when somebody wants it: holding it
+/// costs two references, and outlives the session.
+#[derive(Clone)]
+pub struct DebugObject {
+    view: View,
+    input: InputId,
+    source: Arc<DebugSource>,
+}
+
+impl DebugObject {
+    /// The name that the input was staged under.
+    pub fn name(&self) -> &str {
+        self.view.input_name(self.input)
+    }
+
+    /// The debug image: an ELF file as the [module page](self) says.
+    pub fn image(&self) -> Result<Vec<u8>, Error> {
+        let image = Image {
+            view: &self.view,
+            source: &self.source,
+            data: &self.source.bytes,
+        };
+        let failed = |error| Error::malformed(self.name(), error);
+        image.build().map_err(failed)
+    }
+}
+
 impl Session {
     /// The debug image of an input, or `None` when it has no debug sections.
     pub fn debug_image(&self, input: InputId) -> Result<Option<Vec<u8>>, Error> {
-        let Some(source) = self.debug_source(input) else {
-            return Ok(None);
-        };
-        let view = self.view();
-        let name = view.input_name(input);
-        let image = Image {
-            view: &view,
-            source,
-            data: &source.bytes,
-        };
-        image
-            .build()
-            .map(Some)
-            .map_err(|error| Error::malformed(name, error))
+        let object = self.debug_object(input);
+        object.map(|object| object.image()).transpose()
+    }
+
+    /// The debug information of an input, not made yet; `None` when it has no
+    /// debug sections.
+    pub fn debug_object(&self, input: InputId) -> Option<DebugObject> {
+        Some(DebugObject {
+            view: self.view(),
+            input,
+            source: self.debug_source(input)?.clone(),
+        })
     }
 
     /// What an object with debug sections is remembered by.
-    fn debug_source(&self, input: InputId) -> Option<&DebugSource> {
+    fn debug_source(&self, input: InputId) -> Option<&Arc<DebugSource>> {
         let sources = &self.debug;
         let source = |index| sources.get(index).expect("below the length");
         let (mut low, mut high) = (0, sources.len());

@@ -60,6 +60,12 @@ pub trait Call {
     /// gives its integer result.
     fn call(&mut self, function: HostAddr, arguments: &[u64]) -> Result<u64, HostError>;
 
+    /// Calls an initialiser of a batch. A host that has something to do before
+    /// any of the new code runs may keep it and call it soon after.
+    fn initialise(&mut self, function: HostAddr) -> Result<(), HostError> {
+        self.call(function, &[]).map(drop)
+    }
+
     /// Arranges for `function`, a C function of no arguments, to be called when
     /// the program exits, last registered first.
     fn at_exit(&mut self, function: HostAddr) -> Result<(), HostError>;

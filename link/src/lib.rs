@@ -80,6 +80,7 @@ pub mod worker;
 pub use addr::HostAddr;
 pub use arch::Arch;
 pub use batch::{AtomSpec, Batch, Emission, Ground, Parts, Published, RelocSpec};
+pub use debug_image::DebugObject;
 pub use error::{Error, Place, Undefined};
 pub use host::{Host, HostError, Libgcc, Outside, Resolver, Wanted};
 pub use ids::{AtomId, Generation, InputId, NameId, SymbolId};

@@ -62,7 +62,7 @@ pub struct Session {
     pub(crate) image: Image,
     pub(crate) archives: Vec<Archive>,
     /// The objects with debug sections, in the order of their ids.
-    pub(crate) debug: Table<(InputId, DebugSource)>,
+    pub(crate) debug: Table<(InputId, Arc<DebugSource>)>,
     /// What was registered with the target's unwinder.
     pub(crate) unwind: Vec<Range<HostAddr>>,
     /// Names of objects that are not loaded twice.

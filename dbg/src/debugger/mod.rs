@@ -12,16 +12,20 @@ mod core_files;
 mod disassembly;
 mod eval;
 mod frames;
+mod generations;
+mod image;
 mod info;
 mod live;
 mod modules;
 mod motion;
 mod places;
 mod process;
+mod resolve;
 mod run;
 mod scene;
 mod settings;
 mod show;
+mod thread_blocks;
 mod threads;
 mod values;
 mod watch;
@@ -46,8 +50,10 @@ use crate::target::{Target, ThreadId};
 use crate::value::{Memo, Value};
 use calls::PendingCall;
 pub use complete::Completion;
-use eval::{Compilers, Image};
+use eval::Compilers;
 use frames::Stack;
+use image::Image;
+pub use image::ImageCosts;
 pub use settings::Settings;
 use show::Listing;
 use threads::Threads;
@@ -102,6 +108,8 @@ pub struct Debugger {
     alarm: Alarm,
     /// The code that was appended to this process.
     image: Option<Image>,
+    image_clock: Option<fn() -> std::time::Duration>,
+    image_costs: ImageCosts,
     compiler: Compilers,
     memo: Memo,
     displays: Displays,

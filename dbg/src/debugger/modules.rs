@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sapwood_dwarf::{Module, ModuleId, ModuleKind};
+use sapwood_dwarf::{ModuleId, ModuleKind};
 
 use super::{Debugger, Events};
 use crate::breakpoint::{BreakpointId, Change, Reason, Wish};
@@ -264,18 +264,16 @@ impl Debugger {
         self.unwinder = Default::default();
     }
 
-    /// Adds a module of code that was published. Breakpoints do not know it yet.
-    pub(super) fn add_module(&mut self, module: Module) -> ModuleId {
-        Arc::make_mut(&mut self.modules).add(module)
-    }
-
     /// Resolves breakpoints against the modules that came since last time.
     pub(super) fn resolve_new(&mut self, events: Events<'_>) {
         let from = std::mem::replace(&mut self.resolved, self.modules.added());
         if from == self.modules.added() {
             return;
         }
-        let hooks = self.modules.since(from).filter_map(|(_, module)| {
+        let hooks = self
+            .modules
+            .since(from, |outline| outline.may_name(CATCH_HOOK));
+        let hooks = hooks.filter_map(|(_, module)| {
             let symbol = module.symbol_named(CATCH_HOOK)?;
             Some(symbol.address)
         });

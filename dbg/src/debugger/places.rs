@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sapwood_dwarf::{Function, Module, SymbolKind};
+use sapwood_dwarf::{Function, Module, ModuleId, SymbolKind};
 
 use super::Debugger;
 use crate::breakpoint::{BreakpointId, Place, Wish};
@@ -143,7 +143,17 @@ impl Debugger {
             return Vec::new();
         };
         let file = breakpoint.file.as_deref();
-        let new = self.modules.since(from);
+        let own = file.map(|file| file.to_string_lossy());
+        let new = self.modules.since(from, |outline| match spec {
+            Spec::Function(name) | Spec::FunctionIn { function: name, .. } => {
+                outline.may_name(name)
+            }
+            Spec::Line { file: named, .. } => {
+                let file = named.as_deref().or(own.as_deref());
+                file.is_some_and(|file| outline.may_mention(file))
+            }
+            Spec::Offset(_) | Spec::Address(_) | Spec::Here => false,
+        });
         new.flat_map(|(_, module)| places_in(module, spec, file))
             .collect()
     }
@@ -156,11 +166,16 @@ impl Debugger {
             let module = self.modules.at(address).map(|(_, module)| &**module);
             return Ok(vec![describe(module, address)]);
         }
-        Ok(self
-            .modules
-            .iter()
-            .flat_map(|(_, module)| places_in(module, &spec, None))
-            .collect())
+        let places = |(_, module): (ModuleId, &Arc<Module>)| places_in(module, &spec, None);
+        Ok(match &spec {
+            Spec::Function(name) | Spec::FunctionIn { function: name, .. } => {
+                self.modules.naming(name).flat_map(places).collect()
+            }
+            Spec::Line {
+                file: Some(file), ..
+            } => self.modules.mentioning(file).flat_map(places).collect(),
+            _ => Vec::new(),
+        })
     }
 
     /// A spec that means the same wherever the program is.
@@ -204,7 +219,8 @@ impl Debugger {
                 file: Some(file),
                 line,
             } => {
-                let known = self.modules.iter().any(|(_, m)| !m.files(file).is_empty());
+                let mut modules = self.modules.mentioning(file);
+                let known = modules.any(|(_, m)| !m.files(file).is_empty());
                 match known {
                     true => format!("No line {line} in file \"{file}\"."),
                     false => format!("No source file named {file}."),

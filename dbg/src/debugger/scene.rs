@@ -179,7 +179,7 @@ impl Scene for ThreadScene<'_> {
         // Not bound yet: the slot leads back into this module's own stubs. The
         // relocation of the slot names the function.
         let name = slot_symbol(self.target, module.bias(), &sections, slot)?;
-        let entries = self.modules.iter().filter_map(|(_, other)| {
+        let entries = self.modules.naming(&name).filter_map(|(_, other)| {
             let symbol = other.symbol_named(&name)?;
             Some(symbol.address)
         });

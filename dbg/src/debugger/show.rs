@@ -108,7 +108,7 @@ impl Debugger {
         }
         // A function is shown from where it is declared.
         if let Spec::Function(name) = &spec {
-            let declared = self.modules.iter().find_map(|(_, module)| {
+            let declared = self.modules.naming(name).find_map(|(_, module)| {
                 let function = module.functions(name).into_iter().next()?;
                 Some((function.file.clone()?, function.line))
             });
@@ -156,9 +156,8 @@ impl Debugger {
     /// The source file that a path suffix means.
     pub(super) fn file_named(&self, suffix: &str) -> Option<Arc<Path>> {
         // The newest first: a snippet of that name, rather than an old one.
-        let modules: Vec<_> = self.modules.iter().collect();
-        modules
-            .iter()
+        self.modules
+            .mentioning(suffix)
             .rev()
             .find_map(|(_, module)| module.files(suffix).into_iter().next())
     }

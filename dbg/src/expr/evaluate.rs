@@ -26,9 +26,9 @@ impl Names for Reader<'_> {
         if self.frame.is_some() && self.local(name).is_some() {
             return false;
         }
-        let mut modules = self.modules.iter();
+        let mut modules = self.modules.naming(name);
         if modules.any(|(_, module)| !module.types(name).is_empty()) {
-            let mut modules = self.modules.iter();
+            let mut modules = self.modules.naming(name);
             return !modules.any(|(_, module)| {
                 !module.globals(name).is_empty() || module.symbol_named(name).is_some()
             });
@@ -52,12 +52,12 @@ impl Reader<'_> {
         Some((id, variable))
     }
 
-    /// The modules, the frame's first.
-    fn nearest_modules(&self) -> Vec<(ModuleId, Arc<sapwood_dwarf::Module>)> {
+    /// The modules that may have that name, the frame's first.
+    fn nearest_modules(&self, name: &str) -> Vec<(ModuleId, Arc<sapwood_dwarf::Module>)> {
         let own = self.frame.and_then(|frame| frame.module);
         let mut modules: Vec<_> = self
             .modules
-            .iter()
+            .naming(name)
             .map(|(id, module)| (id, module.clone()))
             .collect();
         // The newest definition wins for new code, so the latest come first.
@@ -242,7 +242,7 @@ impl Evaluator<'_> {
 
     /// A global, function or constant that debug information describes.
     fn described(&mut self, name: &str) -> Result<Option<Value>, Error> {
-        let modules = self.reader.nearest_modules();
+        let modules = self.reader.nearest_modules(name);
         let own = self.reader.frame.and_then(|frame| frame.physical);
         for (id, module) in &modules {
             let mut globals = module.globals(name);
@@ -278,7 +278,7 @@ impl Evaluator<'_> {
         let Some((function, variable)) = name.rsplit_once("::") else {
             return Ok(None);
         };
-        for (id, module) in self.reader.nearest_modules() {
+        for (id, module) in self.reader.nearest_modules(function) {
             for function in module.functions(function) {
                 let Some(entry) = function.entry else {
                     continue;
@@ -294,7 +294,7 @@ impl Evaluator<'_> {
 
     /// A symbol of the ELF tables alone.
     fn undescribed(&mut self, name: &str, as_type: Option<&Type>) -> Result<Value, Error> {
-        for (_, module) in self.reader.nearest_modules() {
+        for (_, module) in self.reader.nearest_modules(name) {
             let Some(symbol) = module.symbol_named(name) else {
                 continue;
             };
@@ -334,9 +334,9 @@ impl Evaluator<'_> {
     }
 
     fn file_static(&mut self, file: &str, name: &str) -> Result<Value, Error> {
-        let mut has_file = false;
-        for (id, module) in self.reader.nearest_modules() {
-            has_file |= !module.files(file).is_empty();
+        let mut files = self.reader.modules.mentioning(file);
+        let has_file = files.any(|(_, module)| !module.files(file).is_empty());
+        for (id, module) in self.reader.nearest_modules(name) {
             let is_there = |path: &Option<Arc<std::path::Path>>| {
                 path.as_ref().is_some_and(|path| path.ends_with(file))
             };

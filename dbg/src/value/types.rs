@@ -323,7 +323,7 @@ fn complete(
     let Some(name) = &description.qualified_name else {
         return Ok(Shape::Composite(id, description));
     };
-    for (other, module) in modules.iter().filter(|(other, _)| *other != id) {
+    for (other, module) in modules.naming(name).filter(|(other, _)| *other != id) {
         for candidate in module.types(name) {
             let found = module.type_of(candidate)?;
             if matches!(&found.kind, TypeKind::Composite(one) if !one.is_declaration)

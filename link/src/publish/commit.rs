@@ -1,5 +1,7 @@
 //! `commit`: pushes a batch's records and stores the generation. Cannot fail.
 
+use std::sync::Arc;
+
 use crate::archive::Archive;
 use crate::batch::Published;
 use crate::ids::{AtomId, InputId, NameId, SymbolId};
@@ -201,6 +203,6 @@ fn keep_debug(
             sections: staged.sections[sections].iter().map(published).collect(),
         };
         let id = InputId(first_input + number as u32);
-        session.writer.push(&session.debug, (id, source));
+        session.writer.push(&session.debug, (id, Arc::new(source)));
     }
 }

@@ -71,7 +71,7 @@ fn run_all(
     }
     for list in &txn.actions.initialisers {
         for function in functions(list, ground)? {
-            call(ground, |call| call.call(function, &[]).map(drop))?;
+            call(ground, |call| call.initialise(function))?;
         }
     }
     Ok(())

@@ -184,7 +184,7 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn named_type(&mut self, name: &str, tag: Option<&str>) -> Result<Type, Error> {
-        for (id, module) in self.reader.nearest_modules() {
+        for (id, module) in self.reader.nearest_modules(name) {
             let mut found: Option<Type> = None;
             for candidate in module.types(name) {
                 let description = module.type_of(candidate)?;
