@@ -306,6 +306,8 @@ pub enum Command {
     },
     /// `load FILE…`.
     Load(Vec<PathBuf>),
+    /// Put other versions of functions into the program.
+    Replace(Vec<PathBuf>),
 
     /// `handle SIGNAL… ACTION…`: a change of each named signal's row.
     Handle(Vec<Signal>, Vec<HandleWord>),

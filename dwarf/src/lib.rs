@@ -51,7 +51,7 @@ pub use lines::{LineRow, Place};
 pub use locations::{FrameContext, Location, LocationError, Piece, Storage};
 pub use memory::{Memory, MemoryError, NoMemory};
 pub use module::{EntryId, Module};
-pub use modules::{ModuleId, Modules, OpenModule};
+pub use modules::{Having, ModuleId, Modules, OpenModule};
 pub use outline::Outline;
 pub use registers::{Arch, OtherRegisters, Register, Registers};
 pub use scopes::{Variable, VariableKind};

@@ -6,15 +6,32 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use crate::outline::OutlineNames;
 use crate::{Address, Module, Outline};
 
 /// Opens a module when it is first looked at; nothing where it turns out to be
 /// damaged.
 pub trait OpenModule: Send + Sync {
+    /// The object's name and bytes.
+    fn bytes(&self) -> Option<(PathBuf, Vec<u8>)>;
     /// The module.
     fn open(&self) -> Option<Module>;
+}
+
+/// What modules are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Having<'a> {
+    /// All of them.
+    Anything,
+    /// Those that were never closed.
+    Opened,
+    /// Those that may mention a source file whose path ends so.
+    File(&'a str),
+    /// Those that may have an entry or symbol of that name.
+    Name(&'a str),
 }
 
 /// A module, or what will be one.
@@ -28,7 +45,20 @@ enum Slot {
 struct Closed {
     outline: Outline,
     opener: Box<dyn OpenModule>,
+    /// Read when first asked for; nothing where they cannot be told.
+    names: OnceLock<Option<OutlineNames>>,
     module: OnceLock<Option<Arc<Module>>>,
+}
+
+impl Closed {
+    fn may_name(&self, name: &str) -> bool {
+        let read = || {
+            let (title, bytes) = self.opener.bytes()?;
+            OutlineNames::read(&title, &bytes)
+        };
+        let names = self.names.get_or_init(read).as_ref();
+        names.is_none_or(|names| names.may_name(name))
+    }
 }
 
 impl Slot {
@@ -43,12 +73,14 @@ impl Slot {
         }
     }
 
-    /// Whether it is worth looking at, by its outline.
-    fn may(&self, test: impl Fn(&Outline) -> bool) -> bool {
-        match self {
-            Slot::Gone => false,
-            Slot::Open(_) => true,
-            Slot::Closed(closed) => test(&closed.outline),
+    /// Whether it may have what is asked for.
+    fn may(&self, have: &Having<'_>) -> bool {
+        match (self, have) {
+            (Slot::Gone, _) => false,
+            (Slot::Open(_), _) | (_, Having::Anything) => true,
+            (Slot::Closed(_), Having::Opened) => false,
+            (Slot::Closed(closed), Having::File(suffix)) => closed.outline.may_mention(suffix),
+            (Slot::Closed(closed), Having::Name(name)) => closed.may_name(name),
         }
     }
 }
@@ -97,6 +129,7 @@ impl Modules {
         self.add_slot(Slot::Closed(Arc::new(Closed {
             outline,
             opener,
+            names: OnceLock::new(),
             module: OnceLock::new(),
         })))
     }
@@ -154,40 +187,40 @@ impl Modules {
     /// closed: ask for those with a [name](Modules::naming) or a
     /// [file](Modules::mentioning) where that is what is looked for.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (ModuleId, &Arc<Module>)> {
-        self.those(0, |_| true)
+        self.since(0, Having::Anything)
+    }
+
+    /// The modules that were never closed: the program and its libraries.
+    pub fn opened(&self) -> impl DoubleEndedIterator<Item = (ModuleId, &Arc<Module>)> {
+        self.since(0, Having::Opened)
     }
 
     /// The modules that may have an entry or symbol of that name.
-    pub fn naming(&self, name: &str) -> impl DoubleEndedIterator<Item = (ModuleId, &Arc<Module>)> {
-        self.those(0, move |outline| outline.may_name(name))
+    pub fn naming<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl DoubleEndedIterator<Item = (ModuleId, &'a Arc<Module>)> {
+        self.since(0, Having::Name(name))
     }
 
     /// The modules that may mention a source file whose path ends so.
-    pub fn mentioning(
-        &self,
-        suffix: &str,
-    ) -> impl DoubleEndedIterator<Item = (ModuleId, &Arc<Module>)> {
-        self.those(0, move |outline| outline.may_mention(suffix))
+    pub fn mentioning<'a>(
+        &'a self,
+        suffix: &'a str,
+    ) -> impl DoubleEndedIterator<Item = (ModuleId, &'a Arc<Module>)> {
+        self.since(0, Having::File(suffix))
     }
 
-    /// The modules that came after the first `count` ever added and pass the
-    /// test: what is new since [`Modules::added`] said `count`.
-    pub fn since(
-        &self,
+    /// The modules that came after the first `count` ever added and may have
+    /// that: what is new since [`Modules::added`] said `count`.
+    pub fn since<'a>(
+        &'a self,
         count: usize,
-        test: impl Fn(&Outline) -> bool,
-    ) -> impl Iterator<Item = (ModuleId, &Arc<Module>)> {
-        self.those(count, test)
-    }
-
-    fn those(
-        &self,
-        from: usize,
-        test: impl Fn(&Outline) -> bool,
-    ) -> impl DoubleEndedIterator<Item = (ModuleId, &Arc<Module>)> {
-        let slots = self.modules.iter().enumerate().skip(from);
+        having: Having<'a>,
+    ) -> impl DoubleEndedIterator<Item = (ModuleId, &'a Arc<Module>)> {
+        let slots = self.modules.iter().enumerate().skip(count);
         slots
-            .filter(move |(_, slot)| slot.may(&test))
+            .filter(move |(_, slot)| slot.may(&having))
             .filter_map(|(index, slot)| Some((ModuleId(index as u32), slot.module()?)))
     }
 

@@ -59,13 +59,19 @@ impl DebugObject {
 
     /// The debug image: an ELF file as the [module page](self) says.
     pub fn image(&self) -> Result<Vec<u8>, Error> {
+        self.image_with(|_| true)
+    }
+
+    /// The same, where only the sections of which `wanted` says so, by name,
+    /// are relocated: cheaper for whoever reads no others.
+    pub fn image_with(&self, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>, Error> {
         let image = Image {
             view: &self.view,
             source: &self.source,
             data: &self.source.bytes,
         };
         let failed = |error| Error::malformed(self.name(), error);
-        image.build().map_err(failed)
+        image.build(&wanted).map_err(failed)
     }
 }
 
@@ -113,7 +119,7 @@ struct Image<'s> {
 type Result_<T> = object::Result<T>;
 
 impl Image<'_> {
-    fn build(&self) -> Result_<Vec<u8>> {
+    fn build(&self, wanted: &dyn Fn(&[u8]) -> bool) -> Result_<Vec<u8>> {
         let data = self.data;
         let header = FileHeader64::<LittleEndian>::parse(data)?;
         let sections = header.sections(LE, data)?;
@@ -138,7 +144,7 @@ impl Image<'_> {
             };
             let target = sections.section(patched)?;
             let executable = target.sh_flags(LE).0 & elf::SHF_EXECINSTR.0 != 0;
-            if !executable {
+            if !executable && wanted(sections.section_name(LE, target)?) {
                 self.relocate(&mut out, header_at(patched.0), relocs, &values);
             }
             put_u32(&mut out, header_at(index.0) + SH_TYPE, elf::SHT_NULL.0);

@@ -9,10 +9,11 @@ use sapwood_dwarf::ModuleId;
 
 use super::calls::{Called, Purpose};
 use super::image::{Input, machine_call};
+use super::surroundings::{Copied, Surroundings};
 use super::{Debugger, Events};
 use crate::call::MachineResult;
 use crate::error::{Error, Result};
-use crate::eval::{Cc, Compiler, RESULT, SourceFile, snippet};
+use crate::eval::{Cc, Compiler, DECLARATIONS, Object, RESULT, SourceFile, mentioned, snippet};
 use crate::event::{Event, ValueView};
 use crate::target::Address;
 
@@ -32,6 +33,8 @@ pub(super) struct Waiting {
     module: ModuleId,
     /// The wrapper's name.
     wrapper: String,
+    /// Variables in registers that it has copies of.
+    copies: Vec<Copied>,
 }
 
 impl Debugger {
@@ -51,8 +54,23 @@ impl Debugger {
             .map_err(|_| Error::new("eval needs a running program: use run or start first."))?;
         let number = 1 + self.image.as_ref().map_or(0, |image| image.snippets);
         let name = name.unwrap_or_else(|| format!("snip{number}.c"));
-        let made = snippet(text, &name, number);
-        let compiled = self.compiler.0.compile(SourceFile::Text(&made.c));
+        let mut around = self.surroundings(&mentioned(text), number);
+        let mut made = snippet(text, &name, number, &around.declarations);
+        let mut compiled = self.compiler.0.compile(SourceFile::Text(&made.c));
+        if let Err(messages) = &compiled
+            && !around.declarations.is_empty()
+        {
+            // The snippet may say itself what we said of the program.
+            let bare = snippet(text, &name, number, "");
+            match self.compiler.0.compile(SourceFile::Text(&bare.c)) {
+                Err(other) if messages.contains(DECLARATIONS) => compiled = Err(other),
+                Err(_) => {}
+                done => {
+                    (made, compiled) = (bare, done);
+                    around = Surroundings::default();
+                }
+            }
+        }
         let object = compiled.map_err(Error::new)?;
         if !object.warnings.is_empty() {
             events(Event::Warning(object.warnings));
@@ -60,7 +78,8 @@ impl Debugger {
         let inputs = [Input::Object(name.clone(), object.bytes)];
         // Kept before the publish, which tells of breakpoints that it arms.
         self.keep_text(&name, &made.text);
-        let landed = self.publish(&inputs, events)?;
+        let landed = self.publish(&inputs, &around.places, events)?;
+        self.fill_copies(&around.copies)?;
         let image = self.image.as_mut().expect("it was just published in");
         image.snippets = number;
         let wrapper = made.wrapper.and_then(|wrapper| {
@@ -73,7 +92,11 @@ impl Debugger {
         };
         let module = landed.modules.first().copied();
         let module = module.ok_or_else(|| Error::new("the snippet has no debug information."))?;
-        let waiting = Waiting { module, wrapper };
+        let waiting = Waiting {
+            module,
+            wrapper,
+            copies: around.copies,
+        };
         let purpose = Purpose::Eval(waiting.clone());
         match self.call(&machine_call(at, &[]), &name, purpose, false, events)? {
             Called::Returned(result) => {
@@ -103,6 +126,7 @@ impl Debugger {
         waiting: &Waiting,
         result: &MachineResult,
     ) -> Result<Option<ValueView>> {
+        self.take_copies_back(&waiting.copies)?;
         let at = Address(result.integers[0]);
         if at == Address(0) {
             return Ok(None);
@@ -124,6 +148,11 @@ impl Debugger {
             events(Event::Generations(vec![view]));
         }
         self.run_deferred(&calls, events)
+    }
+
+    /// Compiles, or gives the compiler's messages.
+    pub(super) fn compile(&mut self, source: SourceFile<'_>) -> Result<Object> {
+        self.compiler.0.compile(source).map_err(Error::new)
     }
 
     /// A file as an input, compiled where it is a source.

@@ -16,10 +16,15 @@ impl Debugger {
             .input_ids()
             .map(|input| view.input_name(input).to_owned())
             .collect();
-        let symbols = added
+        let mut defined: Vec<_> = added
             .symbol_ids()
             .map(|id| view.symbol_by_id(id))
             .filter(|s| matches!(s.definition, sapwood_link::Definition::Atom(..)))
+            .collect();
+        // As symbol tables have them: what a file keeps to itself comes first.
+        defined.sort_by_key(|symbol| symbol.binding != sapwood_link::Binding::Local);
+        let symbols = defined
+            .into_iter()
             .map(|s| (s.name.to_owned(), Address(s.address.get()), s.size))
             .collect();
         let bytes = added.atom_ids().map(|atom| view.atom(atom).size).sum();

@@ -5,6 +5,7 @@
 //! one; arm breakpoints; and only then is anything of the new code run. The
 //! process stands still from the first byte written until breakpoints are armed.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +82,10 @@ struct Unopened {
 }
 
 impl OpenModule for Unopened {
+    fn bytes(&self) -> Option<(PathBuf, Vec<u8>)> {
+        Some((self.object.name().into(), self.object.image().ok()?))
+    }
+
     fn open(&self) -> Option<Module> {
         let bytes = self.object.image().ok()?;
         loader::open_bytes(Path::new(self.object.name()), self.kind, bytes, 0).ok()
@@ -114,6 +119,7 @@ impl Debugger {
     /// The code that was appended is gone with its process.
     pub(super) fn forget_image(&mut self) {
         self.image = None;
+        self.replaced.clear();
     }
 
     /// An empty image near the program.
@@ -139,13 +145,19 @@ impl Debugger {
 
     /// Publishes inputs as one batch, and takes in what they brought. Nothing
     /// of the new code has run when it returns.
-    pub(super) fn publish(&mut self, inputs: &[Input], events: Events<'_>) -> Result<Landed> {
+    /// `places` are names that mean these addresses before anything else.
+    pub(super) fn publish(
+        &mut self,
+        inputs: &[Input],
+        places: &HashMap<String, Address>,
+        events: Events<'_>,
+    ) -> Result<Landed> {
         let mut image = match self.image.take() {
             Some(image) => image,
             None => self.new_image(),
         };
         let began = self.now();
-        let result = self.publish_in(&mut image, inputs, events);
+        let result = self.publish_in(&mut image, inputs, places, events);
         self.image = Some(image);
         self.image_costs.publish += self.now() - began;
         let (published, calls) = result?;
@@ -156,11 +168,12 @@ impl Debugger {
         &mut self,
         image: &mut Image,
         inputs: &[Input],
+        places: &HashMap<String, Address>,
         events: Events<'_>,
     ) -> Result<(sapwood_link::Published, Vec<Deferred>)> {
         for _ in 0..ROUNDS {
             let mut missing = Missing::default();
-            match self.publish_once(image, inputs, &mut missing) {
+            match self.publish_once(image, inputs, places, &mut missing) {
                 Err(error) if missing.is_empty() => return Err(error),
                 Ok(published) => return Ok(published),
                 Err(_) => {}
@@ -182,6 +195,7 @@ impl Debugger {
         &mut self,
         image: &mut Image,
         inputs: &[Input],
+        places: &HashMap<String, Address>,
         missing: &mut Missing,
     ) -> Result<(sapwood_link::Published, Vec<Deferred>)> {
         let thread = self.thread()?;
@@ -208,6 +222,7 @@ impl Debugger {
                 image: Some(view),
                 near: near.as_deref(),
                 known: &image.known,
+                places: Some(places),
                 missing: Missing::default(),
             },
         };
@@ -267,12 +282,17 @@ impl Debugger {
     /// Adds the module of a published object: closed, where its outline says
     /// enough. Breakpoints do not know it yet.
     fn add_published(&mut self, object: DebugObject, kind: ModuleKind) -> Result<ModuleId> {
-        let bytes = object.image().map_err(|e| Error::new(e.to_string()))?;
+        let failed = |error: sapwood_link::Error| Error::new(error.to_string());
         let name = Path::new(object.name());
+        let bytes = object.image_with(Outline::reads).map_err(failed)?;
+        let outline = Outline::read(name, &bytes)?;
         let modules = Arc::make_mut(&mut self.modules);
-        Ok(match Outline::read(name, &bytes)? {
+        Ok(match outline {
             Some(outline) => modules.add_closed(outline, Box::new(Unopened { object, kind })),
-            None => modules.add(loader::open_bytes(name, kind, bytes, 0)?),
+            None => {
+                let bytes = object.image().map_err(failed)?;
+                modules.add(loader::open_bytes(name, kind, bytes, 0)?)
+            }
         })
     }
 
@@ -308,6 +328,7 @@ impl Debugger {
             image: self.image.as_ref().map(|image| image.session.view()),
             near: None,
             known: &Known::default(),
+            places: None,
             missing: Missing::default(),
         };
         names.function(name)
@@ -338,7 +359,7 @@ impl Debugger {
         for file in files {
             inputs.push(self.input(file, events)?);
         }
-        Ok(self.publish(&inputs, events)?.calls)
+        Ok(self.publish(&inputs, &HashMap::new(), events)?.calls)
     }
 
     /// What was published.

@@ -20,11 +20,13 @@ mod modules;
 mod motion;
 mod places;
 mod process;
+mod replace;
 mod resolve;
 mod run;
 mod scene;
 mod settings;
 mod show;
+mod surroundings;
 mod thread_blocks;
 mod threads;
 mod values;
@@ -108,6 +110,8 @@ pub struct Debugger {
     alarm: Alarm,
     /// The code that was appended to this process.
     image: Option<Image>,
+    /// Functions of the process that have another version, the newest last.
+    replaced: Vec<replace::Replaced>,
     image_clock: Option<fn() -> std::time::Duration>,
     image_costs: ImageCosts,
     compiler: Compilers,
@@ -233,6 +237,7 @@ impl Debugger {
             Command::Undisplay(numbers) => self.undisplay(&numbers),
             Command::Eval { name, text } => self.eval(name, &text, events),
             Command::Load(files) => self.load(&files, events),
+            Command::Replace(files) => self.replace(&files, events),
 
             Command::Backtrace { full, limit } => self.backtrace(full, limit, events),
             Command::Frame(level) => self.select_frame(level, events),

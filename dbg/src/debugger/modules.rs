@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sapwood_dwarf::{ModuleId, ModuleKind};
+use sapwood_dwarf::{Having, ModuleId, ModuleKind};
 
 use super::{Debugger, Events};
 use crate::breakpoint::{BreakpointId, Change, Reason, Wish};
@@ -270,9 +270,7 @@ impl Debugger {
         if from == self.modules.added() {
             return;
         }
-        let hooks = self
-            .modules
-            .since(from, |outline| outline.may_name(CATCH_HOOK));
+        let hooks = self.modules.since(from, Having::Opened);
         let hooks = hooks.filter_map(|(_, module)| {
             let symbol = module.symbol_named(CATCH_HOOK)?;
             Some(symbol.address)

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sapwood_dwarf::{Function, Module, ModuleId, SymbolKind};
+use sapwood_dwarf::{Function, Having, Module, ModuleId, SymbolKind};
 
 use super::Debugger;
 use crate::breakpoint::{BreakpointId, Place, Wish};
@@ -144,16 +144,15 @@ impl Debugger {
         };
         let file = breakpoint.file.as_deref();
         let own = file.map(|file| file.to_string_lossy());
-        let new = self.modules.since(from, |outline| match spec {
-            Spec::Function(name) | Spec::FunctionIn { function: name, .. } => {
-                outline.may_name(name)
-            }
-            Spec::Line { file: named, .. } => {
-                let file = named.as_deref().or(own.as_deref());
-                file.is_some_and(|file| outline.may_mention(file))
-            }
-            Spec::Offset(_) | Spec::Address(_) | Spec::Here => false,
-        });
+        let having = match spec {
+            Spec::Function(name) | Spec::FunctionIn { function: name, .. } => Having::Name(name),
+            Spec::Line { file: named, .. } => match named.as_deref().or(own.as_deref()) {
+                Some(file) => Having::File(file),
+                None => return Vec::new(),
+            },
+            Spec::Offset(_) | Spec::Address(_) | Spec::Here => return Vec::new(),
+        };
+        let new = self.modules.since(from, having);
         new.flat_map(|(_, module)| places_in(module, spec, file))
             .collect()
     }
@@ -167,7 +166,7 @@ impl Debugger {
             return Ok(vec![describe(module, address)]);
         }
         let places = |(_, module): (ModuleId, &Arc<Module>)| places_in(module, &spec, None);
-        Ok(match &spec {
+        let mut found: Vec<Place> = match &spec {
             Spec::Function(name) | Spec::FunctionIn { function: name, .. } => {
                 self.modules.naming(name).flat_map(places).collect()
             }
@@ -175,7 +174,12 @@ impl Debugger {
                 file: Some(file), ..
             } => self.modules.mentioning(file).flat_map(places).collect(),
             _ => Vec::new(),
-        })
+        };
+        // Code that was replaced is meant only where there is no other.
+        if found.iter().any(|place| !self.is_replaced(place.address)) {
+            found.retain(|place| !self.is_replaced(place.address));
+        }
+        Ok(found)
     }
 
     /// A spec that means the same wherever the program is.

@@ -23,6 +23,8 @@ pub(super) struct ProgramNames<'a> {
     pub image: Option<View>,
     /// The source file that is preferred where static names are ambiguous.
     pub near: Option<&'a Path>,
+    /// Names that mean these addresses before anything else.
+    pub places: Option<&'a HashMap<String, Address>>,
     /// What is known of it.
     pub known: &'a Known,
     /// What has to be known first.
@@ -61,7 +63,7 @@ impl<'a> ProgramNames<'a> {
     /// libraries'.
     fn find(&self, name: &str) -> Option<(Address, SymbolKind, Option<ModuleId>)> {
         let of = |wanted: ModuleKind, locals: bool| {
-            let mut modules = self.modules.naming(name);
+            let mut modules = self.modules.opened();
             modules.find_map(|(id, module)| {
                 let (at, kind) = (module.kind() == wanted)
                     .then(|| self.find_in(module, name, locals))
@@ -124,25 +126,28 @@ impl<'a> ProgramNames<'a> {
 /// Where the program's unwinder takes entries of new code, if it is libgcc's:
 /// in one module, the program's own before a library.
 pub(super) fn libgcc(modules: &Modules) -> Option<Libgcc> {
-    modules
-        .naming("__register_frame_info")
-        .find_map(|(_, module)| {
-            let at = |name: &str| {
-                let symbol = module.symbol_named(name)?;
-                Some(HostAddr(symbol.address.0))
-            };
-            Some(Libgcc {
-                register_frame_info: at("__register_frame_info")?,
-                deregister_frame_info: at("__deregister_frame_info")?,
-                find_fde: at("_Unwind_Find_FDE")?,
-            })
+    modules.opened().find_map(|(_, module)| {
+        let at = |name: &str| {
+            let symbol = module.symbol_named(name)?;
+            Some(HostAddr(symbol.address.0))
+        };
+        Some(Libgcc {
+            register_frame_info: at("__register_frame_info")?,
+            deregister_frame_info: at("__deregister_frame_info")?,
+            find_fde: at("_Unwind_Find_FDE")?,
         })
+    })
 }
 
 impl Resolver for ProgramNames<'_> {
     fn resolve(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Outside>>, HostError> {
         let mut answers = Vec::with_capacity(wanted.len());
         for want in wanted {
+            let place = self.places.and_then(|places| places.get(want.name));
+            if let Some(place) = place {
+                answers.push(Some(Outside::Address(HostAddr(place.0))));
+                continue;
+            }
             let answer = match self.find(want.name) {
                 None => None,
                 Some((offset, SymbolKind::ThreadLocal, Some(module))) => {

@@ -82,6 +82,7 @@ impl Debugger {
             unwinder: &mut self.unwinder,
             registers,
             catch_hook: self.catch_hook,
+            replaced: &self.replaced,
         })
     }
 

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use sapwood_dwarf::{FrameAddress, Modules, Unwinder};
 
+use super::Debugger;
 use super::frames::{TargetMemory, dwarf_registers};
+use super::replace::Replaced;
 use crate::flow::{self, Flow, LONGEST};
 use crate::libraries::read_word;
 use crate::registers::Registers;
@@ -19,6 +21,8 @@ pub(super) struct ThreadScene<'a> {
     pub registers: Registers,
     /// `__cxa_begin_catch`, where the program has it.
     pub catch_hook: Option<Address>,
+    /// Functions at whose entries jumps to newer versions are.
+    pub replaced: &'a [Replaced],
 }
 
 /// The sections that linkage stubs are in.
@@ -160,6 +164,9 @@ impl Scene for ThreadScene<'_> {
 
     fn stub(&mut self) -> Option<Vec<Address>> {
         let pc = self.pc();
+        if let Some(newest) = Debugger::replaced_by(self.replaced, pc) {
+            return Some(vec![newest]);
+        }
         let (_, module) = self.modules.at(pc)?;
         let sections = module.sections();
         let is_stub = sections

@@ -13,6 +13,8 @@ pub enum SourceFile<'a> {
     Text(&'a str),
     /// A file.
     File(&'a Path),
+    /// A file, each of its functions and variables in a section of its own.
+    Sectioned(&'a Path),
 }
 
 /// A compiled object.
@@ -67,7 +69,14 @@ impl Drop for Temporary {
 
 /// What is always asked for. Unused values and the like are no news in a
 /// snippet.
-const FLAGS: &[&str] = &["-g", "-O0", "-fPIC", "-c", "-Wno-unused-value"];
+const FLAGS: &[&str] = &[
+    "-g",
+    "-O0",
+    "-fPIC",
+    "-c",
+    "-Wno-unused-value",
+    "-Wno-builtin-declaration-mismatch",
+];
 
 impl Compiler for Cc {
     fn compile(&mut self, source: SourceFile<'_>) -> Result<Object, String> {
@@ -87,6 +96,11 @@ impl Compiler for Cc {
                 text
             }
             SourceFile::File(path) => {
+                command.arg(path);
+                ""
+            }
+            SourceFile::Sectioned(path) => {
+                command.args(["-ffunction-sections", "-fdata-sections"]);
                 command.arg(path);
                 ""
             }

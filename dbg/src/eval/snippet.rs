@@ -11,10 +11,14 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use super::mentions::{Mentions, mentions};
 use crate::clex::{Kind, Token, tokens};
 
 /// The variable, static in the wrapper, that holds the last expression's value.
 pub const RESULT: &str = "__value";
+
+/// What messages call the declarations that are made for a snippet.
+pub const DECLARATIONS: &str = "<the program>";
 
 /// A snippet made into a C file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,22 +54,42 @@ struct Piece {
     is_function: bool,
 }
 
+/// A text that begins with a line end has its first line after it.
+fn from_first_line(text: &str) -> &str {
+    let trimmed = text.trim_start_matches([' ', '\t', '\r']);
+    trimmed.strip_prefix('\n').unwrap_or(text)
+}
+
+/// Which of the program's names a snippet uses.
+pub fn mentioned(text: &str) -> Mentions {
+    let text = from_first_line(text);
+    let mut pieces = pieces(text);
+    assign(&mut pieces);
+    mentions(text, |at| {
+        let piece = pieces.iter().find(|piece| piece.at.contains(&at));
+        piece.is_some_and(|piece| piece.role == Role::File)
+    })
+}
+
 /// Makes a C file of a snippet. `name` is the file its lines belong to,
-/// `number` makes the wrapper's name its own.
-pub fn snippet(text: &str, name: &str, number: u32) -> Snippet {
-    // A text that begins with a line end has its first line after it.
-    let text = match text
-        .trim_start_matches([' ', '\t', '\r'])
-        .strip_prefix('\n')
-    {
-        Some(rest) => rest,
-        None => text,
-    };
+/// `number` makes the wrapper's name its own; `declarations` are put before
+/// everything but the directives that the snippet begins with.
+pub fn snippet(text: &str, name: &str, number: u32, declarations: &str) -> Snippet {
+    let text = from_first_line(text);
     let mut pieces = pieces(text);
     assign(&mut pieces);
     let runs = pieces.iter().any(|p| p.role != Role::File);
     let mut c = String::new();
-    for piece in pieces.iter().filter(|p| p.role == Role::File) {
+    let is_directive = |piece: &&Piece| text[piece.at.clone()].starts_with('#');
+    let first = pieces.iter().take_while(is_directive).count();
+    let (directives, rest) = pieces.split_at(first);
+    for piece in directives {
+        place(&mut c, text, name, piece);
+    }
+    if !declarations.is_empty() {
+        let _ = writeln!(c, "#line 1 \"{DECLARATIONS}\"\n{declarations}");
+    }
+    for piece in rest.iter().filter(|p| p.role == Role::File) {
         place(&mut c, text, name, piece);
     }
     let wrapper = runs.then(|| format!("__eval{number}"));
@@ -468,7 +492,7 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_snippet() {
-        let made = snippet("\nint f(void);\n\n  f()\n", "snip.c", 1);
+        let made = snippet("\nint f(void);\n\n  f()\n", "snip.c", 1, "");
         assert!(
             made.c.contains("#line 1 \"snip.c\"\nint f(void);"),
             "{}",
@@ -477,7 +501,7 @@ mod tests {
         assert!(made.c.contains("#line 3 \"snip.c\"\n  f()\n"), "{}", made.c);
         assert_eq!(made.text, "int f(void);\n\n  f()");
         assert_eq!(made.wrapper.as_deref(), Some("__eval1"));
-        let same_line = snippet(" 1 + 1 ", "snip.c", 2);
+        let same_line = snippet(" 1 + 1 ", "snip.c", 2, "");
         assert!(
             same_line.c.contains("#line 1 \"snip.c\"\n 1 + 1"),
             "{}",
@@ -487,14 +511,14 @@ mod tests {
 
     #[test]
     fn definitions_alone_run_nothing() {
-        let made = snippet("int f(void) { return 1; }", "a.c", 1);
+        let made = snippet("int f(void) { return 1; }", "a.c", 1, "");
         assert_eq!(made.wrapper, None);
     }
 
     #[test]
     fn unfinished_text_is_left_to_the_compiler() {
         for text in ["(", "}", "int f(", "{{", "a = {", "else", ";;;", ""] {
-            let _ = snippet(text, "a.c", 1);
+            let _ = snippet(text, "a.c", 1, "");
         }
     }
 }

@@ -240,6 +240,15 @@ impl Evaluator<'_> {
         }
     }
 
+    /// What a name stands for where the frame is: a local, or a global, function
+    /// or constant of the program's.
+    pub(crate) fn known(&mut self, name: &str) -> Result<Option<Value>, Error> {
+        match self.reader.local(name) {
+            Some((id, variable)) => self.reader.variable(id, &variable).map(Some),
+            None => self.described(name),
+        }
+    }
+
     /// A global, function or constant that debug information describes.
     fn described(&mut self, name: &str) -> Result<Option<Value>, Error> {
         let modules = self.reader.nearest_modules(name);

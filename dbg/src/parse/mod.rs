@@ -192,12 +192,8 @@ fn command(word: &str, rest: &str) -> Result<Command> {
         "disassemble" => arguments::disassemble(rest)?,
         "info" => arguments::info(rest)?,
         "eval" => eval(rest)?,
-        "load" => Command::Load(
-            split_arguments(&required(rest, "a file")?)
-                .into_iter()
-                .map(Into::into)
-                .collect(),
-        ),
+        "load" => Command::Load(files(rest)?),
+        "replace" => Command::Replace(files(rest)?),
         "handle" => arguments::handle(rest)?,
         "set" => arguments::set(rest)?,
         "unset" => arguments::unset(rest)?,
@@ -406,6 +402,12 @@ fn list(text: &str) -> Result<Command> {
 /// Names of signals that `handle` and others take.
 pub(crate) fn signal_named(text: &str) -> Option<Signal> {
     Signal::parse(text)
+}
+
+/// One file or more.
+fn files(rest: &str) -> Result<Vec<std::path::PathBuf>> {
+    let names = split_arguments(&required(rest, "a file")?);
+    Ok(names.into_iter().map(Into::into).collect())
 }
 
 #[cfg(test)]

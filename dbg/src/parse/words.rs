@@ -147,6 +147,11 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
     ),
     ("load", &["lo"], "Compile and append FILE.c, FILE.o, FILE.a"),
     (
+        "replace",
+        &[],
+        "Put new versions of functions, of FILE.c or FILE.o, in place",
+    ),
+    (
         "handle",
         &["ha"],
         "handle SIGNAL [no]stop [no]print [no]pass",

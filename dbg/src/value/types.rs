@@ -338,7 +338,7 @@ fn complete(
 
 /// Writes the declaration of `inner` (a name, or nothing) with a type, as C
 /// does: from the inside out.
-pub(super) fn declare(ty: &Type, inner: &str, modules: &Modules, depth: usize) -> String {
+pub(crate) fn declare(ty: &Type, inner: &str, modules: &Modules, depth: usize) -> String {
     if depth > MAX_NAMES {
         return join("...", inner);
     }
@@ -424,7 +424,7 @@ pub(super) fn declare(ty: &Type, inner: &str, modules: &Modules, depth: usize) -
 }
 
 /// The name of a type that is not built from another one.
-pub(super) fn plain_name(description: &dwarf::Type) -> Cow<'_, str> {
+pub(crate) fn plain_name(description: &dwarf::Type) -> Cow<'_, str> {
     let name = description
         .qualified_name
         .as_ref()

@@ -183,7 +183,7 @@ impl Evaluator<'_> {
         Ok(ty)
     }
 
-    pub(super) fn named_type(&mut self, name: &str, tag: Option<&str>) -> Result<Type, Error> {
+    pub(crate) fn named_type(&mut self, name: &str, tag: Option<&str>) -> Result<Type, Error> {
         for (id, module) in self.reader.nearest_modules(name) {
             let mut found: Option<Type> = None;
             for candidate in module.types(name) {
