@@ -8,8 +8,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sapwood_link::worker::{Afterwards, Fate, Program, Worker, signals};
-use sapwood_link::{Options, Session};
+use sapwood_link::worker::{Afterwards, Debugger, Fate, Program, Worker, signals};
+use sapwood_link::{AddressSpace, Generation, Options, Session};
 
 use crate::failure::Failure;
 use crate::help::{self, Topic};
@@ -18,6 +18,9 @@ use crate::inputs::{Input, Request};
 /// What the command line asks for.
 struct Asked {
     request: Request,
+    debugger: Debugger,
+    /// Whether `perf` is told the names of functions.
+    perf: bool,
     /// What follows `--`.
     arguments: Vec<OsString>,
 }
@@ -26,7 +29,7 @@ struct Asked {
 pub fn main(parser: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
     match read_command_line(parser)? {
         None => help::print(Topic::Run),
-        Some(Asked { request, arguments }) => run(&request, arguments),
+        Some(asked) => run(asked),
     }
 }
 
@@ -40,6 +43,7 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
         ..Request::default()
     };
     let mut arguments = Vec::new();
+    let (mut debugger, mut perf) = (Debugger::Ignore, false);
     let text = |value: OsString| {
         value
             .into_string()
@@ -60,6 +64,10 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
         match argument {
             Short('h') | Long("help") => return Ok(None),
             Long("no-cache") => request.cached = false,
+            Long("debuggable") if debugger == Debugger::Await => {}
+            Long("debuggable") => debugger = Debugger::Allow,
+            Long("wait") => debugger = Debugger::Await,
+            Long("perf") => perf = true,
             Short('g') => request.flags.debug = true,
             Short('O') => {
                 let level = parser.optional_value().unwrap_or_else(|| "1".into());
@@ -87,7 +95,13 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
     if request.files.is_empty() {
         return Err(Failure::usage(Topic::Run, "no file to run"));
     }
-    Ok(Some(Asked { request, arguments }))
+    request.flags.debug |= debugger != Debugger::Ignore;
+    Ok(Some(Asked {
+        request,
+        debugger,
+        perf,
+        arguments,
+    }))
 }
 
 /// The program's name: the first file's, without its extension.
@@ -96,35 +110,83 @@ fn program_name(request: &Request) -> OsString {
     first.unwrap_or("program".as_ref()).to_owned()
 }
 
-fn run(request: &Request, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
-    let name = program_name(request);
-    let inputs = request.gather()?;
-    let mut worker = Worker::start_process(&Program::this(&name)).map_err(Failure::new)?;
-    let main = link(&mut worker, inputs)?;
+fn run(asked: Asked) -> Result<ExitCode, Failure> {
+    let name = program_name(&asked.request);
+    let inputs = asked.request.gather()?;
+    let program = Program {
+        debuggable: asked.debugger != Debugger::Ignore,
+        writes_down_crashes: true,
+        ..Program::this(&name)
+    };
+    let mut worker = Worker::start_process(&program).map_err(Failure::new)?;
+    let near = worker.near_libraries().map_err(Failure::new)?;
+    let mut session = Session::new(Options {
+        near,
+        ..Options::default()
+    });
+    let main = link(&mut session, &mut worker, inputs).map_err(|failure| {
+        match crash_place(&session, &mut worker) {
+            Some(place) => Failure::new(format!("{failure} {place}")),
+            None => failure,
+        }
+    })?;
+    if asked.perf {
+        let path = format!("/tmp/perf-{}.map", worker.pid());
+        let map = session.view().perf_map(Generation::EMPTY);
+        let written = std::fs::write(&path, map);
+        written.map_err(|error| Failure::new(format!("{path}: {error}")))?;
+    }
+    if asked.debugger != Debugger::Ignore {
+        let told = worker.tell_debuggers(&session, Generation::EMPTY);
+        told.map_err(Failure::new)?;
+        let pid = worker.pid();
+        match asked.debugger {
+            Debugger::Await => eprintln!("process {pid} waits for a debugger: gdb -p {pid}"),
+            _ => eprintln!("process {pid} runs the program"),
+        }
+    }
 
     let mut argv = vec![name.clone()];
-    argv.extend(arguments);
+    argv.extend(asked.arguments);
     signals::pass_on_to(worker.pid()).map_err(Failure::new)?;
     worker
-        .start(main, &argv, Afterwards::Leave)
+        .start_under(main, &argv, Afterwards::Leave, asked.debugger)
         .map_err(Failure::new)?;
     let fate = worker.wait().map_err(Failure::new)?;
     signals::pass_on_no_more();
     if let Fate::Died(signal) = fate
         && is_a_crash(signal)
     {
-        eprintln!("error: {} {fate}", name.display());
+        let place = crash_place(&session, &mut worker).unwrap_or_default();
+        eprintln!(
+            "error: {} {fate}{}{place}",
+            name.display(),
+            separator(&place)
+        );
     }
     fate.follow()
 }
 
-/// Links everything into the worker and gives the address of `main`.
-fn link(worker: &mut Worker, inputs: Vec<Input>) -> Result<sapwood_link::HostAddr, Failure> {
-    let near = worker.near_libraries().map_err(Failure::new)?;
-    let mut session = Session::new(Options {
-        near,
-        ..Options::default()
+fn separator(place: &str) -> &'static str {
+    if place.is_empty() { "" } else { " " }
+}
+
+/// Where the program crashed: `in parse+0x12 (parse.c)`.
+fn crash_place(session: &Session, worker: &mut Worker) -> Option<String> {
+    let crash = worker.crash()?;
+    let space = &mut worker.space;
+    let place = crash.place(&session.view(), &mut |at, into| {
+        space.read(at, into).is_ok()
     });
+    place.map(|place| format!("in {place}"))
+}
+
+/// Links everything into the worker and gives the address of `main`.
+fn link(
+    session: &mut Session,
+    worker: &mut Worker,
+    inputs: Vec<Input>,
+) -> Result<sapwood_link::HostAddr, Failure> {
     let mut batch = session.batch();
     for input in &inputs {
         match input {

@@ -11,21 +11,28 @@
 //! thread pointer of each through its robust list, whose head the C library
 //! keeps at one distance from the thread pointer. They are written with
 //! `process_vm_writev`, which fails where a plain store to the memory of a thread
-//! that has just ended would fault. A thread that is being made at that moment
-//! may have copied the template before it was written and not be listed yet; the
-//! list is read again until it shows nobody new, which makes that window a few
-//! microseconds.
+//! that has just ended would fault.
+//!
+//! A thread that is being made at that moment may have copied the template before
+//! it was written and not be listed yet. So the threads are written while the
+//! world is [stopped](crate::stop), at a moment when none of them is inside
+//! `pthread_create`. Where the world cannot be stopped, because a thread blocks
+//! every signal, the list is read again until it shows nobody new, which leaves a
+//! window of microseconds to a program that makes threads on such a thread.
 //!
 //! What holds between calls: reserved bytes never written by the program are the
-//! same in the template and in every thread.
+//! same in the template and in every thread; bytes that are not reserved are zero
+//! unless a program wrote to them.
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use crate::host::{HostError, ThreadLocals};
+use crate::stop;
 
 /// The size of a page, in bytes.
 const PAGE: u64 = 4096;
@@ -77,6 +84,8 @@ pub struct Arena {
     /// The start and end of each reservation, in their order; those given back
     /// while later ones are in use are marked.
     taken: Vec<(u64, u64, Back)>,
+    /// How far initial bytes were written.
+    written: u64,
     /// The template, once it was looked for.
     template: Option<Template>,
 }
@@ -120,6 +129,13 @@ impl Arena {
         }
         while self.taken.pop_if(|taken| taken.2 == Back::Given).is_some() {}
         self.used = self.taken.last().map_or(0, |taken| taken.1);
+        if self.written > self.used {
+            // The next who reserves them finds zeroes. A failure has nobody to be
+            // told: the same write succeeded before.
+            let zeroes = vec![0; (self.written - self.used) as usize];
+            let _ = self.write_everywhere(self.used as usize, &zeroes);
+            self.written = self.used;
+        }
     }
 
     /// Sets what reserved bytes hold, in every thread, present and future.
@@ -132,6 +148,13 @@ impl Arena {
         if end as u64 > self.used {
             return Err(outside());
         }
+        self.written = self.written.max(end as u64);
+        self.write_everywhere(start, bytes)
+    }
+
+    /// Writes at one place of the arena, to the template and to every thread's.
+    fn write_everywhere(&mut self, start: usize, bytes: &[u8]) -> io::Result<()> {
+        assert!(start + bytes.len() <= ARENA_SIZE, "in the arena");
         let template = self.template()?;
         template.write(start, bytes)?;
         // SAFETY: the range was checked to lie in the arena, and nobody uses
@@ -139,7 +162,7 @@ impl Arena {
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), storage().add(start), bytes.len());
         }
-        write_in_other_threads(offset, bytes)
+        write_in_other_threads(self.base() + start as i64, bytes)
     }
 
     fn base(&self) -> i64 {
@@ -174,8 +197,86 @@ impl Arena {
     }
 }
 
-/// Writes at one offset from the thread pointer of every thread but this one.
+/// Writes at one offset from the thread pointer of every thread but this one, at
+/// a moment when no thread is being made, if there is one.
 fn write_in_other_threads(offset: i64, bytes: &[u8]) -> io::Result<()> {
+    /// How long to wait for such a moment. What only looks like a call of
+    /// `pthread_create` may lie on a stack for ever.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    if is_alone()? {
+        return Ok(());
+    }
+    let makes_threads = code_of_pthread_create();
+    let began = Instant::now();
+    while let Ok((stopped, places)) = stop::stop() {
+        let mut found = places.found.iter();
+        let wait = found.any(|place| makes_threads.contains(&place.get()));
+        if wait && began.elapsed() < PATIENCE {
+            drop(stopped);
+            std::thread::sleep(Duration::from_micros(100));
+            continue;
+        }
+        // Nothing is allocated until the threads go on.
+        let distance = robust_list(0).map(|head| head.wrapping_sub(thread_pointer()));
+        if let Ok(distance) = distance {
+            for (task, ..) in &places.threads {
+                write_in_thread(*task, distance, offset, bytes);
+            }
+        }
+        drop(stopped);
+        return distance.map(drop);
+    }
+    write_in_listed_threads(offset, bytes)
+}
+
+/// Whether this is the process's only thread.
+fn is_alone() -> io::Result<bool> {
+    Ok(std::fs::read_dir("/proc/self/task")?.take(2).count() == 1)
+}
+
+/// Where the C library's `pthread_create` lies.
+fn code_of_pthread_create() -> Range<u64> {
+    unsafe extern "C" {
+        fn dladdr1(
+            address: *const c_void,
+            info: *mut libc::Dl_info,
+            extra: *mut *const libc::Elf64_Sym,
+            flags: c_int,
+        ) -> c_int;
+    }
+    const RTLD_DL_SYMENT: c_int = 1;
+    /// Longer than it is in any version of the library.
+    const LONGEST: u64 = 8 << 10;
+    let start = libc::pthread_create as *const () as u64;
+    // SAFETY: the call fills in the two; the symbol, where one was found, stays
+    // mapped with its library.
+    let size = unsafe {
+        let mut info = std::mem::zeroed::<libc::Dl_info>();
+        let mut symbol = std::ptr::null();
+        let address = start as *const c_void;
+        let found = dladdr1(address, &raw mut info, &raw mut symbol, RTLD_DL_SYMENT);
+        match found != 0 && !symbol.is_null() {
+            true => (*symbol).st_size,
+            false => LONGEST,
+        }
+    };
+    start..start + size.clamp(1, LONGEST)
+}
+
+/// Writes at an offset from the thread pointer of one thread. One that has ended
+/// meanwhile, or that the C library did not make, has no arena.
+fn write_in_thread(task: c_int, distance: i64, offset: i64, bytes: &[u8]) {
+    let Ok(head) = robust_list(task) else {
+        return;
+    };
+    let pointer = head.wrapping_sub(distance);
+    if pointer != thread_pointer() && is_thread_pointer(pointer) {
+        write_own_memory(pointer.wrapping_add(offset), bytes);
+    }
+}
+
+/// The same for threads as they are listed, until nobody new is.
+fn write_in_listed_threads(offset: i64, bytes: &[u8]) -> io::Result<()> {
     let (own, head) = (thread_pointer(), robust_list(0)?);
     let distance = head.wrapping_sub(own);
     let mut written = Vec::new();
@@ -188,15 +289,7 @@ fn write_in_other_threads(offset: i64, bytes: &[u8]) -> io::Result<()> {
             };
             found = true;
             written.push(task);
-            // A thread that has ended meanwhile, or that the C library did not
-            // make, has no arena.
-            let Ok(head) = robust_list(task) else {
-                continue;
-            };
-            let pointer = head.wrapping_sub(distance);
-            if pointer != own && is_thread_pointer(pointer) {
-                write_own_memory(pointer.wrapping_add(offset), bytes);
-            }
+            write_in_thread(task, distance, offset, bytes);
         }
         if !found {
             return Ok(());
@@ -258,6 +351,7 @@ pub struct OwnArena;
 static OWN: Mutex<Arena> = Mutex::new(Arena {
     used: 0,
     taken: Vec::new(),
+    written: 0,
     template: None,
 });
 

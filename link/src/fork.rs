@@ -14,8 +14,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The page's length.
 const PAGE: usize = 4096;
 
-/// How often this process, and those it was forked from, forked.
-static FORKS: AtomicU64 = AtomicU64::new(0);
+/// How many forks of this process, and of those it was forked from, have begun
+/// and ended. Between the two numbers nobody can tell whether there is a child.
+#[repr(C)]
+pub(crate) struct Forks {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+static FORKS: Forks = Forks {
+    begun: AtomicU64::new(0),
+    ended: AtomicU64::new(0),
+};
 
 /// The wiped page: the number of the process, or 0 in a fresh child.
 static MARK: std::sync::atomic::AtomicPtr<AtomicU64> =
@@ -26,13 +36,28 @@ pub(crate) struct Fork {
     mark: &'static AtomicU64,
 }
 
-/// How often this process has forked.
-pub(crate) fn count() -> u64 {
-    FORKS.load(Ordering::Relaxed)
+/// How often this process has forked; nothing while it is doing so.
+pub(crate) fn count() -> Option<u64> {
+    let ended = FORKS.ended.load(Ordering::Acquire);
+    settled(FORKS.begun.load(Ordering::Acquire), ended)
 }
 
-extern "C" fn forks() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
+/// The number of forks when so many have begun and ended.
+pub(crate) fn settled(begun: u64, ended: u64) -> Option<u64> {
+    (begun == ended).then_some(begun)
+}
+
+/// Where the two numbers are, for whoever reads this process's memory.
+pub(crate) fn address() -> u64 {
+    &raw const FORKS as u64
+}
+
+extern "C" fn begins() {
+    FORKS.begun.fetch_add(1, Ordering::AcqRel);
+}
+
+extern "C" fn ends() {
+    FORKS.ended.fetch_add(1, Ordering::AcqRel);
 }
 
 impl Fork {
@@ -41,8 +66,8 @@ impl Fork {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             MARK.store(wiped_page(), Ordering::Release);
-            // SAFETY: the handler is a function for ever, and only counts.
-            unsafe { libc::pthread_atfork(Some(forks), None, None) };
+            // SAFETY: the handlers are functions for ever, and only count.
+            unsafe { libc::pthread_atfork(Some(begins), Some(ends), Some(ends)) };
         });
         // SAFETY: a page that was made above, and is never unmapped.
         let mark = unsafe { &*MARK.load(Ordering::Acquire) };
@@ -56,7 +81,7 @@ impl Fork {
                 // SAFETY: a system call without arguments.
                 let own = u64::from(unsafe { libc::getpid() }.cast_unsigned());
                 // Numbers of processes come again; the count of forks does not.
-                let number = own << 32 | FORKS.load(Ordering::Relaxed) & 0xffff_ffff;
+                let number = own << 32 | FORKS.begun.load(Ordering::Relaxed) & 0xffff_ffff;
                 let first =
                     self.mark
                         .compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);

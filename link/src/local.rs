@@ -48,8 +48,9 @@ struct Mapped {
     file: Option<c_int>,
     /// The process that made it, as [`Fork::process`] counts them.
     process: u64,
-    /// How often this process had forked when the file became its own.
-    forks: u64,
+    /// How often this process had forked when the file became its own; nothing
+    /// when that was not known.
+    forks: Option<u64>,
 }
 
 // SAFETY: the pointers are to mappings of the whole process, which any thread
@@ -158,6 +159,18 @@ impl LocalSpace {
 }
 
 impl Mapped {
+    fn is_written(&self, writes: &[Write<'_>]) -> bool {
+        let range = self.region.range();
+        let mut writes = writes.iter();
+        self.file.is_some() && writes.any(|write| range.contains(&write.at))
+    }
+
+    /// Whether a process that was forked may see the memory file too. In a child
+    /// the number has changed as well.
+    fn may_be_shared(&self) -> bool {
+        self.forks.is_none() || self.forks != fork::count()
+    }
+
     /// Puts a copy of the memory file in its place. The bytes are the same, so
     /// code that stands there does not notice.
     fn unshare(&mut self) -> io::Result<()> {
@@ -324,19 +337,24 @@ impl AddressSpace for LocalSpace {
     }
 
     fn unshare(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {
-        let process = self.fork.process();
         for mapped in &mut self.regions {
-            let range = mapped.region.range();
-            let is_written = writes.iter().any(|write| range.contains(&write.at));
-            let is_shared = mapped.process != process || mapped.forks != fork::count();
-            if mapped.file.is_some() && is_written && is_shared {
+            if mapped.is_written(writes) && mapped.may_be_shared() {
+                let forks = fork::count();
                 mapped.unshare().map_err(|error| {
                     SpaceError::Failed(format!("cannot give a forked process its code: {error}"))
                 })?;
-                mapped.forks = fork::count();
+                mapped.forks = forks;
             }
         }
         Ok(())
+    }
+
+    fn is_unshared(&mut self, writes: &[Write<'_>]) -> bool {
+        let mut written = self
+            .regions
+            .iter()
+            .filter(|mapped| mapped.is_written(writes));
+        written.all(|mapped| !mapped.may_be_shared())
     }
 
     fn commit(&mut self, _region: &Region, _length: u64) -> Result<(), SpaceError> {

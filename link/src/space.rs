@@ -149,12 +149,20 @@ pub trait AddressSpace {
     /// stopped, for what a replace batch overwrites where there is no window.
     fn apply(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError>;
 
-    /// Called with the world stopped, before published bytes are overwritten. A
-    /// space whose code other processes see too (children of a fork) gives this
-    /// one its own copy first. It allocates nothing.
+    /// Called before published bytes are overwritten, while the world still runs.
+    /// A space whose code other processes see too (children of a fork) puts a copy
+    /// of this one's own in its place.
     fn unshare(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {
         let _ = writes;
         Ok(())
+    }
+
+    /// Asked once the world is stopped: whether what is to be overwritten is this
+    /// process's own still. If not, the world goes on and everything is tried
+    /// again. Allocates nothing, and asks no thread of the target.
+    fn is_unshared(&mut self, writes: &[Write<'_>]) -> bool {
+        let _ = writes;
+        true
     }
 
     /// Whether more can be put into a region: not where a process that was

@@ -338,10 +338,8 @@ fn scan(
                 keep(pc)?;
             }
             let word = window[WINDOW - 1];
-            let mut before = [0; CALL];
-            let is_return = is_code(code, word)
-                && read_own(word.wrapping_sub(CALL as u64), &mut before) == CALL
-                && ends_in_call(&before);
+            let mut read = |at, into: &mut [u8]| read_own(at, into) == into.len();
+            let is_return = is_code(code, word) && follows_call(word, &mut read);
             if is_return { keep(word) } else { Ok(()) }
         })
     };
@@ -376,11 +374,24 @@ pub(crate) fn interrupted(window: &[u64; WINDOW]) -> Option<(u64, u64)> {
 }
 
 /// The bytes before a return address that show the call.
-pub(crate) const CALL: usize = 8;
+const CALL: usize = 8;
+
+/// Whether a call may come before an address. `read` reads code.
+pub(crate) fn follows_call(at: u64, read: &mut dyn FnMut(u64, &mut [u8]) -> bool) -> bool {
+    let mut before = [0; CALL];
+    if read(at.wrapping_sub(CALL as u64), &mut before) {
+        return ends_in_call(&before);
+    }
+    // Code may begin with the page.
+    let there = (at % 4096) as usize;
+    before = [0; CALL];
+    let start = CALL.saturating_sub(there);
+    start > 0 && read(at - there as u64, &mut before[start..]) && ends_in_call(&before)
+}
 
 /// Whether these bytes may end in a call: `e8 rel32`, or `ff /2` with an operand
 /// of any length.
-pub(crate) fn ends_in_call(bytes: &[u8; CALL]) -> bool {
+fn ends_in_call(bytes: &[u8; CALL]) -> bool {
     let indirect = |length: usize| {
         let (code, operand) = (bytes[CALL - length], bytes[CALL - length + 1]);
         code == 0xff && operand >> 3 & 7 == 2

@@ -39,6 +39,9 @@ use crate::staged::{Staged, StagedDefinition};
 use crate::tables::Tables;
 use crate::txn::{Overwrite, Txn};
 
+/// How often a program may fork just when its code is to be overwritten.
+const MOST_TRIES: u32 = 1000;
+
 /// What fills the rest of a slot: `int3`.
 const TRAP: u8 = 0xcc;
 
@@ -389,9 +392,7 @@ pub(super) fn overwrite(
         return Ok(true);
     }
     let writes: Vec<Write<'_>> = txn.overwrites.iter().map(|one| write(txn, one)).collect();
-    let missing = "`plan` made sure that the world can be stopped";
-    let places = ground.host().world().expect(missing).stop()?;
-    // From here on nothing is allocated or freed until the world goes on.
+    let places = stop_alone(staged, &writes, ground)?;
     let in_the_way = || places.iter().filter_map(|place| guard_of(txn, *place));
     let blocked = in_the_way()
         .find(|(_, one)| !one.in_slot)
@@ -400,10 +401,10 @@ pub(super) fn overwrite(
         None => write_all(ground.space(), &writes),
         Some(_) => Ok(()),
     };
-    let resumed = ground.host().world().expect(missing).resume();
+    let resumed = resume(ground);
     let blocked = blocked.map(|(place, one)| (place, one.in_slot));
     drop(places);
-    resumed.map_err(|error| Error::Lost(error.to_string()))?;
+    resumed?;
     written?;
     match blocked {
         None => Ok(true),
@@ -414,6 +415,34 @@ pub(super) fn overwrite(
             Err(Error::unsupported(first_input(staged), why))
         }
     }
+}
+
+/// Stops the world at a moment when no child shares the code that is to be
+/// overwritten, and gives the places. From then on nothing may be allocated or
+/// freed until it goes on.
+fn stop_alone(
+    staged: &Staged<'_>,
+    writes: &[Write<'_>],
+    ground: &mut dyn Ground,
+) -> Result<Vec<HostAddr>, Error> {
+    for _ in 0..MOST_TRIES {
+        ground.space().unshare(writes)?;
+        let world = ground.host().world();
+        let places = world.expect("`plan` made sure of it").stop()?;
+        if ground.space().is_unshared(writes) {
+            return Ok(places);
+        }
+        resume(ground)?;
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+    let why = "it replaces functions, and the program does nothing but fork";
+    Err(Error::unsupported(first_input(staged), why))
+}
+
+fn resume(ground: &mut dyn Ground) -> Result<(), Error> {
+    let world = ground.host().world();
+    let resumed = world.expect("`plan` made sure of it").resume();
+    resumed.map_err(|error| Error::Lost(error.to_string()))
 }
 
 /// What is overwritten at a place where a thread is or will return to.
@@ -433,7 +462,6 @@ fn write<'t>(txn: &'t Txn, one: &Overwrite) -> Write<'t> {
 
 /// Through windows where all have one, which cannot fail.
 fn write_all(space: &mut dyn AddressSpace, writes: &[Write<'_>]) -> Result<(), SpaceError> {
-    space.unshare(writes)?;
     let mut windows = writes.iter();
     if !windows.all(|write| space.window(write.at, write.bytes.len() as u64).is_some()) {
         return space.apply(writes);

@@ -14,21 +14,26 @@ use std::os::unix::net::UnixStream;
 use super::channel::Channel;
 use super::mapping::PAGE;
 use super::wire::{Reply, Request};
-use super::{signals, start};
+use super::{crash, signals, start};
 use crate::arena::{self, Arena};
 use crate::fork::{self, Fork};
+use crate::gdb::Listed;
 use crate::{HostAddr, Outside, Protection, Reserve, gap};
 
 /// The worker's entry: what follows `__worker` on the command line. Never
 /// returns: it becomes the program, or ends with its controller.
 pub fn main(command_line: &[OsString]) -> ! {
-    match command_line {
-        [socket] => match socket_from(socket) {
-            Some(socket) => serve_until_started(Channel::to_controller(socket)),
-            None => refuse(),
-        },
+    let (socket, record) = match command_line {
+        [socket] => (socket, None),
+        [socket, record] => (socket, Some(record)),
         _ => refuse(),
-    }
+    };
+    let Some(socket) = descriptor_from(socket, libc::S_IFSOCK) else {
+        refuse()
+    };
+    let record = record.map(|record| descriptor_from(record, libc::S_IFREG));
+    let channel = Channel::to_controller(UnixStream::from(socket));
+    serve_until_started(channel, record.flatten().map(File::from))
 }
 
 fn refuse() -> ! {
@@ -36,25 +41,30 @@ fn refuse() -> ! {
     std::process::exit(2)
 }
 
-/// The controller's socket, if the number names a socket: a person may have
-/// typed it.
-fn socket_from(number: &OsString) -> Option<UnixStream> {
+/// A descriptor of the controller's, if the number names one of this kind: a
+/// person may have typed it.
+fn descriptor_from(number: &OsString, wanted: libc::mode_t) -> Option<OwnedFd> {
     let fd: RawFd = number.to_str()?.parse().ok().filter(|fd| *fd > 2)?;
     // SAFETY: asks about, and sets a flag of, a descriptor that may not exist.
     unsafe {
         let mut kind = std::mem::zeroed::<libc::stat>();
-        if libc::fstat(fd, &raw mut kind) != 0 || kind.st_mode & libc::S_IFMT != libc::S_IFSOCK {
+        if libc::fstat(fd, &raw mut kind) != 0 || kind.st_mode & libc::S_IFMT != wanted {
             return None;
         }
         libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
     }
     // SAFETY: the descriptor is open, and was made for this process alone by
     // whoever started it; nothing else here owns it.
-    Some(UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn serve_until_started(channel: Channel) -> ! {
-    if start::prepare().is_err() {
+fn serve_until_started(channel: Channel, record: Option<File>) -> ! {
+    let ready = start::prepare().and_then(|()| match &record {
+        Some(record) => crash::write_down_crashes(record),
+        None => Ok(()),
+    });
+    drop(record);
+    if ready.is_err() {
         std::process::exit(127);
     }
     // Forks are counted from here on.
@@ -65,11 +75,15 @@ fn serve_until_started(channel: Channel) -> ! {
             main,
             arguments,
             serve,
+            wait,
         } => {
             if serve {
                 leave_an_agent(channel, arena);
             } else {
                 drop(channel);
+            }
+            if wait {
+                start::wait_for_debugger();
             }
             start::become_program(main, arguments)
         }
@@ -100,6 +114,7 @@ enum Next {
         main: u64,
         arguments: Vec<Vec<u8>>,
         serve: bool,
+        wait: bool,
     },
     ControllerGone,
 }
@@ -117,16 +132,22 @@ fn serve(channel: &Channel, arena: &mut Arena) -> Next {
                 main,
                 arguments,
                 serve,
-            } => match channel.send(&Reply::Done.encode(), None) {
-                Ok(()) => {
-                    return Next::Start {
-                        main,
-                        arguments,
-                        serve,
-                    };
+                debuggable,
+                wait,
+            } => {
+                if debuggable {
+                    start::allow_debuggers();
                 }
-                Err(_) => return Next::ControllerGone,
-            },
+                if channel.send(&Reply::Done.encode(), None).is_err() {
+                    return Next::ControllerGone;
+                }
+                return Next::Start {
+                    main,
+                    arguments,
+                    serve,
+                    wait,
+                };
+            }
             other => {
                 answer(other, file, arena).unwrap_or_else(|error| Reply::Failed(error.to_string()))
             }
@@ -151,10 +172,14 @@ fn answer(request: Request, file: Option<File>, arena: &mut Arena) -> io::Result
             // SAFETY: as above.
             done(unsafe { libc::mprotect(at(start), length as usize, access) })
         }
-        Request::Decommit { start, length } => {
+        Request::Decommit {
+            start,
+            length,
+            protection,
+        } => {
             // SAFETY: as above; a fresh mapping in place of the old one forgets
             // what the pages held and takes the access away in one step.
-            let mapped = unsafe { map(start, length, Protection::Data, None, libc::MAP_FIXED) };
+            let mapped = unsafe { map(start, length, protection, None, libc::MAP_FIXED) };
             mapped.map(|_| Reply::Done)
         }
         Request::Read { start, length } => {
@@ -210,12 +235,23 @@ fn answer(request: Request, file: Option<File>, arena: &mut Arena) -> io::Result
         Request::Open { library } => open_library(&library)
             .map(|()| Reply::Done)
             .map_err(io::Error::other),
+        Request::List { debug_image } => {
+            // It stays listed until it is asked for by its address.
+            let listed = Box::into_raw(Box::new(Listed::new(debug_image)));
+            Ok(Reply::Value(listed as u64))
+        }
+        Request::Unlist { listed } => {
+            // SAFETY: the controller has the address from the request above, and
+            // gives it back once.
+            drop(unsafe { Box::from_raw(listed as *mut Listed) });
+            Ok(Reply::Done)
+        }
         Request::Agent => {
             // SAFETY: asks for the calling thread's number.
             let task = unsafe { libc::gettid() };
             Ok(Reply::Value(u64::from(task.cast_unsigned())))
         }
-        Request::Forks => Ok(Reply::Value(fork::count())),
+        Request::Forks => Ok(Reply::Value(fork::address())),
         Request::Remap {
             start,
             length,
@@ -259,7 +295,8 @@ fn done(result: c_int) -> io::Result<Reply> {
 /// the last word, and a refusal means to look again.
 fn reserve(want: &Reserve, file: Option<File>) -> io::Result<Reply> {
     const TRIES: usize = 8;
-    if (want.protection == Protection::Data) == file.is_some() || want.length == 0 {
+    let shared_data = want.protection == Protection::Data && file.is_some();
+    if shared_data || want.length == 0 {
         return Err(io::Error::other("a reservation that makes no sense"));
     }
     for _ in 0..TRIES {
@@ -287,8 +324,9 @@ fn reserve(want: &Reserve, file: Option<File>) -> io::Result<Reply> {
     Ok(Reply::NoRoom)
 }
 
-/// Maps a reservation at exactly `start`: shared pages with the access that the
-/// program has for good, private ones with none yet.
+/// Maps a reservation at exactly `start`: code and constants with the access that
+/// the program has for good, data with none yet. Without a file the pages are
+/// private.
 ///
 /// # Safety
 /// With `MAP_FIXED` the range must be the image's own.
@@ -364,6 +402,9 @@ fn resolve(name: &str, version: Option<&str>) -> Option<Outside> {
     };
     if found.is_null() {
         return linked_in(name).map(Outside::Address);
+    }
+    if let Some(function) = crash::stands_in_for(name) {
+        return Some(Outside::Address(function));
     }
     Some(match is_in_a_library(found) {
         true => Outside::Address(HostAddr(found as u64)),

@@ -19,6 +19,8 @@
 //! | `agent` | the worker's side: serves the requests |
 //! | `start` | the worker's side: becomes the program |
 //! | `stop` | stopping its threads, from the controller |
+//! | `crash` | what a worker writes down as it dies, and how it is read |
+//! | `debuggers` | telling an outside gdb or lldb of published objects |
 //! | `mapping` | owned `mmap`s |
 //! | `signals` | dispositions, passing signals on, dying of the same one |
 //!
@@ -37,6 +39,10 @@
 //! process that runs it. Data is private to the worker, so that `fork` means
 //! what it should, and is written with one `process_vm_writev` for each publish.
 //!
+//! A worker that is [`debuggable`](Program::debuggable) has private pages only,
+//! written through `/proc/PID/mem`: a debugger cannot poke a breakpoint into a
+//! shared page that is not writable.
+//!
 //! Thread-locals come from an arena that the worker's executable has in every
 //! thread, at one offset from the thread pointer, so that code in the image may
 //! use the fast models (local-exec, initial-exec).
@@ -46,10 +52,13 @@
 //! (`PR_SET_PDEATHSIG`), and ends by itself when it finds the socket closed; so
 //! start it from a thread that lives as long as the controller. [`Worker::wait`]
 //! gives the worker's [`Fate`], and [`Fate::follow`] ends this process in the
-//! same way.
+//! same way. Where it was when it crashed, [`Worker::crash`] says, for a worker
+//! that [writes that down](Program::writes_down_crashes).
 
 pub mod agent;
 mod channel;
+mod crash;
+mod debuggers;
 mod mapping;
 mod process;
 mod services;
@@ -60,6 +69,7 @@ mod stop;
 mod wire;
 
 pub use crate::arena::ARENA_SIZE;
-pub use process::{Afterwards, Fate, Program, Worker, WorkerError};
+pub use crash::Crash;
+pub use process::{Afterwards, Debugger, Fate, Program, Worker, WorkerError};
 pub use services::{WorkerHost, WorkerResolver};
 pub use space::WorkerSpace;

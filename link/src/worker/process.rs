@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -12,14 +13,17 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustc_hash::FxHashMap;
+
 use super::channel::Channel;
+use super::crash::{Crash, Record};
 use super::services::{WorkerHost, WorkerResolver};
 use super::signals;
 use super::space::WorkerSpace;
 use super::wire::{Reply, Request};
 use crate::host::{Host, HostError, Outside, Resolver, Wanted};
 use crate::space::{AddressSpace, Near, SpaceError, Write};
-use crate::{Ground, HostAddr};
+use crate::{Ground, HostAddr, InputId};
 
 /// What a worker is started from.
 #[derive(Clone, Debug)]
@@ -28,6 +32,12 @@ pub struct Program {
     pub executable: PathBuf,
     /// What lists of processes show for it.
     pub name: OsString,
+    /// Whether all of the image lies in private pages, so that a debugger can
+    /// attach and poke breakpoints into its code. Publishing is slower then.
+    pub debuggable: bool,
+    /// Whether the worker writes down where it crashes, for
+    /// [`Worker::crash`]. The program finds handlers of SIGSEGV and its kind then.
+    pub writes_down_crashes: bool,
 }
 
 impl Program {
@@ -36,8 +46,21 @@ impl Program {
         Program {
             executable: PathBuf::from("/proc/self/exe"),
             name: name.into(),
+            debuggable: false,
+            writes_down_crashes: false,
         }
     }
+}
+
+/// What the worker does about debuggers as `main` is started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Debugger {
+    /// Nothing.
+    Ignore,
+    /// Lets one attach that is not its parent, where the kernel asks for that.
+    Allow,
+    /// Waits until one is attached, and for it to let `main` run.
+    Await,
 }
 
 /// What the worker does with its end of the socket once `main` runs.
@@ -73,9 +96,12 @@ pub struct Worker {
     pub host: WorkerHost,
     /// Names of the C library and of opened libraries.
     pub resolver: WorkerResolver,
-    line: Arc<Line>,
+    pub(super) line: Arc<Line>,
     process: Child,
     ended: bool,
+    record: Option<Record>,
+    /// Objects that debuggers know of, and by what the worker takes them back.
+    pub(super) listed: FxHashMap<InputId, u64>,
 }
 
 impl Worker {
@@ -84,7 +110,10 @@ impl Worker {
     pub fn start_process(program: &Program) -> Result<Worker, WorkerError> {
         let cannot = |error: io::Error| WorkerError(format!("cannot start a worker: {error}"));
         let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
-        let process = command(program, &theirs).spawn().map_err(cannot)?;
+        let record = program.writes_down_crashes.then(Record::new);
+        let record = record.transpose().map_err(cannot)?;
+        let file = record.as_ref().map(|record| &record.file);
+        let process = command(program, &theirs, file).spawn().map_err(cannot)?;
         drop(theirs);
         // From here on a return drops `process`, so it has to be reaped.
         let mut process = process;
@@ -102,12 +131,14 @@ impl Worker {
             pid: process.id(),
         });
         Ok(Worker {
-            space: WorkerSpace::new(line.clone()),
+            space: WorkerSpace::new(line.clone(), program.debuggable),
             host: WorkerHost::new(line.clone()),
             resolver: WorkerResolver::new(line.clone()),
             line,
             process,
             ended: false,
+            record,
+            listed: FxHashMap::default(),
         })
     }
 
@@ -146,6 +177,17 @@ impl Worker {
         arguments: &[OsString],
         afterwards: Afterwards,
     ) -> Result<(), WorkerError> {
+        self.start_under(main, arguments, afterwards, Debugger::Ignore)
+    }
+
+    /// The same, with a debugger in mind.
+    pub fn start_under(
+        &mut self,
+        main: HostAddr,
+        arguments: &[OsString],
+        afterwards: Afterwards,
+        debugger: Debugger,
+    ) -> Result<(), WorkerError> {
         let request = Request::Start {
             main: main.get(),
             arguments: arguments
@@ -154,6 +196,8 @@ impl Worker {
                 .map(OsStringExt::into_vec)
                 .collect(),
             serve: afterwards == Afterwards::Serve,
+            debuggable: debugger != Debugger::Ignore,
+            wait: debugger == Debugger::Await,
         };
         self.line
             .ask_done(&request)
@@ -162,6 +206,12 @@ impl Worker {
             self.line.hang_up();
         }
         Ok(())
+    }
+
+    /// How the worker crashed, once it did and if it wrote that down.
+    pub fn crash(&mut self) -> Option<Crash> {
+        let pid = self.pid();
+        self.record.as_mut()?.read(pid)
     }
 
     /// Waits for the worker to end. Signals that reach this process meanwhile
@@ -228,13 +278,17 @@ impl fmt::Display for Fate {
 }
 
 /// The command that starts a worker with its end of the socket.
-fn command(program: &Program, socket: &UnixStream) -> Command {
+fn command(program: &Program, socket: &UnixStream, record: Option<&File>) -> Command {
     let mut command = Command::new(&program.executable);
     command
         .arg0(&program.name)
         .arg("__worker")
-        .arg(socket.as_raw_fd().to_string());
-    let socket = socket.as_raw_fd();
+        .arg(socket.as_raw_fd().to_string())
+        .args(record.map(|record| record.as_raw_fd().to_string()));
+    let passed = [
+        Some(socket.as_raw_fd()),
+        record.map(|record| record.as_raw_fd()),
+    ];
     let controller = std::process::id();
     let mask = signal_mask();
     // SAFETY: between fork and exec only system calls are made, on values
@@ -243,9 +297,12 @@ fn command(program: &Program, socket: &UnixStream) -> Command {
         command.pre_exec(move || {
             // The standard library has just emptied the mask.
             libc::sigprocmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut());
-            if libc::fcntl(socket, libc::F_SETFD, 0) != 0
-                || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0
-            {
+            for descriptor in passed.into_iter().flatten() {
+                if libc::fcntl(descriptor, libc::F_SETFD, 0) != 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(io::Error::last_os_error());
             }
             // The controller may have died before it could be watched.
@@ -376,8 +433,8 @@ impl Line {
         Ok(())
     }
 
-    /// Reads private memory of the worker.
-    pub(super) fn read_private(&self, at: HostAddr, into: &mut [u8]) -> Result<(), SpaceError> {
+    /// Reads the worker's memory from outside.
+    pub(super) fn peek(&self, at: HostAddr, into: &mut [u8]) -> io::Result<()> {
         let local = libc::iovec {
             iov_base: into.as_mut_ptr().cast(),
             iov_len: into.len(),
@@ -391,11 +448,19 @@ impl Line {
         // remote one is checked by the kernel.
         let count =
             unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
-        if count == into.len() as isize {
-            return Ok(());
+        match count {
+            -1 => Err(io::Error::last_os_error()),
+            count if count == into.len() as isize => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
-        let error = io::Error::last_os_error();
-        if count >= 0 || !not_allowed(&error) {
+    }
+
+    /// Reads private memory of the worker.
+    pub(super) fn read_private(&self, at: HostAddr, into: &mut [u8]) -> Result<(), SpaceError> {
+        let Err(error) = self.peek(at, into) else {
+            return Ok(());
+        };
+        if !not_allowed(&error) {
             return Err(SpaceError::Failed(format!(
                 "cannot read {:#x} bytes of the worker's memory at {at}",
                 into.len()

@@ -186,6 +186,24 @@ fn name(signal: i32) -> Option<&'static str> {
     })
 }
 
+/// Has `handler` write down how this process crashes of a signal, unless the
+/// signal is ignored. It runs on the alternate stack where there is one.
+pub fn write_down(
+    signal: libc::c_int,
+    handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void),
+) -> io::Result<()> {
+    if disposition(signal)? == libc::SIG_IGN {
+        return Ok(());
+    }
+    // SAFETY: an all-zero action is valid: an empty mask and no flags.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK;
+    // SAFETY: the handler has SA_SIGINFO's type, and its author knows that it
+    // runs in a signal's context.
+    check(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) })
+}
+
 fn disposition(signal: libc::c_int) -> io::Result<libc::sighandler_t> {
     // SAFETY: an all-zero action is valid, and is overwritten by the call.
     let mut old: libc::sigaction = unsafe { std::mem::zeroed() };

@@ -8,17 +8,21 @@
 //! zero when the file grows again.
 //!
 //! A private reservation (data) is mapped without access in the worker, which
-//! is asked to open and close it.
+//! is asked to open and close it. In a debuggable worker code and constants are
+//! private too, accessible from the start and written past their protection
+//! through `/proc/PID/mem`.
 
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::mapping::{Mapping, PAGE, memory_file};
 use super::process::Line;
 use super::wire::{Reply, Request};
 use crate::HostAddr;
+use crate::fork;
 use crate::space::{AddressSpace, Protection, Region, Reserve, SpaceError, SpaceId, Write};
 
 /// The memory of a worker that the image grows in. See the
@@ -29,6 +33,12 @@ pub struct WorkerSpace {
     line: Arc<Line>,
     /// Ascending by address.
     held: Vec<Held>,
+    /// Whether all pages are private.
+    private: bool,
+    /// The worker's memory, opened when it is first written.
+    memory: Option<File>,
+    /// Where the worker counts its forks, once it was asked.
+    forks_at: Option<HostAddr>,
 }
 
 /// One reservation.
@@ -37,25 +47,75 @@ struct Held {
     region: Region,
     /// Bytes from the start that are accessible.
     committed: u64,
-    /// How often the worker had forked when the file became its own.
-    forks: u64,
-    /// The memory file and this process's view of it; `None` for data.
+    /// How often the worker had forked when the file became its own; nothing when
+    /// that was not known.
+    forks: Option<u64>,
+    /// The memory file and this process's view of it; `None` for private pages.
     shared: Option<(File, Mapping)>,
 }
 
 impl Held {
+    /// Whether shared pages of it are among what is written.
+    fn is_written(&self, writes: &[Write<'_>]) -> bool {
+        let range = self.region.range();
+        let mut writes = writes.iter();
+        self.shared.is_some() && writes.any(|write| range.contains(&write.at))
+    }
+
     fn usable(&self) -> Range<u64> {
         self.region.start.get()..self.region.start.get() + self.committed
     }
 }
 
 impl WorkerSpace {
-    pub(super) fn new(line: Arc<Line>) -> WorkerSpace {
+    pub(super) fn new(line: Arc<Line>, private: bool) -> WorkerSpace {
         WorkerSpace {
             id: SpaceId::fresh(),
             line,
             held: Vec::new(),
+            private,
+            memory: None,
+            forks_at: None,
         }
+    }
+
+    /// How often the worker has forked; nothing while it is doing so. Its threads
+    /// may be stopped: none is asked.
+    fn forks(&self) -> Option<u64> {
+        let mut counts = [0; 16];
+        self.line.peek(self.forks_at?, &mut counts).ok()?;
+        let count = |at: usize| u64::from_le_bytes(counts[at..at + 8].try_into().expect("eight"));
+        fork::settled(count(0), count(8))
+    }
+
+    /// Writes private pages: data directly, and in a debuggable worker
+    /// everything past the pages' protection.
+    fn write_private(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {
+        if !self.private {
+            return self.line.write_private(writes);
+        }
+        let memory = match &mut self.memory {
+            Some(memory) => memory,
+            closed => {
+                let path = format!("/proc/{}/mem", self.line.pid());
+                let open = File::options().read(true).write(true).open(path);
+                closed.insert(open.map_err(failed("cannot open the worker's memory"))?)
+            }
+        };
+        for (index, write) in writes.iter().enumerate() {
+            match memory.write_all_at(write.bytes, write.at.get()) {
+                Ok(()) => {}
+                // One write of few bytes is whole or not at all.
+                Err(error) if index == 0 && write.bytes.len() <= PAGE as usize => {
+                    return Err(failed("cannot write the worker's memory")(error));
+                }
+                Err(error) => {
+                    let why = format!("only a part of the image could be written: {error}");
+                    return Err(SpaceError::Lost(why));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn ask(&self, request: &Request) -> Result<Reply, SpaceError> {
@@ -161,6 +221,7 @@ impl AddressSpace for WorkerSpace {
             .filter(|length| *length > 0)
             .ok_or_else(no_room)?;
         let shared = match want.protection {
+            _ if self.private => None,
             Protection::Data => None,
             Protection::Code => Some(c"sapwood code"),
             Protection::ReadOnly => Some(c"sapwood constants"),
@@ -197,7 +258,7 @@ impl AddressSpace for WorkerSpace {
             Held {
                 region: region.clone(),
                 committed: 0,
-                forks: 0,
+                forks: Some(0),
                 shared,
             },
         );
@@ -231,6 +292,8 @@ impl AddressSpace for WorkerSpace {
             Some((file, _)) => file
                 .set_len(length)
                 .map_err(failed("cannot grow a memory file"))?,
+            // Mapped as it is to be, and zero.
+            None if region.protection != Protection::Data => {}
             None => self.ask_done(&Request::Commit {
                 start: region.start.get() + held.committed,
                 length: length - held.committed,
@@ -257,12 +320,13 @@ impl AddressSpace for WorkerSpace {
                 self.ask_done(&Request::Decommit {
                     start: region.start.get() + keep,
                     length: committed - keep,
+                    protection: region.protection,
                 })?;
             }
             let tail = length.min(committed)..keep.min(committed);
             if !tail.is_empty() {
                 let zeroes = vec![0; (tail.end - tail.start) as usize];
-                self.line.write_private(&[Write {
+                self.write_private(&[Write {
                     at: region.start.add(tail.start),
                     bytes: &zeroes,
                 }])?;
@@ -291,7 +355,7 @@ impl AddressSpace for WorkerSpace {
                 Some(_) => shared.push((index, write)),
             }
         }
-        self.line.write_private(&private)?;
+        self.write_private(&private)?;
         for (index, write) in shared {
             let held = &mut self.held[index];
             let offset = write.at.get() - held.region.start.get();
@@ -306,14 +370,16 @@ impl AddressSpace for WorkerSpace {
     /// Children that the worker forked run the same pages, so the worker is given
     /// a copy of its own before they change.
     fn unshare(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {
-        let forks = match self.ask(&Request::Forks)? {
-            Reply::Value(forks) => forks,
-            other => return Err(unexpected(&other)),
-        };
+        if self.forks_at.is_none() {
+            self.forks_at = match self.ask(&Request::Forks)? {
+                Reply::Value(at) => Some(HostAddr(at)),
+                other => return Err(unexpected(&other)),
+            };
+        }
         for index in 0..self.held.len() {
-            let range = self.held[index].region.range();
-            let is_written = writes.iter().any(|write| range.contains(&write.at));
-            if is_written && self.held[index].forks != forks {
+            let forks = self.forks();
+            let held = &self.held[index];
+            if held.is_written(writes) && (forks.is_none() || held.forks != forks) {
                 self.copy_shared(index)?;
                 self.held[index].forks = forks;
             }
@@ -321,9 +387,18 @@ impl AddressSpace for WorkerSpace {
         Ok(())
     }
 
+    fn is_unshared(&mut self, writes: &[Write<'_>]) -> bool {
+        let forks = self.forks();
+        let mut written = self.held.iter().filter(|held| held.is_written(writes));
+        written.all(|held| forks.is_some() && held.forks == forks)
+    }
+
     fn read(&mut self, at: HostAddr, into: &mut [u8]) -> Result<(), SpaceError> {
         let length = into.len() as u64;
-        let index = self.must_be_committed(at, length)?;
+        let Some(index) = self.index_at(at, length) else {
+            // What is not the image's is read where it is readable.
+            return self.line.read_private(at, into);
+        };
         let held = &mut self.held[index];
         let offset = at.get() - held.region.start.get();
         match &mut held.shared {

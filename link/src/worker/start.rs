@@ -19,6 +19,27 @@ pub fn prepare() -> io::Result<()> {
     signals::restore_defaults()
 }
 
+/// Lets any process of the user attach, where the kernel asks for that.
+pub fn allow_debuggers() {
+    // SAFETY: it sets an attribute of this process.
+    unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY) };
+}
+
+/// Sleeps until a debugger traces this process. It stands still then, and goes on
+/// when the debugger lets it.
+pub fn wait_for_debugger() {
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+    let traced = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mut lines = status.lines();
+        let tracer = lines.find_map(|line| line.strip_prefix("TracerPid:"));
+        tracer.is_none_or(|tracer| tracer.trim() != "0")
+    };
+    while !traced() {
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// The arguments as `main` takes them: an array that ends with a null pointer,
 /// and lives as long as the process.
 struct Arguments {

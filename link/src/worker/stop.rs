@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::addr::HostAddr;
-use crate::stop::{CALL, WINDOW, ends_in_call, executable_in, interrupted, is_code};
+use crate::stop::{WINDOW, executable_in, follows_call, interrupted, is_code};
 
 /// How long a thread may take to stop.
 const SILENT: Duration = Duration::from_secs(10);
@@ -209,9 +209,8 @@ fn read_stack(pid: i32, sp: u64, code: &[Range<u64>], places: &mut Vec<HostAddr>
 
 /// Whether a call comes before an address.
 fn is_return_address(pid: i32, at: u64) -> bool {
-    let mut before = [0; CALL];
-    let read = read_memory(pid, at.wrapping_sub(CALL as u64), &mut before);
-    read == CALL && ends_in_call(&before)
+    let mut read = |at, into: &mut [u8]| read_memory(pid, at, into) == into.len();
+    follows_call(at, &mut read)
 }
 
 fn read_memory(pid: i32, at: u64, into: &mut [u8]) -> usize {

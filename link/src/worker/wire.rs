@@ -25,8 +25,13 @@ pub enum Request {
     Release { start: u64, length: u64 },
     /// Make private pages usable.
     Commit { start: u64, length: u64 },
-    /// Make private pages unusable, and forget what they hold.
-    Decommit { start: u64, length: u64 },
+    /// Make private pages what they were when they were reserved, and forget
+    /// what they hold.
+    Decommit {
+        start: u64,
+        length: u64,
+        protection: Protection,
+    },
     /// Read memory, for where `process_vm_readv` is not allowed.
     Read { start: u64, length: u64 },
     /// Write memory, for where `process_vm_writev` is not allowed.
@@ -54,7 +59,8 @@ pub enum Request {
     Open { library: String },
     /// Which thread serves? Answered by `Value`, its number.
     Agent,
-    /// How often has the process forked? Answered by `Value`.
+    /// Where does the process count its forks? Answered by `Value`, the address
+    /// of two words.
     Forks,
     /// Map another memory file, which comes along with the frame and holds the
     /// same bytes, in the place of a reservation's.
@@ -68,7 +74,15 @@ pub enum Request {
         main: u64,
         arguments: Vec<Vec<u8>>,
         serve: bool,
+        /// Whether others may attach to it, and whether it waits for them.
+        debuggable: bool,
+        wait: bool,
     },
+    /// Tell debuggers of an object. Answered by `Value`, by which it is taken
+    /// back.
+    List { debug_image: Vec<u8> },
+    /// Take that back.
+    Unlist { listed: u64 },
 }
 
 /// What the worker answers.
@@ -99,11 +113,7 @@ impl Request {
         match self {
             Request::Reserve(want) => {
                 out.record(0, &[want.length, want.alignment]);
-                out.tag(match want.protection {
-                    Protection::Code => 0,
-                    Protection::ReadOnly => 1,
-                    Protection::Data => 2,
-                });
+                out.tag(tag_of(want.protection));
                 match &want.near {
                     Near::Anywhere => out.tag(0),
                     Near::Low => out.tag(1),
@@ -113,7 +123,14 @@ impl Request {
             }
             Request::Release { start, length } => out.record(1, &[*start, *length]),
             Request::Commit { start, length } => out.record(2, &[*start, *length]),
-            Request::Decommit { start, length } => out.record(3, &[*start, *length]),
+            Request::Decommit {
+                start,
+                length,
+                protection,
+            } => {
+                out.record(3, &[*start, *length]);
+                out.tag(tag_of(*protection));
+            }
             Request::Read { start, length } => out.record(4, &[*start, *length]),
             Request::Write { start, bytes } => {
                 out.record(5, &[*start]);
@@ -167,13 +184,22 @@ impl Request {
                 main,
                 arguments,
                 serve,
+                debuggable,
+                wait,
             } => {
                 out.record(12, &[*main, arguments.len() as u64]);
                 for argument in arguments {
                     out.bytes(argument);
                 }
-                out.tag(u8::from(*serve));
+                for flag in [serve, debuggable, wait] {
+                    out.tag(u8::from(*flag));
+                }
             }
+            Request::List { debug_image } => {
+                out.tag(19);
+                out.bytes(debug_image);
+            }
+            Request::Unlist { listed } => out.record(20, &[*listed]),
         }
         out.0
     }
@@ -185,12 +211,7 @@ impl Request {
             0 => Request::Reserve(Reserve {
                 length: from.number()?,
                 alignment: from.number()?,
-                protection: match from.tag()? {
-                    0 => Protection::Code,
-                    1 => Protection::ReadOnly,
-                    2 => Protection::Data,
-                    _ => return Err(Garbled),
-                },
+                protection: from.protection()?,
                 near: match from.tag()? {
                     0 => Near::Anywhere,
                     1 => Near::Low,
@@ -210,6 +231,7 @@ impl Request {
             3 => Request::Decommit {
                 start: from.number()?,
                 length: from.number()?,
+                protection: from.protection()?,
             },
             4 => Request::Read {
                 start: from.number()?,
@@ -255,6 +277,8 @@ impl Request {
                 main: from.number()?,
                 arguments: from.list(|from| Ok(from.bytes()?.to_vec()))?,
                 serve: from.flag()?,
+                debuggable: from.flag()?,
+                wait: from.flag()?,
             },
             13 => Request::ReserveThreadLocal {
                 size: from.number()?,
@@ -273,6 +297,12 @@ impl Request {
                 start: from.number()?,
                 length: from.number()?,
                 executable: from.flag()?,
+            },
+            19 => Request::List {
+                debug_image: from.bytes()?.to_vec(),
+            },
+            20 => Request::Unlist {
+                listed: from.number()?,
             },
             _ => return Err(Garbled),
         };
@@ -337,6 +367,14 @@ impl Reply {
     }
 }
 
+fn tag_of(protection: Protection) -> u8 {
+    match protection {
+        Protection::Code => 0,
+        Protection::ReadOnly => 1,
+        Protection::Data => 2,
+    }
+}
+
 #[derive(Default)]
 struct Encoder(Vec<u8>);
 
@@ -379,6 +417,15 @@ impl<'a> Decoder<'a> {
         match self.tag()? {
             0 => Ok(false),
             1 => Ok(true),
+            _ => Err(Garbled),
+        }
+    }
+
+    fn protection(&mut self) -> Result<Protection, Garbled> {
+        match self.tag()? {
+            0 => Ok(Protection::Code),
+            1 => Ok(Protection::ReadOnly),
+            2 => Ok(Protection::Data),
             _ => Err(Garbled),
         }
     }
@@ -449,6 +496,7 @@ mod tests {
             Request::Decommit {
                 start: 5,
                 length: 6,
+                protection: Protection::ReadOnly,
             },
             Request::Read {
                 start: 7,
@@ -494,7 +542,13 @@ mod tests {
                 main: 14,
                 arguments: vec![b"prog".to_vec(), vec![0xff]],
                 serve: true,
+                debuggable: false,
+                wait: true,
             },
+            Request::List {
+                debug_image: vec![22, 23],
+            },
+            Request::Unlist { listed: 24 },
         ]
     }
 

@@ -1,0 +1,309 @@
+//! How a program crashed: written down by the worker as it dies, read by the
+//! controller afterwards.
+//!
+//! The two share a page or more of memory from the start. In the worker a handler
+//! of the signals that crashes are made of writes pc, fault address, the top of
+//! the stack and the list of mappings there, puts the signal back to its default
+//! and returns: the instruction faults again, and the process dies as it would
+//! have, core file and all. A program that installs handlers of its own never
+//! reaches this one, and one that asks finds a handler where it might expect
+//! none. A stack that overflowed has no room for it, and leaves no record.
+//!
+//! What holds between calls: the record is the worker's own, not a child's that
+//! it forked, and is whole once its first word says so.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+use super::mapping::{Mapping, memory_file};
+use super::signals;
+use crate::addr::HostAddr;
+use crate::stop::follows_call;
+use crate::view::View;
+
+/// Words of the record: whether it is whole, the signal, the pc, the faulting
+/// address, how many words of stack, the length of the mappings' text.
+const WHOLE: usize = 0;
+const SIGNAL: usize = 1;
+const PC: usize = 2;
+const FAULT: usize = 3;
+const STACK_WORDS: usize = 4;
+const MAPS_LENGTH: usize = 5;
+/// The process whose record it is.
+const PROCESS: usize = 6;
+/// The stack's words follow, then the mappings.
+const STACK: usize = 16;
+const MOST_STACK: usize = 1008;
+const MAPS: usize = STACK + MOST_STACK;
+const LENGTH: u64 = 128 << 10;
+
+/// What crashes are made of.
+const SIGNALS: [libc::c_int; 6] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGABRT,
+    libc::SIGSYS,
+];
+
+/// The controller's end of the record.
+#[derive(Debug)]
+pub struct Record {
+    pub file: File,
+    memory: Mapping,
+}
+
+/// How a worker crashed.
+#[derive(Clone, Debug)]
+pub struct Crash {
+    /// The signal.
+    pub signal: i32,
+    /// Where it was.
+    pub pc: HostAddr,
+    /// The address that could not be reached, for the signals that have one.
+    pub fault: HostAddr,
+    /// The words at the top of its stack.
+    stack: Vec<u64>,
+    /// `/proc/PID/maps` at that moment.
+    maps: String,
+}
+
+impl Record {
+    /// An empty record.
+    pub fn new() -> io::Result<Record> {
+        let file = memory_file(c"sapwood crash")?;
+        file.set_len(LENGTH)?;
+        let memory = Mapping::shared(&file, LENGTH)?;
+        Ok(Record { file, memory })
+    }
+
+    /// What the worker with this number wrote down.
+    pub fn read(&mut self, pid: u32) -> Option<Crash> {
+        let bytes = self.memory.bytes(0..LENGTH);
+        let word = |index: usize| {
+            let word = &bytes[index * 8..index * 8 + 8];
+            u64::from_le_bytes(word.try_into().expect("eight bytes"))
+        };
+        if word(WHOLE) != 1 || word(PROCESS) != u64::from(pid) {
+            return None;
+        }
+        let words = (word(STACK_WORDS) as usize).min(MOST_STACK);
+        let most = LENGTH as usize - MAPS * 8;
+        let maps = &bytes[MAPS * 8..][..(word(MAPS_LENGTH) as usize).min(most)];
+        Some(Crash {
+            signal: word(SIGNAL) as i32,
+            pc: HostAddr(word(PC)),
+            fault: HostAddr(word(FAULT)),
+            stack: (STACK..STACK + words).map(word).collect(),
+            maps: String::from_utf8_lossy(maps).into_owned(),
+        })
+    }
+}
+
+impl Crash {
+    /// Where it was, in words: `parse+0x12 (parse.c)`, and when that was in a
+    /// library, which function of the image it was called from. The latter is
+    /// found among the words on the stack. `code` reads the image's bytes.
+    pub fn place(
+        &self,
+        view: &View,
+        code: &mut dyn FnMut(HostAddr, &mut [u8]) -> bool,
+    ) -> Option<String> {
+        if let Some(place) = in_image(view, self.pc, 0) {
+            return Some(place);
+        }
+        let library = self.library();
+        let caller = self.stack.iter().find_map(|word| {
+            // A call that does not return may be a function's last instruction.
+            let place = in_image(view, HostAddr(word.wrapping_sub(1)), 1)?;
+            let mut read = |at, into: &mut [u8]| code(HostAddr(at), into);
+            follows_call(*word, &mut read).then_some(place)
+        });
+        match (library, caller) {
+            (Some(library), Some(caller)) => Some(format!("{library}, called from {caller}")),
+            (None, Some(caller)) => Some(format!(
+                "{}, where no code is, called from {caller}",
+                self.pc
+            )),
+            (Some(library), None) => Some(library),
+            (None, None) => None,
+        }
+    }
+
+    /// The file that the pc is in, and how far.
+    fn library(&self) -> Option<String> {
+        let mut first = None;
+        for line in self.maps.lines() {
+            let mut fields = line.split_ascii_whitespace();
+            let (start, end) = fields.next()?.split_once('-')?;
+            let hex = |text| u64::from_str_radix(text, 16).ok();
+            let (start, end) = (hex(start)?, hex(end)?);
+            let Some(path) = fields.nth(4) else { continue };
+            if first.is_none_or(|(known, _)| known != path) {
+                first = Some((path, start));
+            }
+            if (start..end).contains(&self.pc.get()) {
+                let base = first.map_or(start, |(_, base)| base);
+                let name = path.rsplit('/').next().unwrap_or(path);
+                return Some(format!("{name}+{:#x}", self.pc.get() - base));
+            }
+        }
+        None
+    }
+}
+
+/// A place in the image, `after` bytes past `at`: the symbol, how far past it, and
+/// the input's name.
+fn in_image(view: &View, at: HostAddr, after: u64) -> Option<String> {
+    let (symbol, past) = view.symbol_at(at)?;
+    let past = past + after;
+    let input = view.atom_at(at)?.input?;
+    let name = view.input_name(input);
+    let name = name.rsplit('/').next().unwrap_or(name);
+    Some(format!("{}+{past:#x} ({name})", symbol.name))
+}
+
+/// The worker's end of the record.
+static RECORD: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
+
+/// Maps the record and installs the handlers.
+pub fn write_down_crashes(file: &File) -> io::Result<()> {
+    // SAFETY: a new mapping of the kernel's choice touches nobody's memory.
+    let start = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            LENGTH as usize,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    RECORD.store(start.cast(), Ordering::Release);
+    put(PROCESS, u64::from(std::process::id()));
+    for signal in SIGNALS {
+        signals::write_down(signal, crashed)?;
+    }
+    Ok(())
+}
+
+fn put(index: usize, value: u64) {
+    let record = RECORD.load(Ordering::Acquire);
+    assert!(index < MAPS, "a word of the record");
+    // SAFETY: the record is mapped for good once it is stored, and is longer
+    // than its words.
+    unsafe { (*record.add(index)).store(value, Ordering::Release) };
+}
+
+/// The handler. Nothing is called here but system calls.
+extern "C" fn crashed(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let record = RECORD.load(Ordering::Acquire);
+    // SAFETY: the kernel gives valid pointers to a handler with SA_SIGINFO; the
+    // record is mapped for good, and what is written to it lies inside.
+    unsafe {
+        let own = libc::getpid();
+        let first = (*record.add(WHOLE)).load(Ordering::Acquire) == 0;
+        if first && (*record.add(PROCESS)).load(Ordering::Acquire) == own as u64 {
+            let registers = &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+            let sp = registers[libc::REG_RSP as usize] as u64;
+            put(SIGNAL, signal as u64);
+            put(PC, registers[libc::REG_RIP as usize] as u64);
+            put(FAULT, (*info).si_addr() as u64);
+            // What is readable of the stack; it may be the stack that is broken.
+            let local = libc::iovec {
+                iov_base: record.add(STACK).cast(),
+                iov_len: MOST_STACK * 8,
+            };
+            let remote = libc::iovec {
+                iov_base: sp as *mut libc::c_void,
+                iov_len: MOST_STACK * 8,
+            };
+            let read = libc::process_vm_readv(own, &raw const local, 1, &raw const remote, 1, 0);
+            put(STACK_WORDS, read.max(0) as u64 / 8);
+            put(MAPS_LENGTH, read_maps(record.add(MAPS).cast()));
+            put(WHOLE, 1);
+        }
+        libc::signal(signal, libc::SIG_DFL);
+        // What was sent, and is not a fault, would not come again by itself.
+        if (*info).si_code <= 0 {
+            libc::syscall(libc::SYS_tgkill, own, libc::gettid(), signal);
+        }
+    }
+}
+
+/// Reads the list of mappings into the rest of the record.
+///
+/// # Safety
+/// `into` is where the mappings' text begins.
+unsafe fn read_maps(into: *mut u8) -> u64 {
+    let room = LENGTH as usize - MAPS * 8;
+    let mut length = 0;
+    // SAFETY: a C string, a descriptor of this function's own, and the rest of
+    // the record.
+    unsafe {
+        let file = libc::open(
+            c"/proc/self/maps".as_ptr(),
+            libc::O_RDONLY | libc::O_CLOEXEC,
+        );
+        while length < room {
+            let read = libc::read(file, into.add(length).cast(), room - length);
+            if read <= 0 {
+                break;
+            }
+            length += read as usize;
+        }
+        libc::close(file);
+    }
+    length as u64
+}
+
+/// What a program is given for the C library's functions that tell a signal's
+/// handler: the same, but for a handler that is this file's, which they call the
+/// default.
+pub fn stands_in_for(name: &str) -> Option<HostAddr> {
+    if RECORD.load(Ordering::Relaxed).is_null() {
+        return None;
+    }
+    let function = match name {
+        "sigaction" => sigaction as *const (),
+        "signal" => signal as *const (),
+        _ => return None,
+    };
+    Some(HostAddr(function as u64))
+}
+
+unsafe extern "C" fn sigaction(
+    number: libc::c_int,
+    new: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> libc::c_int {
+    // SAFETY: the arguments are the program's, as the C library takes them; `old`
+    // was filled in when it succeeds.
+    unsafe {
+        let result = libc::sigaction(number, new, old);
+        if result == 0 && !old.is_null() && (*old).sa_sigaction == crashed as *const () as usize {
+            *old = std::mem::zeroed();
+        }
+        result
+    }
+}
+
+unsafe extern "C" fn signal(
+    number: libc::c_int,
+    handler: libc::sighandler_t,
+) -> libc::sighandler_t {
+    // SAFETY: the arguments are the program's, as the C library takes them.
+    let old = unsafe { libc::signal(number, handler) };
+    if old == crashed as *const () as usize {
+        libc::SIG_DFL
+    } else {
+        old
+    }
+}
