@@ -134,25 +134,18 @@ impl Crash {
         }
     }
 
-    /// The file that the pc is in, and how far.
+    /// The file that the pc is in.
     fn library(&self) -> Option<String> {
-        let mut first = None;
-        for line in self.maps.lines() {
+        let mut lines = self.maps.lines();
+        lines.find_map(|line| {
             let mut fields = line.split_ascii_whitespace();
             let (start, end) = fields.next()?.split_once('-')?;
             let hex = |text| u64::from_str_radix(text, 16).ok();
-            let (start, end) = (hex(start)?, hex(end)?);
-            let Some(path) = fields.nth(4) else { continue };
-            if first.is_none_or(|(known, _)| known != path) {
-                first = Some((path, start));
-            }
-            if (start..end).contains(&self.pc.get()) {
-                let base = first.map_or(start, |(_, base)| base);
-                let name = path.rsplit('/').next().unwrap_or(path);
-                return Some(format!("{name}+{:#x}", self.pc.get() - base));
-            }
-        }
-        None
+            let range = hex(start)?..hex(end)?;
+            let path = fields.nth(4)?;
+            let name = path.rsplit('/').next().unwrap_or(path);
+            range.contains(&self.pc.get()).then(|| name.to_owned())
+        })
     }
 }
 
