@@ -124,12 +124,7 @@ fn run(asked: Asked) -> Result<ExitCode, Failure> {
         near,
         ..Options::default()
     });
-    let main = link(&mut session, &mut worker, inputs).map_err(|failure| {
-        match crash_place(&session, &mut worker) {
-            Some(place) => Failure::new(format!("{failure} {place}")),
-            None => failure,
-        }
-    })?;
+    let main = link(&mut session, &mut worker, inputs)?;
     if asked.perf {
         let path = format!("/tmp/perf-{}.map", worker.pid());
         let map = session.view().perf_map(Generation::EMPTY);
@@ -203,7 +198,11 @@ fn link(
     }
     let published = batch.publish(worker).map_err(Failure::new)?;
     if let Some(fault) = published.faulted {
-        return Err(Failure::new(format!("before main: {fault}")));
+        let place = crash_place(session, worker).unwrap_or_default();
+        let separator = separator(&place);
+        return Err(Failure::new(format!(
+            "before main: {fault}{separator}{place}"
+        )));
     }
     match session.view().symbol("main") {
         Some(main) => Ok(main.address),
