@@ -52,6 +52,7 @@ pub(crate) fn stage<'i>(
     };
     match Reader::new(staged, arch, name, data).and_then(Reader::read) {
         Ok(input) => {
+            make_room(&mut staged.inputs, 1);
             staged.inputs.push(StagedInput { source, ..input });
             Ok(())
         }
@@ -174,6 +175,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             AtomKind::ReadOnly
         };
         let atom = self.staged.atoms.len() as u32;
+        make_room(&mut self.staged.atoms, 1);
         self.staged.atoms.push(StagedAtom {
             input: self.staged.inputs.len() as u32,
             kind,

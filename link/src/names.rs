@@ -56,22 +56,23 @@ impl Names {
         self.index.find(hash, is_it).map(NameId)
     }
 
-    /// Interns names, in UTF-8 and with their [`hash`]es, that
-    /// [`find_hashed`](Names::find_hashed) does not know. Part of commit.
+    /// Interns names that [`find_hashed`](Names::find_hashed) does not know:
+    /// texts in UTF-8, of `len` bytes together, and their [`hash`]es. Part of
+    /// commit.
     pub fn intern_new<'t>(
         &self,
         writer: &mut Writer,
-        names: impl Iterator<Item = (u32, &'t [u8])> + Clone,
+        len: usize,
+        texts: impl Iterator<Item = &'t [u8]>,
+        hashes: impl Iterator<Item = u32>,
     ) {
-        let first = self.names.len() as u32;
-        let texts = names.clone().map(|(_, text)| text);
-        writer.extend_named(&self.names, &self.text, texts, |text| Name {
+        let first = self.names.len();
+        writer.extend_named(&self.names, &self.text, len, texts, |text| Name {
             text,
             newest: AtomicU32::new(NONE),
         });
-        let count = self.names.len() - first as usize;
-        self.index.reserve(writer, count);
-        for ((hash, _), number) in names.zip(first..) {
+        self.index.reserve(writer, self.names.len() - first);
+        for (hash, number) in hashes.zip(first as u32..) {
             self.index.insert(writer, hash, number);
         }
     }
@@ -165,8 +166,9 @@ mod tests {
         for i in 0..20_000u32 {
             let text = format!("function_{i}");
             assert_eq!(names.find(&text), None);
-            let new = std::iter::once((hash(text.as_bytes()), text.as_bytes()));
-            names.intern_new(&mut writer, new);
+            let new = std::iter::once(text.as_bytes());
+            let hashes = new.clone().map(hash);
+            names.intern_new(&mut writer, text.len(), new, hashes);
             assert_eq!(names.find(&text), Some(NameId(i)));
         }
         for i in 0..20_000u32 {

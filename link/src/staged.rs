@@ -38,6 +38,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    #[inline]
     pub fn of<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
         &bytes[self.start as usize..][..self.len as usize]
     }
@@ -239,6 +240,7 @@ pub(crate) struct Group {
 
 impl<'i> Staged<'i> {
     /// The bytes that an input's spans count in.
+    #[inline]
     pub fn bytes_of(&self, input: u32) -> &[u8] {
         match &self.inputs[input as usize].source {
             Source::Borrowed(bytes) => bytes,
@@ -250,6 +252,7 @@ impl<'i> Staged<'i> {
     /// Keeps hand-built bytes or a text.
     pub fn keep(&mut self, bytes: &[u8]) -> Span {
         let start = self.built.len() as u32;
+        make_room(&mut self.built, bytes.len());
         self.built.extend_from_slice(bytes);
         Span {
             start,
@@ -285,6 +288,7 @@ impl<'i> Staged<'i> {
     }
 
     /// A symbol's name as bytes.
+    #[inline]
     pub fn symbol_bytes(&self, symbol: u32) -> &[u8] {
         let symbol = &self.symbols[symbol as usize];
         symbol.name.of(self.bytes_of(symbol.input))

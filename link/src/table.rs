@@ -30,6 +30,7 @@ pub(crate) struct Table<T> {
 }
 
 /// Which chunk element `index` is in, and where in that chunk.
+#[inline]
 fn locate(index: usize) -> (usize, usize) {
     let chunk = (index >> FIRST_BITS)
         .checked_ilog2()
@@ -80,6 +81,7 @@ impl<T> Table<T> {
     ///
     /// Only one thread may push at a time; [`Writer`] is how the crate holds
     /// itself to that.
+    #[inline]
     fn push(&self, value: T) -> usize {
         let index = self.len.load(Ordering::Relaxed);
         let (chunk, offset) = locate(index);
@@ -98,10 +100,16 @@ impl<T> Table<T> {
         assert!(chunk < CHUNKS, "a table holds at most 2^32 elements");
         let mut base = self.chunks[chunk].load(Ordering::Relaxed);
         if base.is_null() {
-            let fresh: Box<[MaybeUninit<T>]> = Box::new_uninit_slice(chunk_len(chunk));
-            base = Box::into_raw(fresh).cast();
-            self.chunks[chunk].store(base, Ordering::Release);
+            base = self.fresh_chunk(chunk);
         }
+        base
+    }
+
+    #[cold]
+    fn fresh_chunk(&self, chunk: usize) -> *mut MaybeUninit<T> {
+        let fresh: Box<[MaybeUninit<T>]> = Box::new_uninit_slice(chunk_len(chunk));
+        let base = Box::into_raw(fresh).cast();
+        self.chunks[chunk].store(base, Ordering::Release);
         base
     }
 }
@@ -271,6 +279,7 @@ impl Writer {
     }
 
     /// Appends to a table of this writer's session and gives the index.
+    #[inline]
     pub fn push<T>(&mut self, table: &Table<T>, value: T) -> u32 {
         u32::try_from(table.push(value)).expect("locate() bounds the index to 32 bits")
     }
@@ -280,16 +289,16 @@ impl Writer {
         table.extend(values);
     }
 
-    /// Stores texts, which the caller knows to be UTF-8, and appends an element
-    /// of each to a table.
+    /// Stores texts, which the caller knows to be UTF-8 and `len` bytes together,
+    /// and appends an element of each to a table.
     pub fn extend_named<'t, T>(
         &mut self,
         table: &Table<T>,
         text: &Text,
-        texts: impl Iterator<Item = &'t [u8]> + Clone,
+        len: usize,
+        texts: impl Iterator<Item = &'t [u8]>,
         element: impl Fn(TextAt) -> T,
     ) {
-        let len = texts.clone().map(<[u8]>::len).sum();
         let (index, piece) = text.piece_for(self, len);
         table.extend(texts.map(|bytes| {
             let (start, len) = piece.append(bytes);

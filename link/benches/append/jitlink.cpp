@@ -5,6 +5,7 @@
 // Appends OBJECT COUNT times under the names f00000000, f00000001, and so on, and
 // looks each up; then links all objects of ARCHIVE. Times are this thread's CPU.
 
+#include "llvm/Config/llvm-config.h"
 #include "llvm/ExecutionEngine/JITLink/EHFrameSupport.h"
 #include "llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
@@ -12,6 +13,11 @@
 #include "llvm/Object/Archive.h"
 #include "llvm/Object/ObjectFile.h"
 #include "llvm/Support/TargetSelect.h"
+#if LLVM_VERSION_MAJOR >= 20
+#include "llvm/ExecutionEngine/Orc/AbsoluteSymbols.h"
+#include "llvm/ExecutionEngine/Orc/EHFrameRegistrationPlugin.h"
+#include "llvm/ExecutionEngine/Orc/TargetProcess/RegisterEHFrames.h"
+#endif
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -38,6 +44,27 @@ static uint64_t resident() {
   return pages * 4096;
 }
 
+#if LLVM_VERSION_MAJOR >= 20
+static std::unique_ptr<LLJIT> make() {
+  ExitOnError ok;
+  return ok(LLJITBuilder()
+                .setObjectLinkingLayerCreator([&](ExecutionSession &es) {
+                  auto layer = std::make_unique<ObjectLinkingLayer>(
+                      es, ok(jitlink::InProcessMemoryManager::Create()));
+                  layer->addPlugin(std::make_unique<EHFrameRegistrationPlugin>(
+                      ExecutorAddr::fromPtr(&llvm_orc_registerEHFrameSectionAllocAction),
+                      ExecutorAddr::fromPtr(&llvm_orc_deregisterEHFrameSectionAllocAction)));
+                  return Expected<std::unique_ptr<ObjectLayer>>(std::move(layer));
+                })
+                .create());
+}
+
+static uint64_t address(ExecutorAddr found) { return found.getValue(); }
+
+static ExecutorSymbolDef outside(void (*function)()) {
+  return {ExecutorAddr::fromPtr(function), JITSymbolFlags::Exported};
+}
+#else
 static std::unique_ptr<LLJIT> make() {
   ExitOnError ok;
   return ok(LLJITBuilder()
@@ -50,6 +77,13 @@ static std::unique_ptr<LLJIT> make() {
                 })
                 .create());
 }
+
+static uint64_t address(JITEvaluatedSymbol found) { return found.getAddress(); }
+
+static JITEvaluatedSymbol outside(void (*function)()) {
+  return {pointerToJITTargetAddress(function), JITSymbolFlags::Exported};
+}
+#endif
 
 static void row(int atoms, std::vector<uint64_t> sample, double bytes) {
   std::sort(sample.begin(), sample.end());
@@ -71,7 +105,7 @@ static void append(const char *path, int count) {
     memcpy(&object[at], name, 9);
     uint64_t start = now();
     ok(jit->addObjectFile(MemoryBuffer::getMemBufferCopy(object, name)));
-    if (!ok(jit->lookup(name)).getAddress())
+    if (address(ok(jit->lookup(name))) == 0)
       abort();
     sample.push_back(now() - start);
     if (i + 1 == 1000 || i + 1 == count) {
@@ -89,9 +123,8 @@ static void bulk(const char *path, double bytes) {
   auto &library = jit->getMainJITDylib();
   library.addGenerator(ok(DynamicLibrarySearchGenerator::GetForCurrentProcess('\0')));
   // The C library has it in its static part only.
-  ok(library.define(absoluteSymbols(
-      {{jit->mangleAndIntern("atexit"),
-        JITEvaluatedSymbol(pointerToJITTargetAddress(&atexit), JITSymbolFlags::Exported)}})));
+  ok(library.define(
+      absoluteSymbols({{jit->mangleAndIntern("atexit"), outside((void (*)())&atexit)}})));
   std::vector<std::string> names;
   Error error = Error::success();
   for (auto &child : archive->children(error)) {
@@ -118,6 +151,7 @@ static void bulk(const char *path, double bytes) {
 }
 
 int main(int argc, char **argv) {
+  printf("LLVM %s\n", LLVM_VERSION_STRING);
   InitializeNativeTarget();
   InitializeNativeTargetAsmPrinter();
   append(argv[1], atoi(argv[2]));

@@ -50,14 +50,16 @@ fn run(template: &Template, folder: &Path) -> Option<String> {
 
 /// Compiles the program against the LLVM that is here.
 fn compile(folder: &Path) -> Option<PathBuf> {
-    let config = ["llvm-config", "llvm-config-14"]
-        .into_iter()
-        .find_map(|config| {
-            let output = Command::new(config)
-                .args(["--cxxflags", "--ldflags", "--libs", "orcjit", "native"])
-                .output();
-            output.ok().filter(|output| output.status.success())
-        })?;
+    // The newest first; what has no suffix is the distribution's choice.
+    let newest = (14..30)
+        .rev()
+        .map(|version| format!("llvm-config-{version}"));
+    let config = newest.chain(["llvm-config".into()]).find_map(|config| {
+        let output = Command::new(config)
+            .args(["--cxxflags", "--ldflags", "--libs", "orcjit", "native"])
+            .output();
+        output.ok().filter(|output| output.status.success())
+    })?;
     let flags = String::from_utf8_lossy(&config.stdout).into_owned();
     let program = folder.join("jitlink");
     let mut compiler = Command::new("c++");

@@ -5,7 +5,7 @@
 use crate::ids::{NameId, SymbolId};
 use crate::model::{Binding, NONE, SymbolKind};
 use crate::publish::bind::Target;
-use crate::staged::{Staged, StagedDefinition, StagedSymbol};
+use crate::staged::{Staged, StagedDefinition, StagedSymbol, make_room};
 use crate::tables::Tables;
 
 /// How strongly the batch defines a name.
@@ -188,16 +188,18 @@ impl ByName {
                 break;
             }
             let found = slot as u32;
-            if (slot >> 32) as u32 == hash
-                && staged.symbol_bytes(self.entries[found as usize].symbol) == text
-            {
-                return found;
+            if (slot >> 32) as u32 == hash {
+                let known = self.entries[found as usize].symbol;
+                if staged.symbol_bytes(known) == text {
+                    return found;
+                }
             }
             at = (at + 1) & mask;
         }
         let number = self.entries.len() as u32;
         self.slots[at] = u64::from(hash) << 32 | u64::from(number);
         let id = tables.names.find_hashed(hash, text);
+        make_room(&mut self.entries, 1);
         self.entries.push(Entry {
             symbol: index,
             id: id.map_or(NONE, |id| id.0),

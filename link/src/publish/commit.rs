@@ -151,11 +151,15 @@ fn push_atoms(
 }
 
 fn push_names_and_symbols(writer: &mut Writer, tables: &Tables, staged: &Staged<'_>, txn: &Txn) {
-    let names = txn.names.iter().map(|&symbol| {
-        let hash = staged.symbols[symbol as usize].hash;
-        (hash, staged.symbol_bytes(symbol))
-    });
-    tables.names.intern_new(writer, names);
+    let symbols = || {
+        txn.names
+            .iter()
+            .map(|symbol| &staged.symbols[*symbol as usize])
+    };
+    let len = symbols().map(|symbol| symbol.name.len as usize).sum();
+    let texts = symbols().map(|symbol| symbol.name.of(staged.bytes_of(symbol.input)));
+    let hashes = symbols().map(|symbol| symbol.hash);
+    tables.names.intern_new(writer, len, texts, hashes);
     for record in &txn.symbols {
         let mut record = *record;
         let name = NameId(record.name);
@@ -168,7 +172,8 @@ fn push_names_and_symbols(writer: &mut Writer, tables: &Tables, staged: &Staged<
 fn push_inputs(writer: &mut Writer, tables: &Tables, staged: &Staged<'_>) {
     let generation = tables.newest().0 + 1;
     let names = (0..staged.inputs.len() as u32).map(|input| staged.input_name_bytes(input));
-    writer.extend_named(&tables.inputs, &tables.input_names, names, |name| {
+    let len = names.clone().map(<[u8]>::len).sum();
+    writer.extend_named(&tables.inputs, &tables.input_names, len, names, |name| {
         InputRecord { name, generation }
     });
 }

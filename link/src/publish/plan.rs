@@ -280,6 +280,10 @@ impl Plan<'_, '_> {
     /// the names it bound outside, and its named locals), and says what every
     /// staged symbol that is referred to resolves to.
     fn resolve_symbols(&mut self) {
+        let names = &self.bound.names;
+        let records = names.definitions().len() + names.locals().len() + self.bound.outside.len();
+        self.txn.symbols.reserve(records);
+        self.txn.names.reserve(records.min(names.len()));
         self.txn.resolved.resize(self.staged.symbols.len(), NOTHING);
         for number in 0..self.bound.names.definitions().len() {
             let index = self.bound.names.definitions()[number];

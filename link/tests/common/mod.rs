@@ -64,6 +64,13 @@ impl Drop for Folder {
     }
 }
 
+/// Loads a system library for everyone in this process.
+pub fn load_library(name: &std::ffi::CStr) {
+    // SAFETY: loading a system library runs its initialisers and nothing else.
+    let library = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+    assert!(!library.is_null(), "{name:?}");
+}
+
 /// A session in this process.
 pub struct Bench {
     pub session: Session,
@@ -89,6 +96,20 @@ impl Bench {
             batch.object(name, bytes)?;
         }
         // SAFETY: tests publish code that they compiled.
+        let (mut host, mut resolver) = unsafe { (LocalHost::new(), LocalHost::new()) };
+        batch.publish(&mut Parts {
+            space: &mut self.space,
+            host: &mut host,
+            resolver: &mut resolver,
+        })
+    }
+
+    /// Publishes an object with an archive to pull from.
+    pub fn publish_with(&mut self, object: &[u8], archive: &[u8]) -> Result<Published, Error> {
+        let mut batch = self.session.batch();
+        batch.object("object", object)?;
+        batch.archive("archive", archive)?;
+        // SAFETY: as in `publish`.
         let (mut host, mut resolver) = unsafe { (LocalHost::new(), LocalHost::new()) };
         batch.publish(&mut Parts {
             space: &mut self.space,
