@@ -26,7 +26,6 @@ use sapwood_link::HostAddr;
 
 use crate::addr::GuestAddr;
 use crate::code::{CodeSpace, Full};
-use crate::enter;
 use crate::ir::Block;
 
 /// Names one [`Translation`].
@@ -37,17 +36,17 @@ pub struct TranslationId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ExitId(pub u32);
 
-/// One lifted block.
+/// One block of guest code.
 pub struct Record {
-    /// What it does.
-    pub block: Arc<Block>,
-    /// The guest code it was lifted from.
-    pub bytes: Box<[u8]>,
+    /// Where its bytes are among those of all blocks, and how many.
+    bytes: (u32, u32),
     /// How often it ran outside translated code.
     pub heat: u32,
     /// The code to run for it.
     pub code: Option<TranslationId>,
-    /// Every translation that contains it.
+    /// What it does, where that is kept: it is lifted again otherwise.
+    pub block: Option<Arc<Block>>,
+    /// The regions that contain it.
     used_by: Vec<TranslationId>,
 }
 
@@ -66,6 +65,16 @@ pub struct Compiled {
     pub rows: Vec<(u32, GuestAddr)>,
 }
 
+impl Compiled {
+    /// As new, with the memory kept.
+    pub fn clear(&mut self) {
+        self.code.clear();
+        self.cells.clear();
+        self.exits.clear();
+        self.rows.clear();
+    }
+}
+
 /// A reference to a cell.
 #[derive(Clone, Copy, Debug)]
 pub struct CellUse {
@@ -80,15 +89,19 @@ pub struct CellUse {
 struct Translation {
     head: GuestAddr,
     host: Range<u64>,
-    rows: Box<[(u32, GuestAddr)]>,
-    incoming: Vec<ExitId>,
-    entry: Box<Entry>,
+    /// Its part of all rows.
+    rows: Range<u32>,
+    /// The first of the exits that are linked to it.
+    incoming: Option<ExitId>,
     alive: bool,
 }
 
 struct Exit {
     cell: HostAddr,
     target: GuestAddr,
+    /// The next one in the list, of those linked to one translation or of those
+    /// waiting for one, that it is in.
+    next: Option<ExitId>,
 }
 
 /// What the look-up table points to. Translated code reads it.
@@ -100,6 +113,9 @@ pub struct Entry {
 
 /// Entries in the look-up table; a power of two.
 pub const LOOKUP_ENTRIES: usize = 8192;
+
+/// Entries that are kept in one piece.
+const ENTRIES: usize = 256;
 
 /// Offsets into [`Entry`], for generated code.
 pub const ENTRY_PC: i32 = std::mem::offset_of!(Entry, pc) as i32;
@@ -120,8 +136,15 @@ pub struct Blocks {
     pages: FxHashMap<u64, Vec<GuestAddr>>,
     translations: Vec<Translation>,
     exits: Vec<Exit>,
-    /// Exits that were taken, or made, before there was code for their target.
-    waiting: FxHashMap<GuestAddr, Vec<ExitId>>,
+    /// Exits that were taken, or made, before there was code for their target:
+    /// the first of each list.
+    waiting: FxHashMap<GuestAddr, ExitId>,
+    /// The bytes of all records, also of those that are forgotten.
+    bytes: Vec<u8>,
+    /// The rows of all translations: offset in the code → distance from the head.
+    rows: Vec<(u32, u32)>,
+    /// What the look-up table points to, by translation; none moves.
+    entries: Vec<Vec<Entry>>,
     lookup: Box<[AtomicPtr<Entry>]>,
 }
 
@@ -148,6 +171,9 @@ impl Blocks {
             translations: Vec::new(),
             exits: Vec::new(),
             waiting: FxHashMap::default(),
+            bytes: Vec::new(),
+            rows: Vec::new(),
+            entries: Vec::new(),
             lookup: (0..LOOKUP_ENTRIES).map(|_| empty()).collect(),
         }
     }
@@ -175,20 +201,36 @@ impl Blocks {
         )
     }
 
-    /// Remembers a lifted block.
-    pub fn insert(&mut self, block: Arc<Block>, bytes: &[u8]) -> &mut Record {
-        let start = block.start;
+    /// Remembers a block, by the code it was lifted from.
+    pub fn insert(&mut self, start: GuestAddr, bytes: &[u8]) {
+        match self.code_of(start) {
+            Some(known) if known == bytes => return,
+            Some(_) => self.forget(start),
+            None => {}
+        }
         for page in pages(start, bytes.len()) {
             self.pages.entry(page).or_default().push(start);
         }
+        let at = (self.bytes.len() as u32, bytes.len() as u32);
+        self.bytes.extend_from_slice(bytes);
         let record = Record {
-            block,
-            bytes: bytes.into(),
+            bytes: at,
             heat: 0,
             code: None,
+            block: None,
             used_by: Vec::new(),
         };
-        self.records.entry(start).insert_entry(record).into_mut()
+        self.records.insert(start, record);
+    }
+
+    /// The code of the block that begins at `pc`, if it is known.
+    pub fn code_of(&self, pc: GuestAddr) -> Option<&[u8]> {
+        Some(self.bytes_of(self.records.get(&pc)?))
+    }
+
+    fn bytes_of(&self, record: &Record) -> &[u8] {
+        let (at, length) = (record.bytes.0 as usize, record.bytes.1 as usize);
+        &self.bytes[at..at + length]
     }
 
     /// The number that the next exit will have.
@@ -196,20 +238,38 @@ impl Blocks {
         ExitId(self.first_exit + self.exits.len() as u32)
     }
 
-    /// Publishes the code of the blocks that begin at `members`, of which the
-    /// first is its entry, and points what waited for that at it. The exits
-    /// were numbered from [`next_exit`](Self::next_exit) on.
-    pub fn publish(&mut self, members: &[GuestAddr], compiled: &Compiled) -> Result<(), Full> {
-        let first = self.exits.len();
-        for &target in &compiled.exits {
-            let cell = self.space.cell(enter::unlinked())?;
-            self.exits.push(Exit { cell, target });
+    /// Numbers for exits of code that is not made yet, `count` of them.
+    pub fn reserve_exits(&mut self, count: usize) -> Result<ExitId, Full> {
+        let first = self.next_exit();
+        for _ in 0..count {
+            let cell = self.space.cell(self.space.ways().unlinked)?;
+            self.exits.push(Exit {
+                cell,
+                target: GuestAddr(0),
+                next: None,
+            });
         }
-        let exits = &self.exits;
+        Ok(first)
+    }
+
+    /// Publishes the code of the blocks that begin at `members`, of which the
+    /// first is its entry, and points what waited for that at it. Its exits have
+    /// the reserved numbers from `first` on.
+    pub fn publish(
+        &mut self,
+        members: &[GuestAddr],
+        compiled: &Compiled,
+        first: ExitId,
+    ) -> Result<(), Full> {
+        let index = (first.0 - self.first_exit) as usize;
+        let exits = &mut self.exits[index..index + compiled.exits.len()];
+        for (exit, &target) in exits.iter_mut().zip(&compiled.exits) {
+            exit.target = target;
+        }
         let at = self.space.publish(compiled.code.len(), |at, code| {
             code.copy_from_slice(&compiled.code);
             for used in &compiled.cells {
-                let cell = exits[first + used.exit as usize].cell;
+                let cell = exits[used.exit as usize].cell;
                 let place = at.add(used.place.into());
                 let value = cell.distance_from(place) + used.addend;
                 let value = i32::try_from(value).expect("cells are within 2 GiB of code");
@@ -219,29 +279,77 @@ impl Blocks {
         })?;
         let id = TranslationId(self.translations.len() as u32);
         let head = members[0];
+        let rows = self.rows.len() as u32;
+        let row = |&(offset, pc): &(u32, GuestAddr)| (offset, pc.0.wrapping_sub(head.0) as u32);
+        self.rows.extend(compiled.rows.iter().map(row));
+        self.add_entry(Entry {
+            pc: head.0,
+            code: at.0,
+        });
         self.translations.push(Translation {
             head,
             host: at.0..at.0 + compiled.code.len() as u64,
-            rows: compiled.rows.as_slice().into(),
-            incoming: Vec::new(),
-            entry: Box::new(Entry {
-                pc: head.0,
-                code: at.0,
-            }),
+            rows: rows..self.rows.len() as u32,
+            incoming: None,
             alive: true,
         });
-        for member in members {
-            let record = self
-                .records
-                .get_mut(member)
-                .expect("translated blocks have records");
-            record.used_by.push(id);
+        if members.len() > 1
+            || self
+                .record(head)
+                .is_some_and(|record| record.code.is_some())
+        {
+            for member in members {
+                let record = self.records.get_mut(member);
+                let record = record.expect("translated blocks have records");
+                record.used_by.push(id);
+            }
         }
         self.replace(head, id);
         for (i, &target) in compiled.exits.iter().enumerate() {
-            self.link(ExitId(self.first_exit + (first + i) as u32), target);
+            self.link(ExitId(first.0 + i as u32), target);
         }
         Ok(())
+    }
+
+    /// Keeps the next translation's entry, where it stays.
+    fn add_entry(&mut self, entry: Entry) {
+        if self.entries.last().is_none_or(|last| last.len() == ENTRIES) {
+            self.entries.push(Vec::with_capacity(ENTRIES));
+        }
+        let last = self.entries.last_mut().expect("just made");
+        last.push(entry);
+    }
+
+    fn entry(&self, id: TranslationId) -> *mut Entry {
+        let index = id.0 as usize;
+        (&raw const self.entries[index / ENTRIES][index % ENTRIES]).cast_mut()
+    }
+
+    fn code(&self, id: TranslationId) -> u64 {
+        self.translations[id.0 as usize].host.start
+    }
+
+    /// Points every exit of a list at some code; gives the last one.
+    fn point(&self, list: Option<ExitId>, code: u64) -> Option<ExitId> {
+        let (mut next, mut last) = (list, None);
+        while let Some(exit) = next {
+            self.space.set_cell(self.cell(exit), code);
+            last = next;
+            next = self.exit(exit).next;
+        }
+        last
+    }
+
+    /// Puts one list before another.
+    fn join(
+        &mut self,
+        first: Option<ExitId>,
+        last: Option<ExitId>,
+        rest: Option<ExitId>,
+    ) -> Option<ExitId> {
+        let Some(last) = last else { return rest };
+        self.exits[(last.0 - self.first_exit) as usize].next = rest;
+        first
     }
 
     /// Makes `id` the code of the block at `head`, in place of what it had.
@@ -251,37 +359,41 @@ impl Blocks {
             .get_mut(&head)
             .expect("translated blocks have records");
         let old = record.code.replace(id);
-        let mut exits = self.waiting.remove(&head).unwrap_or_default();
+        let code = self.code(id);
+        let waiting = self.waiting.remove(&head);
+        let last = self.point(waiting, code);
+        let mut incoming = waiting;
         if let Some(old) = old {
             let old = &mut self.translations[old.0 as usize];
             old.alive = false;
-            exits.append(&mut old.incoming);
-        }
-        let code = self.translations[id.0 as usize].entry.code;
-        for &exit in &exits {
-            self.space.set_cell(self.cell(exit), code);
+            let moved = old.incoming.take();
+            self.point(moved, code);
+            incoming = self.join(waiting, last, moved);
         }
         let new = &mut self.translations[id.0 as usize];
-        new.incoming = exits;
-        let entry = &raw const *new.entry;
-        self.lookup[slot(head)].store(entry.cast_mut(), Ordering::Release);
+        new.incoming = incoming;
+        self.lookup[slot(head)].store(self.entry(id), Ordering::Release);
     }
 
     /// Points an exit at the code for its target, or has it wait for some.
     fn link(&mut self, exit: ExitId, target: GuestAddr) {
         let code = self.records.get(&target).and_then(|record| record.code);
-        let Some(code) = code else {
-            self.waiting.entry(target).or_default().push(exit);
-            return;
+        let next = if let Some(id) = code {
+            let next = self.translations[id.0 as usize].incoming.replace(exit);
+            self.space.set_cell(self.cell(exit), self.code(id));
+            next
+        } else {
+            self.waiting.insert(target, exit)
         };
-        let translation = &mut self.translations[code.0 as usize];
-        translation.incoming.push(exit);
-        let code = translation.entry.code;
-        self.space.set_cell(self.cell(exit), code);
+        self.exits[(exit.0 - self.first_exit) as usize].next = next;
+    }
+
+    fn exit(&self, exit: ExitId) -> &Exit {
+        &self.exits[(exit.0 - self.first_exit) as usize]
     }
 
     fn cell(&self, exit: ExitId) -> HostAddr {
-        self.exits[(exit.0 - self.first_exit) as usize].cell
+        self.exit(exit).cell
     }
 
     /// Where an exit leads; `None` when it is none of these blocks'.
@@ -293,7 +405,7 @@ impl Blocks {
     /// Has every exit lead back to the engine, so that threads leave this code.
     pub fn unlink_all(&mut self) {
         for exit in &self.exits {
-            self.space.set_cell(exit.cell, enter::unlinked());
+            self.space.set_cell(exit.cell, self.space.ways().unlinked);
         }
     }
 
@@ -301,9 +413,8 @@ impl Blocks {
     /// then has too.
     pub fn code_at(&self, pc: GuestAddr) -> Option<u64> {
         let code = self.records.get(&pc)?.code?;
-        let entry = &*self.translations[code.0 as usize].entry;
-        self.lookup[slot(pc)].store((&raw const *entry).cast_mut(), Ordering::Release);
-        Some(entry.code)
+        self.lookup[slot(pc)].store(self.entry(code), Ordering::Release);
+        Some(self.code(code))
     }
 
     /// The guest instruction that the host code at `host` belongs to.
@@ -314,10 +425,10 @@ impl Blocks {
             .get(index)
             .filter(|t| t.host.contains(&host))?;
         let offset = (host - translation.host.start) as u32;
-        let row = translation
-            .rows
-            .partition_point(|&(from, _)| from <= offset);
-        Some(translation.rows[row.checked_sub(1)?].1)
+        let rows = &self.rows[translation.rows.start as usize..translation.rows.end as usize];
+        let row = rows.partition_point(|&(from, _)| from <= offset);
+        let distance = rows[row.checked_sub(1)?].1 as i32;
+        Some(translation.head.add(i64::from(distance) as u64))
     }
 
     /// Forgets every block with a byte in the range.
@@ -345,7 +456,7 @@ impl Blocks {
         };
         for start in touched {
             let overlaps = self.records.get(&start).is_some_and(|record| {
-                start < range.end && start.0 + record.bytes.len() as u64 > range.start.0
+                start < range.end && start.0 + u64::from(record.bytes.1) > range.start.0
             });
             if overlaps {
                 self.forget(start);
@@ -358,8 +469,8 @@ impl Blocks {
     pub fn revalidate(&mut self, mut read: impl FnMut(GuestAddr, &mut [u8]) -> bool) {
         let mut now = Vec::new();
         let changed = |(&start, record): (&GuestAddr, &Record)| {
-            now.resize(record.bytes.len(), 0);
-            let same = read(start, &mut now) && *now == *record.bytes;
+            now.resize(record.bytes.1 as usize, 0);
+            let same = read(start, &mut now) && *now == *self.bytes_of(record);
             (!same).then_some(start)
         };
         let changed: Vec<GuestAddr> = self.records.iter().filter_map(changed).collect();
@@ -373,7 +484,7 @@ impl Blocks {
         let Some(record) = self.records.remove(&start) else {
             return;
         };
-        for page in pages(start, record.bytes.len()) {
+        for page in pages(start, record.bytes.1 as usize) {
             if let Some(starts) = self.pages.get_mut(&page) {
                 starts.retain(|&other| other != start);
                 if starts.is_empty() {
@@ -381,7 +492,7 @@ impl Blocks {
                 }
             }
         }
-        for id in record.used_by {
+        for id in record.used_by.into_iter().chain(record.code) {
             self.retire(id);
         }
     }
@@ -393,12 +504,15 @@ impl Blocks {
             return;
         }
         let head = translation.head;
-        let incoming = std::mem::take(&mut translation.incoming);
-        let entry = (&raw const *translation.entry).cast_mut();
-        for &exit in &incoming {
-            self.space.set_cell(self.cell(exit), enter::unlinked());
+        let incoming = translation.incoming.take();
+        let entry = self.entry(id);
+        let last = self.point(incoming, self.space.ways().unlinked);
+        if incoming.is_some() {
+            let waiting = self.waiting.remove(&head);
+            let all = self.join(incoming, last, waiting);
+            self.waiting
+                .insert(head, all.expect("it begins with what came in"));
         }
-        self.waiting.entry(head).or_default().extend(incoming);
         let none = (&raw const NO_ENTRY).cast_mut();
         let _ = self.lookup[slot(head)].compare_exchange(
             entry,

@@ -22,8 +22,6 @@ mod float;
 mod int;
 mod vector;
 
-use std::sync::Arc;
-
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, UserFuncName};
@@ -34,6 +32,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use crate::addr::GuestAddr;
 use crate::blocks::{CellUse, Compiled};
+use crate::enter::Ways;
 use crate::ir::Block;
 
 /// A compiler of regions.
@@ -43,6 +42,8 @@ pub struct Lowering {
     builder: FunctionBuilderContext,
     /// Whether the host multiplies and adds in one rounding.
     fused: bool,
+    /// What goes before each region.
+    prologue: Vec<u8>,
 }
 
 /// Host features that Cranelift may use, where the host has them.
@@ -99,19 +100,20 @@ fn target() -> OwnedTargetIsa {
 }
 
 impl Lowering {
-    /// For this host.
-    pub fn new() -> Lowering {
+    /// For this host and a guest.
+    pub fn new(ways: &Ways) -> Lowering {
         Lowering {
             isa: target(),
             context: Context::new(),
             builder: FunctionBuilderContext::new(),
             fused: is_x86_feature_detected!("fma"),
+            prologue: crate::x64::region_prologue(ways),
         }
     }
 
     /// Compiles a region that is entered at its first block. Its exits are
     /// numbered from `first_exit` on.
-    pub fn compile(&mut self, region: &[Arc<Block>], first_exit: u32) -> Compiled {
+    pub fn compile(&mut self, region: &[Block], first_exit: u32) -> Compiled {
         self.context.clear();
         self.context.func.name = UserFuncName::user(0, 0);
         self.context.func.signature.call_conv = CallConv::Tail;
@@ -127,7 +129,7 @@ impl Lowering {
             .context
             .compile(&*self.isa, &mut ControlPlane::default())
             .unwrap_or_else(|error| panic!("Cranelift refused a region of ours: {error:?}"));
-        let mut code = crate::x64::region_prologue();
+        let mut code = self.prologue.clone();
         let before = code.len() as u32;
         code.extend_from_slice(compiled.code_buffer());
         let names = compiled.buffer.relocs().iter();

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sapwood_link::{AtomKind, HostAddr, LocalSpace, Near, Options, Protection, Session};
 
-use crate::enter;
+use crate::enter::Ways;
 use crate::fault::{self, Registration};
 
 /// Bytes for code, and as many for cells. An engine that fills either begins a
@@ -40,6 +40,7 @@ pub struct CodeSpace {
     code_end: HostAddr,
     /// The published cells that nobody has taken, at the end of all cells.
     free_cells: Range<HostAddr>,
+    ways: &'static Ways,
 }
 
 /// The memory of a [`CodeSpace`], which is unmapped when the last share of it
@@ -104,8 +105,8 @@ impl std::fmt::Debug for Mapping {
 }
 
 impl CodeSpace {
-    /// An empty space.
-    pub fn new() -> io::Result<CodeSpace> {
+    /// An empty space for a guest's code.
+    pub fn new(ways: &'static Ways) -> io::Result<CodeSpace> {
         // The first cells make the image reserve its slab.
         let bytes = CELLS_IN_ATOM * 8;
         let begin = |slab| {
@@ -125,7 +126,7 @@ impl CodeSpace {
             region.expect("a slab has a region for each").range()
         };
         let (code, data) = (range(Protection::Code), range(Protection::Data));
-        let registration = fault::register(code.start.0..code.end.0, enter::landing());
+        let registration = fault::register(code.start.0..code.end.0, ways.landing);
         Ok(CodeSpace {
             mapping: Arc::new(Mapping {
                 image: Mutex::new(image),
@@ -135,7 +136,13 @@ impl CodeSpace {
             code,
             data,
             free_cells: cells.range(bytes),
+            ways,
         })
+    }
+
+    /// The ways out of the code.
+    pub fn ways(&self) -> &'static Ways {
+        self.ways
     }
 
     /// A share of the memory, to hold while its code runs.

@@ -4,7 +4,8 @@
 //! there by the first tier, and run it. Translated code goes from block to block
 //! by itself; it comes back for what it does not know, and the reason says what.
 //! It also comes back when it has made a number of backward jumps; where that
-//! happens repeatedly is a hot loop, which the second tier compiles as a region.
+//! happens repeatedly is a hot loop, which the second tier compiles as a region,
+//! on a thread of its own.
 //!
 //! One lock holds all that is known of the code; it is never held while guest
 //! instructions run.
@@ -15,12 +16,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::blocks::{Blocks, ExitId};
+use crate::clif::Lowering;
 use crate::code::{CodeSpace, Mapping};
-use crate::enter::{self, Left, reason};
+use crate::compiler::{Compiler, Done, Pause, Region};
+use crate::enter::{self, Left, Ways, guest_flags, host_flags, reason};
 use crate::exit::{Access, FaultKind};
 use crate::fault;
 use crate::interp::{self, Next};
-use crate::ir::{Block, End};
+use crate::ir::{Block, End, Op};
 use crate::{aarch64, riscv};
 use rustc_hash::FxHashSet;
 
@@ -53,9 +56,8 @@ const FUEL: i32 = 1000;
 /// A jump target at which the fuel ran out this often is the head of a hot loop.
 const HOT: u32 = 2;
 
-/// A block that was interpreted this often is compiled, for a guest that the
-/// first tier does not do.
-const WARM: u32 = 4;
+/// Bytes of guest code to look at first for the end of a block.
+const FIRST_FETCH: usize = 64;
 
 /// No region has more blocks than this.
 const REGION_BLOCKS: usize = 24;
@@ -68,13 +70,20 @@ pub struct Engine {
 }
 
 struct Inner {
+    ways: &'static Ways,
     blocks: Blocks,
     /// Where blocks end because a debugger wants to see these instructions.
     breakpoints: BTreeSet<GuestAddr>,
     /// Full spaces that threads may still be in.
     retired: Vec<Blocks>,
     first: crate::x64::Translator,
-    second: crate::clif::Lowering,
+    compiler: Compiler,
+    /// The second tier on this thread, for [`Tier::Optimise`] and where there
+    /// can be no other thread.
+    second: Option<Lowering>,
+    /// Memory that the next block's code and operations use again.
+    fetched: Vec<u8>,
+    ops: Vec<Op>,
 }
 
 /// What to do next for a thread, decided under the lock.
@@ -95,13 +104,18 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Inner {
-    fn new() -> Inner {
+    fn new(guest: Guest) -> Inner {
+        let ways = guest.ways();
         Inner {
-            blocks: Blocks::new(code_space(), ExitId(0)),
+            ways,
+            blocks: Blocks::new(code_space(ways), ExitId(0)),
             breakpoints: BTreeSet::new(),
             retired: Vec::new(),
-            first: crate::x64::Translator::new(),
-            second: crate::clif::Lowering::new(),
+            first: crate::x64::Translator::new(ways),
+            compiler: Compiler::new(ways),
+            second: None,
+            fetched: Vec::new(),
+            ops: Vec::new(),
         }
     }
 
@@ -111,7 +125,7 @@ impl Inner {
         self.retired
             .retain(|blocks| Arc::strong_count(blocks.space().mapping()) > 1);
         let next = self.blocks.next_exit();
-        let mut old = std::mem::replace(&mut self.blocks, Blocks::new(code_space(), next));
+        let mut old = std::mem::replace(&mut self.blocks, Blocks::new(code_space(self.ways), next));
         old.unlink_all();
         self.retired.push(old);
     }
@@ -129,10 +143,10 @@ impl Inner {
     }
 }
 
-fn code_space() -> CodeSpace {
+fn code_space(ways: &'static Ways) -> CodeSpace {
     // Nothing of the guest's runs without this memory, and only a host that is
     // out of address space refuses it.
-    CodeSpace::new().expect("address space for translated code")
+    CodeSpace::new(ways).expect("address space for translated code")
 }
 
 impl Engine {
@@ -142,7 +156,7 @@ impl Engine {
         Engine {
             guest,
             tier,
-            inner: Mutex::new(Inner::new()),
+            inner: Mutex::new(Inner::new(guest)),
         }
     }
 
@@ -165,10 +179,12 @@ impl Engine {
             let left = match self.next(state, memory) {
                 Step::Interpret(block) => interp::run(&block, state, memory, &mut values),
                 Step::Enter(code, _mapping) => {
+                    state.aarch64.nzcv = host_flags(state.aarch64.nzcv);
                     // SAFETY: `code` is the entry of a translation in the
                     // mapping that is held; `next` checked the rounding mode;
                     // the caller vouches for the memory.
-                    let left = unsafe { enter::enter(state, code) };
+                    let left = unsafe { enter::enter(self.guest.ways(), state, code) };
+                    state.aarch64.nzcv = guest_flags(state.aarch64.nzcv);
                     if self.guest == Guest::Aarch64 {
                         state.take_flags();
                     }
@@ -219,14 +235,17 @@ impl Engine {
     /// To be called in the child after a fork: the child must not append to
     /// code that it shares with its parent, so it begins anew.
     pub fn after_fork(&self) {
-        *self.lock() = Inner::new();
+        let old = std::mem::replace(&mut *self.lock(), Inner::new(self.guest));
+        old.compiler.abandon();
     }
 
     /// Takes the lock, so that a fork finds it free in the child: hold what
     /// this returns across the fork, in both processes.
     pub fn freeze(&self) -> Frozen<'_> {
+        let inner = self.lock();
         Frozen {
-            _inner: self.lock(),
+            _pause: inner.compiler.pause(),
+            _inner: inner,
         }
     }
 
@@ -242,38 +261,27 @@ impl Engine {
         let pc = state.pc;
         let plain = enter::control_word(state.fcsr).is_some() && state.aarch64.fpcr == 0;
         let translate = self.tier != Tier::Interpret && plain;
+        inner.take_finished();
         if translate && let Some(code) = inner.blocks.code_at(pc) {
             return inner.step_into(code, state);
         }
-        let known = inner.blocks.record(pc).map(|record| record.block.clone());
-        let block = match known {
-            Some(block) => block,
-            None => {
-                let (block, bytes) = inner.lift(self.guest, pc, memory);
-                let block = Arc::new(block);
-                if matches!(block.end, End::Fault(..)) {
-                    return Step::Interpret(block);
-                }
-                inner.blocks.insert(block.clone(), &bytes);
-                block
-            }
-        };
-        if !translate {
-            return Step::Interpret(block);
+        if translate && self.tier == Tier::Translate {
+            return match inner.translate(self.guest, pc, memory) {
+                Ok(code) => inner.step_into(code, state),
+                Err(block) => Step::Interpret(block),
+            };
         }
-        let code = match self.tier {
-            Tier::Optimise => {
-                let region = inner.gather(pc);
-                inner.optimise(&region)
-            }
-            // The first tier is for RISC-V so far: the second does its work.
-            Tier::Translate if self.guest == Guest::Aarch64 => inner.optimise_if_warm(pc),
-            _ => inner.translate(&block),
+        let block = match inner.lifted(self.guest, pc, memory) {
+            Ok(block) => block,
+            Err(block) => return Step::Interpret(block),
         };
-        match code {
-            Some(code) => inner.step_into(code, state),
-            None => Step::Interpret(block),
+        if translate && !matches!(block.end, End::Breakpoint(_)) {
+            let region = inner.gather(self.guest, pc);
+            if let Some(code) = inner.optimise_here(region, pc) {
+                return inner.step_into(code, state);
+            }
         }
+        Step::Interpret(block)
     }
 
     /// Deals with what translated code came back for.
@@ -291,7 +299,7 @@ impl Engine {
             }
             reason::DISPATCH => Ok(Next::Block),
             reason::FUEL => {
-                self.lock().sample(state.pc);
+                self.lock().sample(self.guest, state.pc);
                 Ok(Next::Block)
             }
             reason::SYSCALL => Err(Exit::Syscall),
@@ -315,8 +323,10 @@ impl Engine {
         memory: &GuestMemory,
         values: &mut Vec<u128>,
     ) -> Result<Next, Exit> {
-        let (block, _) = self.guest.lift(state.pc, memory, 1);
-        interp::run(&block, state, memory, values)
+        SINGLES.with_borrow_mut(|singles| {
+            let block = singles.lift(self.guest, state.pc, memory);
+            interp::run(block, state, memory, values)
+        })
     }
 
     /// Runs one instruction, for a debugger's single step. `None` when it was
@@ -336,67 +346,151 @@ impl Engine {
     }
 }
 
+thread_local! {
+    /// The instructions that this thread interpreted last.
+    static SINGLES: std::cell::RefCell<Singles> = std::cell::RefCell::default();
+}
+
+/// Instructions that were lifted alone. What translated code leaves to the
+/// interpreter it often leaves again.
+#[derive(Default)]
+struct Singles {
+    by_pc: Vec<Option<Single>>,
+    code: Vec<u8>,
+}
+
+struct Single {
+    guest: Guest,
+    code: Box<[u8]>,
+    block: Block,
+}
+
+/// How many are kept, a power of two.
+const KEPT_SINGLES: usize = 256;
+
+impl Singles {
+    /// The instruction at `pc`, lifted. What was lifted before counts only if
+    /// the guest's code is the same still.
+    fn lift(&mut self, guest: Guest, pc: GuestAddr, memory: &GuestMemory) -> &Block {
+        self.by_pc.resize_with(KEPT_SINGLES, || None);
+        self.code.resize(4, 0);
+        let got = memory.fetch(pc, &mut self.code);
+        let code = &self.code[..got];
+        let slot = &mut self.by_pc[(pc.0 >> 1) as usize % KEPT_SINGLES];
+        let same = |single: &Single| {
+            single.guest == guest && single.block.start == pc && *single.code == *code
+        };
+        if !slot.as_ref().is_some_and(same) {
+            *slot = None;
+        }
+        let single = slot.get_or_insert_with(|| Single {
+            guest,
+            code: code.into(),
+            block: guest.lift_code(Vec::new(), pc, code, 1),
+        });
+        &single.block
+    }
+}
+
 /// Keeps an engine's tables as they are while it lives.
 pub struct Frozen<'a> {
+    _pause: Pause,
     _inner: MutexGuard<'a, Inner>,
 }
 
 impl Inner {
-    /// Lifts the block at `pc`, which ends where a breakpoint is.
-    fn lift(&self, guest: Guest, pc: GuestAddr, memory: &GuestMemory) -> (Block, Vec<u8>) {
-        let (block, bytes) = guest.lift(pc, memory, riscv::lift::MAX_INSTRUCTIONS);
-        let end = pc.add(bytes.len() as u64);
-        let Some(&stop) = self.breakpoints.range(pc..end).next() else {
-            return (block, bytes);
-        };
-        // One instruction more at a time: few blocks have a breakpoint.
-        let mut shorter = (1..).map(|count| guest.lift(pc, memory, count));
-        let (mut block, mut bytes) = shorter.next().expect("it has no end");
-        if stop == pc {
-            block.ops.clear();
-            block.end = End::Breakpoint(pc);
-            return (block, bytes);
-        }
-        while pc.add(bytes.len() as u64) < stop {
-            (block, bytes) = shorter.next().expect("it has no end");
-        }
-        (block, bytes)
-    }
-
     fn step_into(&self, code: u64, state: &mut GuestState) -> Step {
-        state.exits = std::ptr::from_ref(enter::exits()) as u64;
+        state.exits = self.ways.exits();
+        state.tables.leave = self.ways.leave_pinned;
         state.lookup = self.blocks.lookup_address();
         state.fuel = FUEL;
         Step::Enter(code, self.blocks.space().mapping().clone())
     }
 
-    /// Translates a block by the first tier. `None` when the space was full;
-    /// then a new one was begun.
-    fn translate(&mut self, block: &Block) -> Option<u64> {
-        let compiled = self.first.translate(block, self.blocks.next_exit().0);
-        if self.blocks.publish(&[block.start], &compiled).is_err() {
-            self.renew();
-            return None;
+    /// Lifts the block at `pc`, with the memory of the last one, and knows it
+    /// from now on; but for one whose first instruction cannot be fetched.
+    fn lift(&mut self, guest: Guest, pc: GuestAddr, memory: &GuestMemory) -> Block {
+        let mut fetched = std::mem::take(&mut self.fetched);
+        let ops = std::mem::take(&mut self.ops);
+        let block = guest.lift_with(ops, &mut fetched, pc, memory, riscv::lift::MAX_INSTRUCTIONS);
+        let block = self.stop_at_breakpoint(guest, block, &fetched);
+        if !matches!(block.end, End::Fault(..)) {
+            self.blocks.insert(pc, &fetched[..block.length as usize]);
         }
-        self.blocks.code_at(block.start)
+        self.fetched = fetched;
+        block
     }
 
-    /// Compiles the region that begins at `pc` once its first block has been
-    /// interpreted a few times.
-    fn optimise_if_warm(&mut self, pc: GuestAddr) -> Option<u64> {
-        let record = self.blocks.record(pc)?;
-        record.heat += 1;
-        if record.heat < WARM {
-            return None;
+    /// The block, or as much of it as comes before a breakpoint.
+    fn stop_at_breakpoint(&self, guest: Guest, block: Block, code: &[u8]) -> Block {
+        let pc = block.start;
+        let end = pc.add(u64::from(block.length));
+        let Some(&stop) = self.breakpoints.range(pc..end).next() else {
+            return block;
+        };
+        if stop > pc {
+            let before = &code[..(stop.0 - pc.0) as usize];
+            return guest.lift_code(block.ops, pc, before, riscv::lift::MAX_INSTRUCTIONS);
         }
-        let region = self.gather(pc);
-        self.optimise(&region)
+        let mut block = guest.lift_code(block.ops, pc, code, 1);
+        block.ops.clear();
+        block.end = End::Breakpoint(pc);
+        block
+    }
+
+    /// The block at `pc`, kept to be interpreted again; `Err` with one that ends
+    /// in the fault of fetching it.
+    fn lifted(
+        &mut self,
+        guest: Guest,
+        pc: GuestAddr,
+        memory: &GuestMemory,
+    ) -> Result<Arc<Block>, Arc<Block>> {
+        if let Some(block) = self
+            .blocks
+            .record(pc)
+            .and_then(|record| record.block.clone())
+        {
+            return Ok(block);
+        }
+        let block = Arc::new(self.lift(guest, pc, memory));
+        let Some(record) = self.blocks.record(pc) else {
+            return Err(block);
+        };
+        record.block = Some(block.clone());
+        Ok(block)
+    }
+
+    /// Translates the block at `pc` by the first tier. A block that was not
+    /// translated, because it cannot be fetched or the space was full (then a
+    /// new one was begun), is to be interpreted.
+    fn translate(
+        &mut self,
+        guest: Guest,
+        pc: GuestAddr,
+        memory: &GuestMemory,
+    ) -> Result<u64, Arc<Block>> {
+        let block = self.lift(guest, pc, memory);
+        if matches!(block.end, End::Fault(..)) {
+            return Err(Arc::new(block));
+        }
+        let first = self.blocks.next_exit();
+        let compiled = self.first.translate(&block, first.0);
+        let reserved = self.blocks.reserve_exits(compiled.exits.len());
+        let published = reserved.and_then(|first| self.blocks.publish(&[pc], compiled, first));
+        if published.is_err() {
+            self.renew();
+            return Err(Arc::new(block));
+        }
+        self.ops = block.ops;
+        let code = self.blocks.code_at(pc);
+        Ok(code.expect("it was published just now"))
     }
 
     /// The fuel ran out on the way to `pc`: a sample of where time goes. When
     /// it is often the same place, and a loop, that is compiled by the second
     /// tier.
-    fn sample(&mut self, pc: GuestAddr) {
+    fn sample(&mut self, guest: Guest, pc: GuestAddr) {
         let Some(record) = self.blocks.record(pc) else {
             return;
         };
@@ -404,36 +498,92 @@ impl Inner {
         if record.heat != HOT {
             return;
         }
-        let region = loop_through_first(&self.gather(pc));
-        if !region.is_empty() {
-            self.optimise(&region);
+        let blocks = loop_through_first(self.gather(guest, pc));
+        if blocks.is_empty() {
+            return;
+        }
+        let Some(region) = self.region(blocks) else {
+            return;
+        };
+        if let Err(region) = self.compiler.compile(region) {
+            let done = self.compile_here(region);
+            self.publish(&done);
         }
     }
 
-    /// Compiles a region by the second tier, as [`translate`](Self::translate)
-    /// does.
-    fn optimise(&mut self, region: &[Arc<Block>]) -> Option<u64> {
-        let members: Vec<GuestAddr> = region.iter().map(|block| block.start).collect();
-        let compiled = self.second.compile(region, self.blocks.next_exit().0);
-        if self.blocks.publish(&members, &compiled).is_err() {
+    /// What the compiler needs to know. `None` when the space was full; then a
+    /// new one was begun.
+    fn region(&mut self, blocks: Vec<Block>) -> Option<Region> {
+        let code = self.code_of(blocks.iter().map(|block| block.start))?;
+        let Ok(first_exit) = self.blocks.reserve_exits(2 * blocks.len()) else {
             self.renew();
             return None;
+        };
+        Some(Region {
+            blocks,
+            code,
+            first_exit,
+        })
+    }
+
+    fn code_of(&self, members: impl Iterator<Item = GuestAddr>) -> Option<Vec<u8>> {
+        let mut code = Vec::new();
+        for member in members {
+            code.extend_from_slice(self.blocks.code_of(member)?);
         }
-        self.blocks.code_at(members[0])
+        Some(code)
+    }
+
+    fn compile_here(&mut self, region: Region) -> Done {
+        let second = self.second.get_or_insert_with(|| Lowering::new(self.ways));
+        Done::new(second, region)
+    }
+
+    /// Compiles a region by the second tier, at once.
+    fn optimise_here(&mut self, blocks: Vec<Block>, pc: GuestAddr) -> Option<u64> {
+        let region = self.region(blocks)?;
+        let done = self.compile_here(region);
+        self.publish(&done);
+        self.blocks.code_at(pc)
+    }
+
+    /// Publishes what the compiler has finished.
+    fn take_finished(&mut self) {
+        for done in self.compiler.finished() {
+            self.publish(&done);
+        }
+    }
+
+    /// Publishes a compiled region, unless the guest's code is another by now.
+    fn publish(&mut self, done: &Done) {
+        let ours = self.blocks.target(done.first_exit).is_some()
+            || done.first_exit == self.blocks.next_exit();
+        let members = done.members.iter().copied();
+        if !ours || self.code_of(members).as_ref() != Some(&done.code) {
+            return;
+        }
+        let published = self
+            .blocks
+            .publish(&done.members, &done.compiled, done.first_exit);
+        if published.is_err() {
+            self.renew();
+        }
     }
 
     /// The known blocks that direct jumps reach from the one at `head`.
-    fn gather(&mut self, head: GuestAddr) -> Vec<Arc<Block>> {
-        let mut region: Vec<Arc<Block>> = Vec::new();
+    fn gather(&mut self, guest: Guest, head: GuestAddr) -> Vec<Block> {
+        let mut region: Vec<Block> = Vec::new();
         let mut wanted = VecDeque::from([head]);
         let mut seen = FxHashSet::default();
         while let Some(pc) = wanted.pop_front() {
-            if region.len() == REGION_BLOCKS || !seen.insert(pc) {
+            let stops = self.breakpoints.contains(&pc);
+            if stops || region.len() == REGION_BLOCKS || !seen.insert(pc) {
                 continue;
             }
-            if let Some(record) = self.blocks.record(pc) {
-                wanted.extend(direct_successors(&record.block.end));
-                region.push(record.block.clone());
+            if let Some(code) = self.blocks.code_of(pc) {
+                let block = guest.lift_code(Vec::new(), pc, code, riscv::lift::MAX_INSTRUCTIONS);
+                wanted.extend(direct_successors(&block.end));
+                region.push(block);
             }
         }
         region
@@ -453,12 +603,14 @@ fn direct_successors(end: &End) -> impl Iterator<Item = GuestAddr> {
 /// The blocks of `reachable` that are on a way from its first block back to it:
 /// the loop. Empty when there is none. Whatever else the loop leads to, calls
 /// above all, is better left to the first tier, whose registers need no moving.
-fn loop_through_first(reachable: &[Arc<Block>]) -> Vec<Arc<Block>> {
-    let head = reachable[0].start;
+fn loop_through_first(reachable: Vec<Block>) -> Vec<Block> {
+    let Some(head) = reachable.first().map(|block| block.start) else {
+        return reachable;
+    };
     let mut back = FxHashSet::default();
     let mut grew = true;
     while std::mem::take(&mut grew) {
-        for block in reachable {
+        for block in &reachable {
             let leads_back = |to| to == head || back.contains(&to);
             if !back.contains(&block.start) && direct_successors(&block.end).any(leads_back) {
                 back.insert(block.start);
@@ -466,25 +618,54 @@ fn loop_through_first(reachable: &[Arc<Block>]) -> Vec<Arc<Block>> {
             }
         }
     }
-    let on_the_way = |block: &&Arc<Block>| back.contains(&block.start);
     if back.contains(&head) {
-        reachable.iter().filter(on_the_way).cloned().collect()
+        let on_the_way = |block: &Block| back.contains(&block.start);
+        reachable.into_iter().filter(on_the_way).collect()
     } else {
         Vec::new()
     }
 }
 
 impl Guest {
-    /// Lifts the block at `pc`; gives it and the bytes it was lifted from.
-    fn lift(self, pc: GuestAddr, memory: &GuestMemory, limit: u32) -> (Block, Vec<u8>) {
-        let mut bytes = vec![0; 4 * limit as usize];
-        let got = memory.fetch(pc, &mut bytes);
-        let block = match self {
-            Guest::Riscv64 => riscv::lift_block(pc, &bytes[..got], limit),
-            Guest::Aarch64 => aarch64::lift_block(pc, &bytes[..got], limit),
-        };
-        bytes.truncate(block.length as usize);
-        (block, bytes)
+    fn ways(self) -> &'static Ways {
+        match self {
+            Guest::Riscv64 => enter::riscv64(),
+            Guest::Aarch64 => enter::aarch64(),
+        }
+    }
+
+    /// Lifts the block at `pc`, whose code is given.
+    fn lift_code(self, ops: Vec<Op>, pc: GuestAddr, code: &[u8], limit: u32) -> Block {
+        match self {
+            Guest::Riscv64 => riscv::lift_block_into(ops, pc, code, limit),
+            Guest::Aarch64 => aarch64::lift_block_into(ops, pc, code, limit),
+        }
+    }
+
+    /// Lifts the block at `pc`; its code is at the beginning of `code` then.
+    /// Most blocks are short, so all the code that one may have is only fetched
+    /// when a part of it did not hold its end.
+    fn lift_with(
+        self,
+        mut ops: Vec<Op>,
+        code: &mut Vec<u8>,
+        pc: GuestAddr,
+        memory: &GuestMemory,
+        limit: u32,
+    ) -> Block {
+        let most = 4 * limit as usize;
+        for wanted in [most.min(FIRST_FETCH), most] {
+            code.resize(wanted, 0);
+            let got = memory.fetch(pc, code);
+            let block = self.lift_code(ops, pc, &code[..got], limit);
+            // An instruction of 4 bytes may stand in the last 2.
+            let ended = block.length as usize + 4 <= got;
+            if ended || got < wanted || wanted == most {
+                return block;
+            }
+            ops = block.ops;
+        }
+        unreachable!("the second fetch is of all")
     }
 }
 

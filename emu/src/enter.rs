@@ -6,7 +6,7 @@
 //! jumping to further translated code or to one of the exits here.
 //!
 //! Wherever one piece of translated code goes on to another, r14 is the base
-//! of guest memory and the registers of [`PINS`] are in host registers; a
+//! of guest memory and the registers of [`Ways::pins`] are in host registers; a
 //! direct jump also has the number of the exit in eax. Second-tier code keeps
 //! registers its own way inside: its prologue puts the pins into the state, and
 //! `resume` takes them out again.
@@ -73,135 +73,157 @@ pub const FLAGS: i32 = std::mem::offset_of!(Exits, flags) as i32;
 /// Offset of [`Exits::clear_flags`].
 pub const CLEAR_FLAGS: i32 = std::mem::offset_of!(Exits, clear_flags) as i32;
 
-/// The one table of exits.
-pub fn exits() -> &'static Exits {
-    static TABLE: std::sync::LazyLock<Exits> = std::sync::LazyLock::new(|| Exits {
-        leave: sapwood_leave as *const () as u64,
-        resume: sapwood_resume as *const () as u64,
-        flags: sapwood_flags as *const () as u64,
-        clear_flags: sapwood_clear_flags as *const () as u64,
-    });
-    &TABLE
+/// The ways between translated code and the engine, for one guest: they agree
+/// on which guest registers are in host registers.
+#[derive(Debug)]
+pub struct Ways {
+    /// Guest integer registers that live in host registers while first-tier
+    /// code runs: (guest register, host register's number). The rest live in
+    /// the state.
+    pub pins: [(u8, u8); PINS],
+    /// Enters: the biased state, the code.
+    enter: unsafe extern "C" fn(u64, u64) -> Left,
+    /// What code reaches through the state.
+    exits: Exits,
+    /// Where first-tier code leaves: the guest pc in rax, the reason in ecx.
+    pub leave_pinned: u64,
+    /// Where an exit that is not linked leads; it is entered with the exit's
+    /// number in eax, the guest's registers as first-tier code has them.
+    pub unlinked: u64,
+    /// Where the fault handler continues.
+    pub landing: u64,
 }
 
-/// Where first-tier code leaves: the guest pc in rax, the reason in ecx.
-pub fn leave_pinned() -> u64 {
-    sapwood_leave_pinned as *const () as u64
+/// How many guest registers are pinned.
+pub const PINS: usize = 10;
+
+impl Ways {
+    /// The address of the table of exits.
+    pub fn exits(&self) -> u64 {
+        &raw const self.exits as u64
+    }
 }
 
-/// Where an exit that is not linked leads; it is entered with the exit's number
-/// in eax, the guest's registers as first-tier code has them.
-pub fn unlinked() -> u64 {
-    sapwood_unlinked as *const () as u64
-}
+/// One guest's ways, from the pins as `guest register, host register, its number`.
+macro_rules! ways {
+    ($name:ident, $guest:literal, $(($register:literal, $host:literal, $number:literal))*) => {
+        global_asm!(
+            ".pushsection .text.sapwood_enter, \"ax\", @progbits",
+            // Optimised builds refer to these from other objects.
+            concat!(".globl sapwood_enter_", $guest),
+            concat!(".globl sapwood_resume_", $guest),
+            concat!(".globl sapwood_unlinked_", $guest),
+            concat!(".globl sapwood_leave_pinned_", $guest),
+            concat!(".globl sapwood_landing_", $guest),
+            ".p2align 4",
+            concat!("sapwood_enter_", $guest, ":"),
+            "push rbp",
+            "push rbx",
+            "push r12",
+            "push r13",
+            "push r14",
+            "push r15",
+            "mov r15, rdi",
+            "mov rax, rsi",
+            "mov [r15 + {host_stack}], rsp",
+            "stmxcsr [r15 + {host_mxcsr}]",
+            "ldmxcsr [r15 + {guest_mxcsr}]",
+            "mov r14, [r15 + {memory_base}]",
+            $(concat!("mov ", $host, ", [r15 + {x} + 8 * ", $register, "]"),)*
+            "jmp rax",
+            // From second-tier code: rdi is an exit's number, rsi where it leads.
+            ".p2align 4",
+            concat!("sapwood_resume_", $guest, ":"),
+            "mov eax, edi",
+            "mov rcx, rsi",
+            "mov dword ptr [r15 + {in_region}], 0",
+            "mov r14, [r15 + {memory_base}]",
+            $(concat!("mov ", $host, ", [r15 + {x} + 8 * ", $register, "]"),)*
+            "jmp rcx",
+            ".p2align 4",
+            concat!("sapwood_unlinked_", $guest, ":"),
+            $(concat!("mov [r15 + {x} + 8 * ", $register, "], ", $host),)*
+            "mov rsi, rax",
+            "xor edi, edi",
+            "jmp sapwood_leave",
+            ".p2align 4",
+            concat!("sapwood_leave_pinned_", $guest, ":"),
+            "mov [r15 + {pc}], rax",
+            $(concat!("mov [r15 + {x} + 8 * ", $register, "], ", $host),)*
+            "mov edi, ecx",
+            "xor esi, esi",
+            "jmp sapwood_leave",
+            ".p2align 4",
+            concat!("sapwood_landing_", $guest, ":"),
+            "cmp dword ptr [r15 + {in_region}], 0",
+            "jne 2f",
+            $(concat!("mov [r15 + {x} + 8 * ", $register, "], ", $host),)*
+            "2:",
+            "mov edi, {fault}",
+            "xor esi, esi",
+            "jmp sapwood_leave",
+            ".popsection",
+            x = const offset::X - offset::BIAS,
+            pc = const offset::PC - offset::BIAS,
+            memory_base = const offset::MEMORY_BASE - offset::BIAS,
+            in_region = const offset::IN_REGION - offset::BIAS,
+            host_stack = const offset::HOST_STACK - offset::BIAS,
+            guest_mxcsr = const offset::MXCSR - offset::BIAS,
+            host_mxcsr = const offset::MXCSR + 4 - offset::BIAS,
+            fault = const reason::FAULT,
+        );
 
-/// Where the fault handler continues.
-pub fn landing() -> u64 {
-    sapwood_landing as *const () as u64
-}
-
-/// Guest integer registers that live in host registers while first-tier code
-/// runs: (guest register, host register's number). The rest live in the state.
-/// The assembly below says the same.
-pub const PINS: [(u8, u8); 10] = [
-    (2, 3),   // sp: rbx
-    (8, 5),   // s0: rbp
-    (9, 6),   // s1: rsi
-    (10, 7),  // a0: rdi
-    (11, 8),  // a1: r8
-    (12, 9),  // a2: r9
-    (13, 10), // a3: r10
-    (14, 11), // a4: r11
-    (15, 12), // a5: r12
-    (16, 13), // a6: r13
-];
-
-macro_rules! save_pins {
-    () => {
-        "mov [r15 + {x} + 16], rbx
-         mov [r15 + {x} + 64], rbp
-         mov [r15 + {x} + 72], rsi
-         mov [r15 + {x} + 80], rdi
-         mov [r15 + {x} + 88], r8
-         mov [r15 + {x} + 96], r9
-         mov [r15 + {x} + 104], r10
-         mov [r15 + {x} + 112], r11
-         mov [r15 + {x} + 120], r12
-         mov [r15 + {x} + 128], r13"
+        /// The ways of this guest.
+        pub fn $name() -> &'static Ways {
+            unsafe extern "C" {
+                #[link_name = concat!("sapwood_enter_", $guest)]
+                fn enter(state: u64, code: u64) -> Left;
+                #[link_name = concat!("sapwood_resume_", $guest)]
+                fn resume();
+                #[link_name = concat!("sapwood_unlinked_", $guest)]
+                fn unlinked();
+                #[link_name = concat!("sapwood_leave_pinned_", $guest)]
+                fn leave_pinned();
+                #[link_name = concat!("sapwood_landing_", $guest)]
+                fn landing();
+            }
+            static WAYS: std::sync::LazyLock<Ways> = std::sync::LazyLock::new(|| Ways {
+                pins: [$(($register, $number)),*],
+                enter,
+                exits: Exits {
+                    leave: sapwood_leave as *const () as u64,
+                    resume: resume as *const () as u64,
+                    flags: sapwood_flags as *const () as u64,
+                    clear_flags: sapwood_clear_flags as *const () as u64,
+                },
+                leave_pinned: leave_pinned as *const () as u64,
+                unlinked: unlinked as *const () as u64,
+                landing: landing as *const () as u64,
+            });
+            &WAYS
+        }
     };
 }
 
-macro_rules! load_pins {
-    () => {
-        "mov r14, [r15 + {memory_base}]
-         mov rbx, [r15 + {x} + 16]
-         mov rbp, [r15 + {x} + 64]
-         mov rsi, [r15 + {x} + 72]
-         mov rdi, [r15 + {x} + 80]
-         mov r8, [r15 + {x} + 88]
-         mov r9, [r15 + {x} + 96]
-         mov r10, [r15 + {x} + 104]
-         mov r11, [r15 + {x} + 112]
-         mov r12, [r15 + {x} + 120]
-         mov r13, [r15 + {x} + 128]"
-    };
+// sp, s0, s1, a0 to a6.
+ways! {
+    riscv64, "riscv64",
+    (2, "rbx", 3) (8, "rbp", 5) (9, "rsi", 6) (10, "rdi", 7) (11, "r8", 8)
+    (12, "r9", 9) (13, "r10", 10) (14, "r11", 11) (15, "r12", 12) (16, "r13", 13)
+}
+
+// sp, x0 to x6, x19, x20.
+ways! {
+    aarch64, "aarch64",
+    (31, "rbx", 3) (19, "rbp", 5) (1, "rsi", 6) (0, "rdi", 7) (2, "r8", 8)
+    (3, "r9", 9) (4, "r10", 10) (5, "r11", 11) (6, "r12", 12) (20, "r13", 13)
 }
 
 global_asm!(
     ".pushsection .text.sapwood_enter, \"ax\", @progbits",
-    // Optimised builds refer to these from other objects.
-    ".globl sapwood_enter",
-    ".globl sapwood_resume",
-    ".globl sapwood_unlinked",
-    ".globl sapwood_leave_pinned",
-    ".globl sapwood_landing",
     ".globl sapwood_leave",
     ".globl sapwood_flags",
     ".globl sapwood_clear_flags",
-    ".p2align 4",
-    "sapwood_enter:",
-    "push rbp",
-    "push rbx",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "mov r15, rdi",
-    "mov rax, rsi",
-    "mov [r15 + {host_stack}], rsp",
-    "stmxcsr [r15 + {host_mxcsr}]",
-    "ldmxcsr [r15 + {guest_mxcsr}]",
-    load_pins!(),
-    "jmp rax",
-    // From second-tier code: rdi is an exit's number, rsi where it leads.
-    ".p2align 4",
-    "sapwood_resume:",
-    "mov eax, edi",
-    "mov rcx, rsi",
-    "mov dword ptr [r15 + {in_region}], 0",
-    load_pins!(),
-    "jmp rcx",
-    ".p2align 4",
-    "sapwood_unlinked:",
-    save_pins!(),
-    "mov rsi, rax",
-    "xor edi, edi",
-    "jmp sapwood_leave",
-    ".p2align 4",
-    "sapwood_leave_pinned:",
-    "mov [r15 + {pc}], rax",
-    save_pins!(),
-    "mov edi, ecx",
-    "xor esi, esi",
-    "jmp sapwood_leave",
-    ".p2align 4",
-    "sapwood_landing:",
-    "cmp dword ptr [r15 + {in_region}], 0",
-    "jne 2f",
-    save_pins!(),
-    "2:",
-    "mov edi, {fault}",
-    "xor esi, esi",
     ".p2align 4",
     "sapwood_leave:",
     "mov rsp, [r15 + {host_stack}]",
@@ -231,26 +253,17 @@ global_asm!(
     "ldmxcsr [rsp - 8]",
     "ret",
     ".popsection",
-    x = const offset::X - offset::BIAS,
-    pc = const offset::PC - offset::BIAS,
-    memory_base = const offset::MEMORY_BASE - offset::BIAS,
     in_region = const offset::IN_REGION - offset::BIAS,
     flag_table = const offset::FLAG_TABLE - offset::BIAS,
     host_stack = const offset::HOST_STACK - offset::BIAS,
     guest_mxcsr = const offset::MXCSR - offset::BIAS,
     host_mxcsr = const offset::MXCSR + 4 - offset::BIAS,
-    fault = const reason::FAULT,
 );
 
 const _: () = assert!(reason::LINK == 0, "sapwood_unlinked gives it as such");
 
 unsafe extern "C" {
-    fn sapwood_enter(state: u64, code: u64) -> Left;
     fn sapwood_leave();
-    fn sapwood_unlinked();
-    fn sapwood_landing();
-    fn sapwood_leave_pinned();
-    fn sapwood_resume();
     fn sapwood_flags();
     fn sapwood_clear_flags();
 }
@@ -285,20 +298,33 @@ pub const FLAG_TABLE: [u8; 64] = {
     table
 };
 
+/// AArch64's condition flags as translated code keeps them: as the host's `lahf`
+/// and `seto al` leave them after a subtraction. N is bit 15, Z 14, the borrow
+/// (not C) 8, V bit 0; the other bits are anything.
+pub const fn host_flags(nzcv: u32) -> u32 {
+    nzcv >> 16 & 0xc000 | (!nzcv >> 29 & 1) << 8 | nzcv >> 28 & 1
+}
+
+/// The inverse of [`host_flags`].
+pub const fn guest_flags(host: u32) -> u32 {
+    (host & 0xc000) << 16 | (!host >> 8 & 1) << 29 | (host & 1) << 28
+}
+
 /// Runs translated code until it leaves, and takes the floating-point flags
-/// into `fcsr`.
+/// into `fcsr`. An AArch64 guest's condition flags are in the host's form
+/// meanwhile ([`host_flags`]).
 ///
 /// # Safety
 /// `code` is the entry of translated code, made for this layout of the state,
 /// that stays mapped meanwhile; the state's memory fields describe guest
 /// memory; [`control_word`] has a word for its `fcsr`.
-pub unsafe fn enter(state: &mut GuestState, code: u64) -> Left {
+pub unsafe fn enter(ways: &Ways, state: &mut GuestState, code: u64) -> Left {
     state.mxcsr[0] = control_word(state.fcsr).expect("the caller checked the rounding mode");
     let biased = (&raw mut *state)
         .cast::<u8>()
         .wrapping_offset(offset::BIAS as isize) as u64;
     // SAFETY: the caller vouches for `code`; the state is exclusively ours.
-    let left = unsafe { sapwood_enter(biased, code) };
+    let left = unsafe { (ways.enter)(biased, code) };
     state.fcsr |= flags(state.mxcsr[0]);
     left
 }

@@ -336,6 +336,21 @@ static mut PREVIOUS: [libc::sigaction; 2] = [const {
     unsafe { std::mem::zeroed() }
 }; 2];
 
+/// Calls `f` with every signal blocked: a thread that it makes inherits that,
+/// and never gets a signal which is meant for the guest.
+pub fn without_signals<T>(f: impl FnOnce() -> T) -> T {
+    // SAFETY: both masks are valid sets, of which the second is filled in by
+    // the first call, and the mask of this thread is as before at the end.
+    unsafe {
+        let (mut all, mut before) = std::mem::zeroed::<(libc::sigset_t, libc::sigset_t)>();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let result = f();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        result
+    }
+}
+
 /// Installs the handler, once in the life of the process.
 pub fn install() {
     static ONCE: Once = Once::new();

@@ -5,6 +5,7 @@
 //! guest code ─ riscv: decode, lift ─► ir ─┬─► interp   the oracle; whatever is rare
 //!                                         ├─► x64      first tier: one pass, every block
 //!                                         └─► clif     second tier: hot loops, Cranelift
+//! compiler: the second tier's thread
 //! engine: which of them runs what       blocks: what is known, who is linked to whom
 //! state: the registers, one layout      enter: the way in and out of host code
 //! memory, elf, linux: the rest of the guest's machine
@@ -30,6 +31,7 @@ mod blocks;
 mod clif;
 mod clock;
 mod code;
+mod compiler;
 pub mod elf;
 pub mod engine;
 mod enter;

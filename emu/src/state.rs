@@ -21,7 +21,8 @@ use crate::addr::GuestAddr;
 pub struct Aarch64State {
     /// Vector registers, lower half first.
     pub v: [[u64; 2]; 32],
-    /// Condition flags: N, Z, C, V in bits 31 to 28, the rest zero.
+    /// Condition flags: N, Z, C, V in bits 31 to 28, the rest zero. While
+    /// translated code runs, as [`host_flags`](crate::enter::host_flags) has them.
     pub nzcv: u32,
     /// Floating-point control: AHP, DN, FZ, RMode in bits 26 to 22, the rest zero.
     pub fpcr: u32,
@@ -111,14 +112,57 @@ pub(crate) struct Tables {
     pub bounds32: [f32; 4],
     /// RISC-V's flags for each value of the host's six.
     pub flags: [u8; 64],
-    /// Where first-tier code goes when it leaves for good.
+    /// Where first-tier code goes when it leaves for good. Set by the engine
+    /// when it begins to run this state.
     pub leave: u64,
+    /// Masks for shuffles of vectors ([`Shuffle`]).
+    pub shuffles: [[u64; 2]; Shuffle::ALL],
     /// A place to put things.
     pub spill: [u64; SPILL_SLOTS],
 }
 
 /// Values that one block may have in memory at once.
 pub(crate) const SPILL_SLOTS: usize = 64;
+
+/// Constants of 16 bytes that vector code reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Shuffle {
+    /// Bytes in reverse order within each 2, 4, 8.
+    Bytes16,
+    Bytes32,
+    Bytes64,
+    /// Halfwords in reverse order within each 4, 8.
+    Halves32,
+    Halves64,
+    /// The lower byte of each 2, and the lower half of each 4.
+    LowBytes,
+    LowHalves,
+    /// The lower half of each byte, and how many bits each half has set.
+    LowNibbles,
+    NibbleCounts,
+    /// What added with saturation to an index of a byte makes the host ignore it.
+    Beyond,
+    /// Ones in each byte.
+    Ones,
+}
+
+impl Shuffle {
+    const ALL: usize = 11;
+
+    const TABLE: [[u64; 2]; Shuffle::ALL] = [
+        [0x0607_0405_0203_0001, 0x0e0f_0c0d_0a0b_0809],
+        [0x0405_0607_0001_0203, 0x0c0d_0e0f_0809_0a0b],
+        [0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f],
+        [0x0504_0706_0100_0302, 0x0d0c_0f0e_0908_0b0a],
+        [0x0100_0302_0504_0706, 0x0908_0b0a_0d0c_0f0e],
+        [0x00ff_00ff_00ff_00ff; 2],
+        [0x0000_ffff_0000_ffff; 2],
+        [0x0f0f_0f0f_0f0f_0f0f; 2],
+        [0x0302_0201_0201_0100, 0x0403_0302_0302_0201],
+        [0x7070_7070_7070_7070; 2],
+        [0x0101_0101_0101_0101; 2],
+    ];
+}
 
 impl Tables {
     fn new() -> Tables {
@@ -131,7 +175,8 @@ impl Tables {
             bounds64: [4294967296.0, 9223372036854775808.0, -1.0],
             bounds32: [4294967296.0, 9223372036854775808.0, -1.0, 0.0],
             flags: crate::enter::FLAG_TABLE,
-            leave: crate::enter::leave_pinned(),
+            leave: 0,
+            shuffles: Shuffle::TABLE,
             spill: [0; SPILL_SLOTS],
         }
     }
@@ -195,6 +240,8 @@ pub mod offset {
     pub const FLAG_TABLE: i32 = TABLES + offset_of!(Tables, flags) as i32;
     /// Where first-tier code leaves.
     pub const LEAVE: i32 = TABLES + offset_of!(Tables, leave) as i32;
+    /// The first of the constants of vector code, 16 bytes each.
+    pub const SHUFFLES: i32 = TABLES + offset_of!(Tables, shuffles) as i32;
     /// Scratch memory, 8 bytes each.
     pub const SPILL: i32 = TABLES + offset_of!(Tables, spill) as i32;
     /// The floating-point control word of translated code.

@@ -27,7 +27,13 @@ use crate::ir::{
 /// first byte that is missing (reported as unmapped: who has the memory knows
 /// better). An address that is no multiple of 4 is a misaligned fetch.
 pub fn lift_block(start: GuestAddr, code: &[u8], limit: u32) -> Block {
-    let mut lifter = Lifter::new(start);
+    lift_block_into(Vec::with_capacity(64), start, code, limit)
+}
+
+/// As [`lift_block`], with memory for the operations that is used again.
+pub fn lift_block_into(mut ops: Vec<Op>, start: GuestAddr, code: &[u8], limit: u32) -> Block {
+    ops.clear();
+    let mut lifter = Lifter::new(start, ops);
     let end = loop {
         let at = lifter.next;
         let done = at.0.wrapping_sub(start.0) as usize;
@@ -117,6 +123,9 @@ struct Lifter {
     x: [Option<Value>; 32],
     v: [Option<Value>; 32],
     flags: Option<Value>,
+    /// The result of the addition or subtraction that set the flags, if it has
+    /// been computed.
+    result: Option<Value>,
 }
 
 use Width::{W32, W64};
@@ -125,15 +134,16 @@ use Width::{W32, W64};
 type Comparison = (Cond, Width, Value, Value);
 
 impl Lifter {
-    fn new(start: GuestAddr) -> Lifter {
+    fn new(start: GuestAddr, ops: Vec<Op>) -> Lifter {
         Lifter {
-            ops: Vec::with_capacity(64),
+            ops,
             pc: start,
             next: start,
             instructions: 0,
             x: [None; 32],
             v: [None; 32],
             flags: None,
+            result: None,
         }
     }
 
@@ -280,6 +290,7 @@ impl Lifter {
 
     fn set_flags_value(&mut self, v: Value) {
         self.flags = Some(v);
+        self.result = None;
         self.op(Op::Set(Place::Nzcv, v));
     }
 
@@ -291,6 +302,12 @@ impl Lifter {
             return None;
         };
         let (width, result) = match (flags, condition) {
+            // The operands may be gone from their registers.
+            (Flags::Sub(w, ..) | Flags::Add(w, ..), C::Eq | C::Ne | C::Mi | C::Pl)
+                if self.result.is_some() =>
+            {
+                (w, self.result.expect("just looked at"))
+            }
             (Flags::Sub(w, a, b), _) if !matches!(condition, C::Mi | C::Pl | C::Vs | C::Vc) => {
                 return Some(match condition {
                     C::Eq => (Cond::Eq, w, a, b),

@@ -15,4 +15,4 @@ pub mod lift;
 pub mod table;
 
 pub use decode::{Insn, decode};
-pub use lift::lift_block;
+pub use lift::{lift_block, lift_block_into};

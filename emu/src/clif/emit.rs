@@ -1,7 +1,5 @@
 //! The frame of a region: entry, registers, write-back and exits.
 
-use std::sync::Arc;
-
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F64, I8, I8X16, I32, I64};
 use cranelift_codegen::ir::{
@@ -28,7 +26,7 @@ pub(super) struct Emitted {
 /// Emits a whole region.
 pub(super) fn region(
     builder: FunctionBuilder<'_>,
-    region: &[Arc<Block>],
+    region: &[Block],
     first_exit: u32,
     fused: bool,
     config: TargetFrontendConfig,
@@ -92,12 +90,7 @@ pub(super) struct Emit<'a> {
 pub(super) const STATE: MemFlagsData = MemFlagsData::trusted();
 
 impl<'a> Emit<'a> {
-    fn new(
-        mut b: FunctionBuilder<'a>,
-        region: &[Arc<Block>],
-        first_exit: u32,
-        fused: bool,
-    ) -> Emit<'a> {
+    fn new(mut b: FunctionBuilder<'a>, region: &[Block], first_exit: u32, fused: bool) -> Emit<'a> {
         let mut signature = Signature::new(CallConv::Tail);
         signature.params.push(AbiParam::new(I64));
         signature.params.push(AbiParam::new(I64));
@@ -145,7 +138,7 @@ impl<'a> Emit<'a> {
     }
 
     /// Reads every register that the region touches, and looks for an interrupt.
-    fn entry(&mut self, region: &[Arc<Block>]) {
+    fn entry(&mut self, region: &[Block]) {
         for op in region.iter().flat_map(|block| &block.ops) {
             let (Op::Get(place) | Op::Set(place, _)) = *op else {
                 continue;

@@ -1,5 +1,5 @@
-//! Condition flags, as 64-bit values in NZCV's form. Most conditions never come
-//! here: the lifter makes comparisons of them. What is computed here and not
+//! Condition flags, as 64-bit values in the form that the state has them while
+//! translated code runs ([`host_flags`]). Most conditions never come here: the lifter makes comparisons of them. What is computed here and not
 //! used, Cranelift drops.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
@@ -9,10 +9,11 @@ use cranelift_codegen::ir::{self as clif, InstBuilder};
 use super::emit::Emit;
 use crate::ir::{Condition, Flags, Format, Value, Width};
 
-const N: u8 = 31;
-const Z: u8 = 30;
-const C: u8 = 29;
-const V: u8 = 28;
+const N: u8 = 15;
+const Z: u8 = 14;
+/// The opposite of C.
+const BORROW: u8 = 8;
+const V: u8 = 0;
 
 impl Emit<'_> {
     pub(super) fn flags(&mut self, op: &Flags) -> clif::Value {
@@ -20,29 +21,48 @@ impl Emit<'_> {
             Flags::Add(width, a, b) => {
                 let (a, b) = (self.narrow(width, a), self.narrow(width, b));
                 let sum = self.b.ins().iadd(a, b);
-                let carry = self.b.ins().icmp(IntCC::UnsignedLessThan, sum, a);
+                let borrow = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, sum, a);
                 let overflow = self.add_overflow(a, b, sum);
-                self.arithmetic(sum, carry, overflow)
+                self.arithmetic(sum, borrow, overflow)
             }
             Flags::Sub(width, a, b) => {
                 let (a, b) = (self.narrow(width, a), self.narrow(width, b));
                 let difference = self.b.ins().isub(a, b);
-                let carry = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, a, b);
+                let borrow = self.b.ins().icmp(IntCC::UnsignedLessThan, a, b);
                 let opposite = self.b.ins().bnot(b);
                 let overflow = self.add_overflow(a, opposite, difference);
-                self.arithmetic(difference, carry, overflow)
+                self.arithmetic(difference, borrow, overflow)
             }
             Flags::AddCarry(width, a, b, c) => self.add_carry_flags(width, a, b, c),
             Flags::Logic(width, a) => {
                 let a = self.narrow(width, a);
-                self.sign_and_zero(a)
+                let nz = self.sign_and_zero(a);
+                self.b.ins().bor_imm_u(nz, 1 << BORROW)
             }
             Flags::Float(format, signals, a, b) => self.float_flags(format, signals, a, b),
             Flags::Pack(a) => {
-                let a = self.get(a);
-                self.b.ins().band_imm_u(a, 0xf000_0000)
+                let nzcv = self.get(a);
+                let nz = self.b.ins().ushr_imm_u(nzcv, 16);
+                let nz = self.b.ins().band_imm_u(nz, 0xc000);
+                let (c, v) = (self.has(nzcv, 29), self.has(nzcv, 28));
+                let borrow = self.b.ins().bxor_imm_u(c, 1);
+                let borrow = self.b.ins().ishl_imm_u(borrow, i64::from(BORROW));
+                let cv = self.b.ins().bor(borrow, v);
+                self.b.ins().bor(nz, cv)
             }
-            Flags::Unpack(a) => self.get(a),
+            Flags::Unpack(a) => {
+                let flags = self.get(a);
+                let nz = self.b.ins().band_imm_u(flags, 0xc000);
+                let nz = self.b.ins().ishl_imm_u(nz, 16);
+                let (borrow, v) = (self.has(flags, BORROW), self.has(flags, V));
+                let c = self.b.ins().bxor_imm_u(borrow, 1);
+                let (c, v) = (
+                    self.b.ins().ishl_imm_u(c, 29),
+                    self.b.ins().ishl_imm_u(v, 28),
+                );
+                let cv = self.b.ins().bor(c, v);
+                self.b.ins().bor(nz, cv)
+            }
             Flags::Select(c, a, b) => {
                 let (c, a, b) = (self.get(c), self.get(a), self.get(b));
                 self.b.ins().select(c, a, b)
@@ -78,11 +98,11 @@ impl Emit<'_> {
     fn arithmetic(
         &mut self,
         result: clif::Value,
-        carry: clif::Value,
+        borrow: clif::Value,
         overflow: clif::Value,
     ) -> clif::Value {
         let nz = self.sign_and_zero(result);
-        let (c, v) = (self.flag(carry, C), self.flag(overflow, V));
+        let (c, v) = (self.flag(borrow, BORROW), self.flag(overflow, V));
         let cv = self.b.ins().bor(c, v);
         self.b.ins().bor(nz, cv)
     }
@@ -98,8 +118,9 @@ impl Emit<'_> {
         let first = self.b.ins().icmp(IntCC::UnsignedLessThan, partial, a);
         let second = self.b.ins().icmp(IntCC::UnsignedLessThan, sum, partial);
         let carry = self.b.ins().bor(first, second);
+        let borrow = self.b.ins().bxor_imm_u(carry, 1);
         let overflow = self.add_overflow(a, b, sum);
-        self.arithmetic(sum, carry, overflow)
+        self.arithmetic(sum, borrow, overflow)
     }
 
     /// The host's quiet comparison; a signalling one of NaNs is the interpreter's.
@@ -111,12 +132,8 @@ impl Emit<'_> {
         }
         let less = self.b.ins().fcmp(FloatCC::LessThan, a, b);
         let equal = self.b.ins().fcmp(FloatCC::Equal, a, b);
-        let not_less = self
-            .b
-            .ins()
-            .fcmp(FloatCC::UnorderedOrGreaterThanOrEqual, a, b);
         let (n, z) = (self.flag(less, N), self.flag(equal, Z));
-        let (c, v) = (self.flag(not_less, C), self.flag(unordered, V));
+        let (c, v) = (self.flag(less, BORROW), self.flag(unordered, V));
         let nz = self.b.ins().bor(n, z);
         let cv = self.b.ins().bor(c, v);
         self.b.ins().bor(nz, cv)
@@ -131,12 +148,12 @@ impl Emit<'_> {
         use Condition as K;
         let (positive, inverted) = match condition {
             K::Eq | K::Ne => (self.has(flags, Z), condition == K::Ne),
-            K::Cs | K::Cc => (self.has(flags, C), condition == K::Cc),
+            K::Cs | K::Cc => (self.has(flags, BORROW), condition == K::Cs),
             K::Mi | K::Pl => (self.has(flags, N), condition == K::Pl),
             K::Vs | K::Vc => (self.has(flags, V), condition == K::Vc),
             K::Hi | K::Ls => {
-                let (c, z) = (self.has(flags, C), self.has(flags, Z));
-                (self.b.ins().band_not(c, z), condition == K::Ls)
+                let (borrow, z) = (self.has(flags, BORROW), self.has(flags, Z));
+                (self.b.ins().bor(borrow, z), condition == K::Hi)
             }
             K::Lt | K::Ge => {
                 let (n, v) = (self.has(flags, N), self.has(flags, V));

@@ -534,6 +534,20 @@ impl Op {
         })
     }
 
+    /// Whether it does nothing but give a value, of integers and quickly seen to.
+    pub const fn is_pure(&self) -> bool {
+        matches!(
+            self,
+            Op::Const(_)
+                | Op::Get(_)
+                | Op::Binary(..)
+                | Op::Unary(..)
+                | Op::Compare(..)
+                | Op::Extend(..)
+                | Op::Select(..)
+        )
+    }
+
     /// Calls `visit` with each operand and the type it must have.
     pub fn operands(&self, mut visit: impl FnMut(Value, Type)) {
         use Type::{F32, F64, Int};

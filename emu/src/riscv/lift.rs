@@ -26,7 +26,13 @@ pub const MAX_INSTRUCTIONS: u32 = 96;
 /// first byte that is missing (reported as unmapped: who has the memory knows
 /// better).
 pub fn lift_block(start: GuestAddr, code: &[u8], limit: u32) -> Block {
-    let mut lifter = Lifter::new(start);
+    lift_block_into(Vec::with_capacity(64), start, code, limit)
+}
+
+/// As [`lift_block`], with memory for the operations that is used again.
+pub fn lift_block_into(mut ops: Vec<Op>, start: GuestAddr, code: &[u8], limit: u32) -> Block {
+    ops.clear();
+    let mut lifter = Lifter::new(start, ops);
     let end = loop {
         let at = lifter.next;
         let done = at.0.wrapping_sub(start.0) as usize;
@@ -93,9 +99,9 @@ struct Lifter {
 use Width::{W32, W64};
 
 impl Lifter {
-    fn new(start: GuestAddr) -> Lifter {
+    fn new(start: GuestAddr, ops: Vec<Op>) -> Lifter {
         Lifter {
-            ops: Vec::with_capacity(64),
+            ops,
             pc: start,
             next: start,
             instructions: 0,

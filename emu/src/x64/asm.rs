@@ -52,6 +52,7 @@ impl From<Xmm> for Rm {
 #[allow(missing_docs)]
 pub enum Cc {
     O = 0,
+    No = 1,
     B = 2,
     Ae = 3,
     E = 4,
@@ -59,6 +60,7 @@ pub enum Cc {
     Be = 6,
     A = 7,
     S = 8,
+    Ns = 9,
     P = 10,
     Np = 11,
     L = 12,
@@ -74,6 +76,7 @@ pub enum Cc {
 pub enum Alu {
     Add = 0,
     Or = 1,
+    Adc = 2,
     And = 4,
     Sub = 5,
     Xor = 6,
@@ -110,7 +113,16 @@ pub enum Map {
     One,
     /// 0F.
     Two,
+    /// 0F 38.
+    Three38,
+    /// 0F 3A.
+    Three3A,
 }
+
+/// An opcode of a vector instruction: its mandatory prefix (0 for none), its
+/// map and its byte.
+#[derive(Clone, Copy)]
+pub struct Sse(pub u8, pub Map, pub u8);
 
 impl Asm {
     /// Bytes so far.
@@ -143,6 +155,8 @@ impl Asm {
         match map {
             Map::One => {}
             Map::Two => self.code.push(0x0f),
+            Map::Three38 => self.code.extend_from_slice(&[0x0f, 0x38]),
+            Map::Three3A => self.code.extend_from_slice(&[0x0f, 0x3a]),
         }
         self.code.push(opcode);
         self.operand(reg, rm);
@@ -323,6 +337,36 @@ impl Asm {
         self.load(1, false, to, to.into());
     }
 
+    /// 1 or 0 in the lowest byte of a register; the rest stays.
+    pub fn set_byte(&mut self, cc: Cc, to: Reg) {
+        self.modrm(0, false, Map::Two, 0x90 | cc as u8, 0, to.into(), to.0 >= 4);
+    }
+
+    /// The flags S, Z and C into bits 15, 14 and 8 of rax (`lahf`).
+    pub fn flags_to_ah(&mut self) {
+        self.code.push(0x9f);
+    }
+
+    /// The inverse (`sahf`); the overflow flag stays.
+    pub fn flags_from_ah(&mut self) {
+        self.code.push(0x9e);
+    }
+
+    /// Inverts the carry flag.
+    pub fn complement_carry(&mut self) {
+        self.code.push(0xf5);
+    }
+
+    /// Sets the carry flag.
+    pub fn set_carry(&mut self) {
+        self.code.push(0xf9);
+    }
+
+    /// Adds a constant to al: 7F makes the overflow flag of a 1 there.
+    pub fn add_al(&mut self, n: u8) {
+        self.code.extend_from_slice(&[0x04, n]);
+    }
+
     /// Moves if the condition holds.
     pub fn cmov(&mut self, cc: Cc, wide: bool, to: Reg, from: impl Into<Rm>) {
         self.modrm(0, wide, Map::Two, 0x40 | cc as u8, to.0, from.into(), false);
@@ -342,19 +386,30 @@ impl Asm {
         self.code.extend_from_slice(&[0x0f, 0xc8 | to.0 & 7]);
     }
 
-    /// Exchanges a register with memory, indivisibly.
-    pub fn xchg(&mut self, wide: bool, memory: Rm, reg: Reg) {
-        self.modrm(0, wide, Map::One, 0x87, reg.0, memory, false);
+    /// Exchanges 1, 2, 4 or 8 bytes of a register with memory, indivisibly.
+    pub fn xchg(&mut self, bytes: u32, memory: Rm, reg: Reg) {
+        self.sized(bytes, false, Map::One, 0x86, reg, memory);
     }
 
     /// Adds a register to memory, indivisibly; the register gets the old value.
-    pub fn lock_xadd(&mut self, wide: bool, memory: Rm, reg: Reg) {
-        self.modrm(0xf0, wide, Map::Two, 0xc1, reg.0, memory, false);
+    pub fn lock_xadd(&mut self, bytes: u32, memory: Rm, reg: Reg) {
+        self.sized(bytes, true, Map::Two, 0xc0, reg, memory);
     }
 
     /// Stores a register where memory equals rax, indivisibly; rax gets the old value.
-    pub fn lock_cmpxchg(&mut self, wide: bool, memory: Rm, reg: Reg) {
-        self.modrm(0xf0, wide, Map::Two, 0xb1, reg.0, memory, false);
+    pub fn lock_cmpxchg(&mut self, bytes: u32, memory: Rm, reg: Reg) {
+        self.sized(bytes, true, Map::Two, 0xb0, reg, memory);
+    }
+
+    /// An instruction whose opcode is for bytes, and the next one for the rest.
+    fn sized(&mut self, bytes: u32, lock: bool, map: Map, opcode: u8, reg: Reg, memory: Rm) {
+        if lock {
+            self.code.push(0xf0);
+        }
+        let opcode = opcode + u8::from(bytes > 1);
+        let prefix = if bytes == 2 { 0x66 } else { 0 };
+        let byte = bytes == 1 && reg.0 >= 4;
+        self.modrm(prefix, bytes == 8, map, opcode, reg.0, memory, byte);
     }
 
     /// Orders everything before with everything after.
@@ -432,6 +487,49 @@ impl Asm {
     pub fn convert(&mut self, double: bool, to: Xmm, from: impl Into<Rm>) {
         let prefix = if double { 0xf2 } else { 0xf3 };
         self.modrm(prefix, false, Map::Two, 0x5a, to.0, from.into(), false);
+    }
+
+    /// A vector instruction.
+    pub fn sse(&mut self, op: Sse, to: Xmm, from: impl Into<Rm>) {
+        self.modrm(op.0, false, op.1, op.2, to.0, from.into(), false);
+    }
+
+    /// A vector instruction with a constant.
+    pub fn sse_imm(&mut self, op: Sse, to: Xmm, from: impl Into<Rm>, n: u8) {
+        self.sse(op, to, from);
+        self.code.push(n);
+    }
+
+    /// A vector instruction between a vector register and a general register
+    /// or memory.
+    pub fn sse_general(&mut self, op: Sse, wide: bool, xmm: Xmm, other: impl Into<Rm>) {
+        self.modrm(op.0, wide, op.1, op.2, xmm.0, other.into(), false);
+    }
+
+    /// Loads or moves 16 bytes, of any alignment.
+    pub fn load_vector(&mut self, to: Xmm, from: impl Into<Rm>) {
+        match from.into() {
+            Rm::Reg(r) if r == to.0 => {}
+            Rm::Reg(r) => self.modrm(0, false, Map::Two, 0x28, to.0, Rm::Reg(r), false),
+            memory => self.modrm(0, false, Map::Two, 0x10, to.0, memory, false),
+        }
+    }
+
+    /// Stores 16 bytes.
+    pub fn store_vector(&mut self, to: Rm, from: Xmm) {
+        self.modrm(0, false, Map::Two, 0x11, from.0, to, false);
+    }
+
+    /// Shifts lanes by a constant: the opcode (71 for 2 bytes, 72 for 4, 73 for
+    /// 8), and which of the group.
+    pub fn vector_shift(&mut self, opcode: u8, which: u8, to: Xmm, by: u8) {
+        self.modrm(0x66, false, Map::Two, opcode, which, to.into(), false);
+        self.code.push(by);
+    }
+
+    /// to ← to + b × c, on doubles or singles, of the lowest lane or all.
+    pub fn fused_add(&mut self, packed: bool, double: bool, to: Xmm, b: Xmm, c: Xmm) {
+        self.vex38(1, double, if packed { 0xb8 } else { 0xb9 }, to.0, b.0, c.0);
     }
 
     /// A scalar from the bits in a general register.

@@ -29,7 +29,11 @@ impl Emit<'_> {
     }
 
     fn branch(&mut self, cond: Cond, a: Value, b: Value, taken: GuestAddr, next: GuestAddr) {
-        let cc = self.compare(cond, Width::W64, a, b);
+        let cc = if self.deferred == Some(a) {
+            self.truth(a)
+        } else {
+            self.compare(cond, Width::W64, a, b)
+        };
         let yes = self.asm.jcc(cc);
         self.go(next);
         self.asm.land(yes);

@@ -193,17 +193,20 @@ impl Emit<'_> {
             self.result_in(to);
             return true;
         }
-        // −1 < a < bound, or else NaN or out of range.
+        self.float_to_unsigned(double, conversion.width, from);
+        true
+    }
+
+    /// A number in range as an unsigned integer, truncated: the current value.
+    /// What is not in range is the interpreter's.
+    pub(super) fn float_to_unsigned(&mut self, double: bool, width: Width, from: Xmm) {
         let (bounds, size) = if double {
             (offset::BOUNDS64, 8)
         } else {
             (offset::BOUNDS32, 4)
         };
-        let bound = if conversion.width == Width::W32 {
-            0
-        } else {
-            size
-        };
+        let bound = if width == Width::W32 { 0 } else { size };
+        // −1 < a < bound, or else NaN or out of range.
         self.asm
             .compare_scalar(double, false, from, state(bounds + 2 * size));
         self.interpret_if(Cc::Be);
@@ -212,9 +215,8 @@ impl Emit<'_> {
         self.asm.compare_scalar(double, false, limit, from);
         self.interpret_if(Cc::Be);
         let to = self.scratch();
-        self.asm.scalar_to_integer(double, truncate, true, to, from);
+        self.asm.scalar_to_integer(double, true, true, to, from);
         self.result_in(to);
-        true
     }
 
     fn int_to_float(&mut self, conversion: IntFloat, a: Value) {

@@ -78,7 +78,7 @@ impl Emit<'_> {
     }
 
     /// A constant operand of an operation of this width.
-    fn small(&self, wide: bool, v: Value) -> Option<i32> {
+    pub(super) fn small(&self, wide: bool, v: Value) -> Option<i32> {
         match (wide, self.places.constant(v)) {
             (_, None) => None,
             (true, Some(n)) => i32::try_from(n as i64).ok(),
@@ -256,7 +256,10 @@ impl Emit<'_> {
     pub(super) fn unary(&mut self, op: Unary, width: Width, a: Value) -> bool {
         let wide = width == Width::W64;
         let opcode = match op {
-            Unary::BitSwap => return false,
+            Unary::BitSwap => {
+                self.reverse_bits(wide, a);
+                return true;
+            }
             Unary::Clz => 0xbd,
             Unary::Ctz => 0xbc,
             Unary::PopCount => 0xb8,
@@ -278,10 +281,45 @@ impl Emit<'_> {
         true
     }
 
+    /// Neighbours change places: bits, pairs, nibbles, and then bytes.
+    fn reverse_bits(&mut self, wide: bool, a: Value) {
+        self.take(Reg::RAX);
+        self.take(Reg::RCX);
+        self.take(Reg::RDX);
+        self.load_into(Reg::RAX, a);
+        let masks = [
+            (1, 0x5555_5555_5555_5555),
+            (2, 0x3333_3333_3333_3333),
+            (4, 0x0f0f_0f0f_0f0f_0f0f),
+        ];
+        for (by, mask) in masks {
+            self.asm.constant(Reg::RCX, mask);
+            self.asm.mov(true, Reg::RDX, Reg::RAX);
+            self.asm.shift_imm(Shift::Shr, true, Reg::RDX, by);
+            self.asm.alu(Alu::And, true, Reg::RDX, Reg::RCX);
+            self.asm.alu(Alu::And, true, Reg::RAX, Reg::RCX);
+            self.asm.shift_imm(Shift::Shl, true, Reg::RAX, by);
+            self.asm.alu(Alu::Or, true, Reg::RAX, Reg::RDX);
+        }
+        self.asm.bswap(wide, Reg::RAX);
+        self.result_in(Reg::RAX);
+    }
+
     /// Compares, and gives the condition that says that it holds.
     pub(super) fn compare(&mut self, cond: Cond, width: Width, a: Value, b: Value) -> Cc {
         let wide = width == Width::W64;
         let (mut cc, mut a, mut b) = (condition(cond), a, b);
+        if self.compared.0 == self.asm.len()
+            && let Some((compared, left, right)) = self.compared.1
+            && compared == width
+        {
+            if (left, right) == (a, b) {
+                return cc;
+            }
+            if (left, right) == (b, a) {
+                return mirrored(cc);
+            }
+        }
         if self.places.constant(a).is_some() && self.places.constant(b).is_none() {
             std::mem::swap(&mut a, &mut b);
             cc = mirrored(cc);
@@ -303,17 +341,40 @@ impl Emit<'_> {
         cc
     }
 
+    /// The condition is in the flags before anything else is held, and what
+    /// comes then leaves them alone.
     pub(super) fn select(&mut self, c: Value, a: Value, b: Value) {
+        let cc = self.truth(c);
         let (yes, no) = (self.operand(a), self.operand(b));
-        let c = self.reg(c);
-        self.asm.test(true, c);
         let to = self.result();
         if yes == to.into() {
-            self.asm.cmov(Cc::E, true, to, no);
+            self.asm.cmov(opposite(cc), true, to, no);
         } else {
             self.asm.mov(true, to, no);
-            self.asm.cmov(Cc::Ne, true, to, yes);
+            self.asm.cmov(cc, true, to, yes);
         }
+    }
+}
+
+/// The condition that holds when this one does not.
+fn opposite(cc: Cc) -> Cc {
+    match cc {
+        Cc::O => Cc::No,
+        Cc::No => Cc::O,
+        Cc::B => Cc::Ae,
+        Cc::Ae => Cc::B,
+        Cc::E => Cc::Ne,
+        Cc::Ne => Cc::E,
+        Cc::Be => Cc::A,
+        Cc::A => Cc::Be,
+        Cc::S => Cc::Ns,
+        Cc::Ns => Cc::S,
+        Cc::P => Cc::Np,
+        Cc::Np => Cc::P,
+        Cc::L => Cc::Ge,
+        Cc::Ge => Cc::L,
+        Cc::Le => Cc::G,
+        Cc::G => Cc::Le,
     }
 }
 

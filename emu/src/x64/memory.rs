@@ -36,6 +36,10 @@ impl Emit<'_> {
             Op::LoadReserved(size, a) => self.load_reserved(size, a),
             Op::StoreConditional(size, a, v) => self.store_conditional(size, a, v),
             Op::Atomic(op, size, a, v) => return self.atomic(op, size, a, v),
+            Op::CompareExchange(size, a, expected, new) => {
+                self.compare_exchange(size, a, expected, new);
+            }
+            Op::ClearReservation => self.asm.store_imm(true, state(offset::RESERVATION), -1),
             Op::Fence => self.asm.mfence(),
             _ => return false,
         }
@@ -45,7 +49,7 @@ impl Emit<'_> {
     /// Guest memory at a value + offset. The value is compared with the limit
     /// the first time a block uses it as an address; the offset is not checked,
     /// because the guards on both sides of guest memory are longer than any.
-    fn guest(&mut self, a: Value, by: i32) -> Rm {
+    pub(super) fn guest(&mut self, a: Value, by: i32) -> Rm {
         let base = self.reg(a);
         if self.places.check(a) {
             self.asm
@@ -75,7 +79,6 @@ impl Emit<'_> {
 
     /// Both comparisons leave in the flags whether the store was made.
     fn store_conditional(&mut self, size: Size, a: Value, v: Value) {
-        let wide = size == Size::B8;
         self.take(Reg::RAX);
         let to = self.aligned(size, a);
         let address = self.reg(a);
@@ -84,8 +87,8 @@ impl Emit<'_> {
             .alu(Alu::Cmp, true, address, state(offset::RESERVATION));
         let other = self.asm.jcc(Cc::Ne);
         self.asm
-            .mov(wide, Reg::RAX, state(offset::RESERVATION_VALUE));
-        self.asm.lock_cmpxchg(wide, to, new);
+            .mov(true, Reg::RAX, state(offset::RESERVATION_VALUE));
+        self.asm.lock_cmpxchg(size.bytes(), to, new);
         self.asm.land(other);
         self.asm.store_imm(true, state(offset::RESERVATION), -1);
         self.asm.set(Cc::Ne, Reg::RAX);
@@ -99,21 +102,25 @@ impl Emit<'_> {
             let old = self.scratch();
             self.load_into(old, v);
             if op == AtomicOp::Swap {
-                self.asm.xchg(wide, memory, old);
+                self.asm.xchg(size.bytes(), memory, old);
             } else {
-                self.asm.lock_xadd(wide, memory, old);
+                self.asm.lock_xadd(size.bytes(), memory, old);
             }
             self.old_value(size, old);
             return true;
         }
-        if self.places.constant(v).is_some() {
+        let compares = matches!(
+            op,
+            AtomicOp::MinS | AtomicOp::MaxS | AtomicOp::MinU | AtomicOp::MaxU
+        );
+        if self.places.constant(v).is_some() || compares && size.bytes() < 4 {
             return false;
         }
         self.take(Reg::RAX);
         self.take(Reg::RCX);
         let memory = self.aligned(size, a);
         let operand = self.operand(v);
-        self.asm.mov(wide, Reg::RAX, memory);
+        self.asm.load(size.bytes(), false, Reg::RAX, memory);
         let again = self.asm.len();
         self.asm.mov(true, Reg::RCX, Reg::RAX);
         let least = |emit: &mut Self, cc| {
@@ -130,16 +137,25 @@ impl Emit<'_> {
             AtomicOp::MaxU => least(self, Cc::B),
             AtomicOp::Swap | AtomicOp::Add => unreachable!("done above"),
         }
-        self.asm.lock_cmpxchg(wide, memory, Reg::RCX);
+        self.asm.lock_cmpxchg(size.bytes(), memory, Reg::RCX);
         let retry = self.asm.jcc(Cc::Ne);
         self.asm.land_at(retry, again);
         self.old_value(size, Reg::RAX);
         true
     }
 
+    fn compare_exchange(&mut self, size: Size, a: Value, expected: Value, new: Value) {
+        self.take(Reg::RAX);
+        let to = self.aligned(size, a);
+        let new = self.reg(new);
+        self.load_into(Reg::RAX, expected);
+        self.asm.lock_cmpxchg(size.bytes(), to, new);
+        self.old_value(size, Reg::RAX);
+    }
+
     fn old_value(&mut self, size: Size, old: Reg) {
-        if size == Size::B4 {
-            self.asm.load(4, true, old, old.into());
+        if size != Size::B8 {
+            self.asm.load(size.bytes(), true, old, old.into());
         }
         self.result_in(old);
     }

@@ -6,8 +6,8 @@
 
 use super::asm::{Reg, Rm, Xmm};
 use super::{Emit, home, state};
-use crate::enter::PINS;
-use crate::ir::{Block, Op, Place, Type, Value};
+use crate::enter::{Ways, host_flags};
+use crate::ir::{Block, Flags, Op, Place, Type, Value};
 use crate::state::{SPILL_SLOTS, offset};
 
 /// Scratch registers, by number: rax, rcx, rdx.
@@ -25,12 +25,16 @@ struct Location {
 }
 
 /// Where every value of a block is.
+#[derive(Default)]
 pub(super) struct Places {
     locations: Vec<Location>,
     /// Uses that are still to come, the current operation's included.
     uses: Vec<u32>,
     x: [Option<Value>; 32],
+    /// Floating-point registers or vectors, as the guest has them.
     f: [Option<Value>; 32],
+    nzcv: Option<Value>,
+    tpidr: Option<Value>,
     scratch: [Option<Value>; SCRATCH],
     scratch_locked: [bool; SCRATCH],
     vector: [Option<Value>; VECTORS],
@@ -40,34 +44,49 @@ pub(super) struct Places {
     checked: Vec<Value>,
 }
 
-/// The host register that a guest register lives in.
-pub(super) fn pin(n: u8) -> Option<Reg> {
-    PINS.iter().find(|pin| pin.0 == n).map(|pin| Reg(pin.1))
+/// The host register that each guest register lives in.
+#[derive(Clone, Copy)]
+pub(super) struct Pins([Option<Reg>; 32]);
+
+impl Pins {
+    pub(super) fn new(ways: &Ways) -> Pins {
+        let mut pins = [None; 32];
+        for (guest, host) in ways.pins {
+            pins[usize::from(guest)] = Some(Reg(host));
+        }
+        Pins(pins)
+    }
 }
 
 impl Places {
-    pub(super) fn new(block: &Block) -> Places {
-        let mut uses = vec![0; block.ops.len()];
-        let mut locations = vec![Location::default(); block.ops.len()];
+    /// Begins a block: nothing is anywhere but the constants.
+    pub(super) fn begin(&mut self, block: &Block) {
+        let Places {
+            mut uses,
+            mut locations,
+            mut checked,
+            ..
+        } = std::mem::take(self);
+        uses.clear();
+        uses.resize(block.ops.len(), 0);
+        locations.clear();
+        locations.resize(block.ops.len(), Location::default());
+        checked.clear();
         for (i, op) in block.ops.iter().enumerate() {
             op.operands(|v, _| uses[v.index()] += 1);
-            if let Op::Const(n) = *op {
-                locations[i].constant = Some(n);
+            match *op {
+                Op::Const(n) => locations[i].constant = Some(n),
+                Op::Flags(Flags::Pack(bits)) => {
+                    let bits = locations[bits.index()].constant;
+                    locations[i].constant = bits.map(|bits| host_flags(bits as u32).into());
+                }
+                _ => {}
             }
         }
         block.end.operands(|v| uses[v.index()] += 1);
-        Places {
-            locations,
-            uses,
-            x: [None; 32],
-            f: [None; 32],
-            scratch: [None; SCRATCH],
-            scratch_locked: [false; SCRATCH],
-            vector: [None; VECTORS],
-            vector_locked: [false; VECTORS],
-            slots: 0,
-            checked: Vec::new(),
-        }
+        self.uses = uses;
+        self.locations = locations;
+        self.checked = checked;
     }
 
     /// The operation is emitted: its operands have one use less, and nothing
@@ -98,8 +117,10 @@ impl Places {
     fn holder(&mut self, place: Place) -> &mut Option<Value> {
         match place {
             Place::X(n) => &mut self.x[usize::from(n)],
-            Place::F(n) => &mut self.f[usize::from(n)],
-            _ => unreachable!("{place:?} is not of this tier's guest"),
+            Place::F(n) | Place::V(n) => &mut self.f[usize::from(n)],
+            Place::Nzcv => &mut self.nzcv,
+            Place::Tpidr => &mut self.tpidr,
+            Place::Fpcr | Place::Fpsr => unreachable!("{place:?} is the interpreter's"),
         }
     }
 
@@ -123,6 +144,18 @@ impl Places {
         self.slots |= 1 << slot;
         slot as u8
     }
+
+    /// Two slots in a row, for a vector; the first one's number.
+    fn free_wide_slot(&mut self) -> u8 {
+        let both = !self.slots & !self.slots >> 1 & 0x5555_5555_5555_5555;
+        let slot = both.trailing_zeros() as usize;
+        assert!(
+            slot < SPILL_SLOTS,
+            "a block has fewer live vectors than spill slots"
+        );
+        self.slots |= 3 << slot;
+        slot as u8
+    }
 }
 
 fn slot(n: u8) -> Rm {
@@ -133,6 +166,17 @@ impl Emit<'_> {
     /// The value of the current operation.
     pub(super) fn value(&self) -> Value {
         Value(self.at as u32)
+    }
+
+    /// The host register that a guest register lives in.
+    pub(super) fn pin(&self, n: u8) -> Option<Reg> {
+        self.pins.0[usize::from(n)]
+    }
+
+    /// Nothing is held for the current operation any more.
+    pub(super) fn release(&mut self) {
+        self.places.scratch_locked = [false; SCRATCH];
+        self.places.vector_locked = [false; VECTORS];
     }
 
     /// Whether a value is wanted after the current operation.
@@ -184,14 +228,29 @@ impl Emit<'_> {
             Some(v) => emit.places.uses(v) == 0,
         };
         let open = |emit: &Self, i: &usize| !emit.places.scratch_locked[*i];
+        // rax last: flags, atomics and divisions want it.
         let index = (0..SCRATCH)
+            .rev()
             .filter(|i| open(self, i))
             .find(|&i| free(self, i))
-            .or_else(|| (0..SCRATCH).find(|i| open(self, i)))
+            .or_else(|| (0..SCRATCH).rev().find(|i| open(self, i)))
             .expect("no operation needs more scratch registers than there are");
         let reg = Reg(index as u8);
         self.take(reg);
         reg
+    }
+
+    /// Whether a value is in rax.
+    pub(super) fn is_in_rax(&self, v: Value) -> bool {
+        self.places.locations[v.index()].scratch == Some(Reg::RAX.0)
+    }
+
+    /// Puts flags into rax, which was taken, of as many bytes as were stored.
+    pub(super) fn load_flags(&mut self, v: Value) {
+        match self.constant_or_operand(v) {
+            Ok(n) => self.asm.constant(Reg::RAX, n),
+            Err(from) => self.asm.mov(false, Reg::RAX, from),
+        }
     }
 
     /// A value in a general register, which must not be written.
@@ -202,7 +261,7 @@ impl Emit<'_> {
             return Reg(index);
         }
         if let Some(Place::X(n)) = location.home
-            && let Some(reg) = pin(n)
+            && let Some(reg) = self.pin(n)
         {
             return reg;
         }
@@ -231,7 +290,7 @@ impl Emit<'_> {
         }
         if let Some(place) = location.home {
             return Err(match place {
-                Place::X(n) => pin(n).map_or(home(place), Rm::from),
+                Place::X(n) => self.pin(n).map_or(home(place), Rm::from),
                 _ => home(place),
             });
         }
@@ -276,7 +335,13 @@ impl Emit<'_> {
         if self.wanted_later(old) && !elsewhere {
             match place {
                 Place::X(n) => {
-                    let from = pin(n).unwrap_or_else(|| self.reg(old));
+                    let from = self.pin(n).unwrap_or_else(|| self.reg(old));
+                    let to = self.places.free_slot();
+                    self.asm.store(8, slot(to), from);
+                    self.location(old).slot = Some(to);
+                }
+                Place::Nzcv | Place::Tpidr => {
+                    let from = self.reg(old);
                     let to = self.places.free_slot();
                     self.asm.store(8, slot(to), from);
                     self.location(old).slot = Some(to);
@@ -296,11 +361,11 @@ impl Emit<'_> {
         let v = self.value();
         let ops = &self.block.ops;
         match (ops.get(self.at + 1)?, ops.get(self.at + 2)) {
-            (&Op::Set(Place::X(n), set), _) if set == v => pin(n).map(|_| n),
+            (&Op::Set(Place::X(n), set), _) if set == v => self.pin(n).map(|_| n),
             (&Op::Extend(_, _, from), Some(&Op::Set(Place::X(n), set)))
                 if from == v && self.places.uses(v) == 1 && set.index() == self.at + 1 =>
             {
-                pin(n).map(|_| n)
+                self.pin(n).map(|_| n)
             }
             _ => None,
         }
@@ -313,7 +378,7 @@ impl Emit<'_> {
         if let Some(n) = self.destined() {
             self.displace(Place::X(n));
             self.places.at_home(v, Place::X(n));
-            return pin(n).expect("it is pinned");
+            return self.pin(n).expect("it is pinned");
         }
         let reg = self.scratch();
         self.places.scratch[usize::from(reg.0)] = Some(v);
@@ -327,7 +392,8 @@ impl Emit<'_> {
         if let Some(n) = self.destined() {
             self.displace(Place::X(n));
             self.places.at_home(v, Place::X(n));
-            self.asm.mov(true, pin(n).expect("it is pinned"), reg);
+            let pinned = self.pin(n).expect("it is pinned");
+            self.asm.mov(true, pinned, reg);
             return;
         }
         self.places.scratch[usize::from(reg.0)] = Some(v);
@@ -341,6 +407,20 @@ impl Emit<'_> {
         }
         match place {
             Place::X(n) => self.set_x(n, v),
+            Place::V(_) => {
+                let from = self.vector(v);
+                self.displace(place);
+                self.asm.store_vector(home(place), from);
+            }
+            Place::Nzcv | Place::Tpidr => {
+                let from = self.reg(v);
+                self.displace(place);
+                let bytes = if place == Place::Nzcv { 4 } else { 8 };
+                self.asm.store(bytes, home(place), from);
+                if self.compared.0 == usize::MAX {
+                    self.compared.0 = self.asm.len();
+                }
+            }
             _ => self.set_f(place, v),
         }
         self.places.at_home(v, place);
@@ -348,7 +428,7 @@ impl Emit<'_> {
 
     fn set_x(&mut self, n: u8, v: Value) {
         self.displace(Place::X(n));
-        if let Some(to) = pin(n) {
+        if let Some(to) = self.pin(n) {
             self.load_into(to, v);
         } else if let Some(small) = self.immediate(v) {
             self.asm.store_imm(true, home(Place::X(n)), small);
@@ -389,14 +469,30 @@ impl Emit<'_> {
         if let Some(v) = self.places.vector[index].take() {
             let location = *self.location(v);
             if self.places.uses(v) > 0 && location.home.is_none() && location.slot.is_none() {
-                let to = self.places.free_slot();
-                self.asm.store_scalar(true, slot(to), Xmm(index as u8));
+                let to = self.save_vector(v, Xmm(index as u8));
                 self.location(v).slot = Some(to);
             }
             self.location(v).vector = None;
         }
         self.places.vector_locked[index] = true;
         Xmm(index as u8)
+    }
+
+    /// Puts a value of a vector register into a new slot.
+    fn save_vector(&mut self, v: Value, from: Xmm) -> u8 {
+        if self.is_vector(v) {
+            let to = self.places.free_wide_slot();
+            self.asm.store_vector(slot(to), from);
+            return to;
+        }
+        let to = self.places.free_slot();
+        self.asm.store_scalar(true, slot(to), from);
+        to
+    }
+
+    /// Whether a value has sixteen bytes.
+    fn is_vector(&self, v: Value) -> bool {
+        self.block.ops[v.index()].ty() == Some(Type::Vector)
     }
 
     /// A vector register of no value, for the current operation.
@@ -422,7 +518,11 @@ impl Emit<'_> {
             (None, Some(n)) => slot(n),
             (None, None) => unreachable!("a value that is wanted is somewhere"),
         };
-        self.asm.load_scalar(double, to, from);
+        if self.is_vector(v) {
+            self.asm.load_vector(to, from);
+        } else {
+            self.asm.load_scalar(double, to, from);
+        }
         self.places.vector[usize::from(to.0)] = Some(v);
         self.location(v).vector = Some(to.0);
         to
@@ -432,7 +532,7 @@ impl Emit<'_> {
     pub(super) fn vector_operand(&mut self, v: Value) -> Rm {
         let location = *self.location(v);
         match (location.vector, location.home) {
-            (None, Some(place)) if self.block.ops[v.index()].ty() == Some(Type::F64) => home(place),
+            (None, Some(place)) if self.block.ops[v.index()].ty() != Some(Type::F32) => home(place),
             _ => self.vector(v).into(),
         }
     }
@@ -448,8 +548,7 @@ impl Emit<'_> {
             return slot(n);
         }
         let from = self.vector(v);
-        let to = self.places.free_slot();
-        self.asm.store_scalar(true, slot(to), from);
+        let to = self.save_vector(v, from);
         self.location(v).slot = Some(to);
         slot(to)
     }

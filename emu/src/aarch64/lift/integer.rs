@@ -205,15 +205,24 @@ impl Lifter {
     /// Rd ← a ± b; register 31 is the stack pointer if `sp`, unless flags are set.
     fn add_sub(&mut self, i: Insn, a: Value, b: Value, sp: bool) {
         let (w, subtract) = (width(i), i.bit(30));
-        let v = self.binary(if subtract { Binary::Sub } else { Binary::Add }, w, a, b);
+        let op = if subtract { Binary::Sub } else { Binary::Add };
         if i.bit(29) {
-            self.set_x(i.rd(), v);
+            // The flags first: they need the operands, of which the result may
+            // take the register.
             self.set_flags(if subtract {
                 Flags::Sub(w, a, b)
             } else {
                 Flags::Add(w, a, b)
             });
-        } else if sp {
+            if i.rd() != 31 {
+                let v = self.binary(op, w, a, b);
+                self.set_x(i.rd(), v);
+                self.result = Some(v);
+            }
+            return;
+        }
+        let v = self.binary(op, w, a, b);
+        if sp {
             self.set_xsp(i.rd(), v);
         } else {
             self.set_x(i.rd(), v);
