@@ -33,7 +33,7 @@ use crate::ir::Block;
 pub struct TranslationId(pub u32);
 
 /// Names one exit of translated code; it is what the code hands back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct ExitId(pub u32);
 
 /// One block of guest code.
@@ -61,7 +61,7 @@ pub struct Compiled {
     /// Where each exit leads.
     pub exits: Vec<GuestAddr>,
     /// Offset in the code → the guest instruction that the code from there on
-    /// belongs to; ascending.
+    /// belongs to, or [`LAST_CHECKPOINT`]; ascending.
     pub rows: Vec<(u32, GuestAddr)>,
 }
 
@@ -74,6 +74,13 @@ impl Compiled {
         self.rows.clear();
     }
 }
+
+/// In place of a guest instruction: the one that the state names as its last
+/// checkpoint.
+pub const LAST_CHECKPOINT: GuestAddr = GuestAddr(u64::MAX);
+
+/// The same in the rows that are kept, where others have distances.
+const LAST_CHECKPOINT_ROW: u32 = 1 << 31;
 
 /// A reference to a cell.
 #[derive(Clone, Copy, Debug)]
@@ -280,7 +287,10 @@ impl Blocks {
         let id = TranslationId(self.translations.len() as u32);
         let head = members[0];
         let rows = self.rows.len() as u32;
-        let row = |&(offset, pc): &(u32, GuestAddr)| (offset, pc.0.wrapping_sub(head.0) as u32);
+        let row = |&(offset, pc): &(u32, GuestAddr)| match pc {
+            LAST_CHECKPOINT => (offset, LAST_CHECKPOINT_ROW),
+            pc => (offset, pc.0.wrapping_sub(head.0) as u32),
+        };
         self.rows.extend(compiled.rows.iter().map(row));
         self.add_entry(Entry {
             pc: head.0,
@@ -417,7 +427,15 @@ impl Blocks {
         Some(self.code(code))
     }
 
-    /// The guest instruction that the host code at `host` belongs to.
+    /// Takes the code away from a block that the first tier does better.
+    pub fn demote(&mut self, head: GuestAddr) {
+        if let Some(id) = self.records.get(&head).and_then(|record| record.code) {
+            self.retire(id);
+        }
+    }
+
+    /// The guest instruction that the host code at `host` belongs to, or
+    /// [`LAST_CHECKPOINT`].
     pub fn guest_pc(&self, host: u64) -> Option<GuestAddr> {
         let index = self.translations.partition_point(|t| t.host.end <= host);
         let translation = self
@@ -427,7 +445,10 @@ impl Blocks {
         let offset = (host - translation.host.start) as u32;
         let rows = &self.rows[translation.rows.start as usize..translation.rows.end as usize];
         let row = rows.partition_point(|&(from, _)| from <= offset);
-        let distance = rows[row.checked_sub(1)?].1 as i32;
+        let distance = match rows[row.checked_sub(1)?].1 {
+            LAST_CHECKPOINT_ROW => return Some(LAST_CHECKPOINT),
+            distance => distance as i32,
+        };
         Some(translation.head.add(i64::from(distance) as u64))
     }
 

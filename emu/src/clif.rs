@@ -2,19 +2,20 @@
 //!
 //! A region is entered at its first block. Guest registers live in Cranelift
 //! variables through it and are read from the state once, at the entry. What
-//! they were changed to is written back before each access that stores, at the
-//! end of each block, and in the cold path of a check.
+//! they were changed to is written back before each access that stores, and
+//! where the region is left; loops that only load write nothing back.
 //!
-//! In between, the state is exact at *checkpoints*: instructions before which
-//! nothing is dirty. A host fault continues at the last checkpoint, in the
-//! interpreter and then in first-tier code, which find the fault again at its
-//! own instruction: since then there were only loads and arithmetic, which may
-//! be done twice. That is what the rows from host code to guest pc say here.
-//!
-//! What the host cannot do as the guest wants it leaves by the interpreter
-//! ([`reason::INTERPRET`](crate::enter::reason)), with the state as before the
-//! instruction: unusual rounding modes, NaN operands whose flags differ,
-//! conversions out of range, misaligned atomics, addresses beyond the limit.
+//! In between, the state is exact as of a *checkpoint*, an instruction whose
+//! address is in the state: the entry, or what came after the last store. Since
+//! then there were only loads and arithmetic, which may be done twice, so
+//! whatever the region does not do goes back there
+//! ([`reason::REPLAY`](crate::enter::reason)) and the first tier comes to it in
+//! its own way: host faults in loads, unusual rounding modes, NaN where the
+//! guest's may be another, conversions out of range, misaligned atomics,
+//! addresses beyond the limit. Only a fault in a store has a row from host code
+//! to guest pc. NaN results are looked for before anything is written back, and
+//! only in those that nothing else was computed of. A region that goes back
+//! often is given up.
 
 mod emit;
 mod flags;

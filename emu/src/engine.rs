@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::blocks::{Blocks, ExitId};
+use crate::blocks::{Blocks, ExitId, LAST_CHECKPOINT};
 use crate::clif::Lowering;
 use crate::code::{CodeSpace, Mapping};
 use crate::compiler::{Compiler, Done, Pause, Region};
@@ -25,7 +25,7 @@ use crate::fault;
 use crate::interp::{self, Next};
 use crate::ir::{Block, End, Op};
 use crate::{aarch64, riscv};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{Exit, Fault, GuestAddr, GuestMemory, GuestState};
 
@@ -62,6 +62,9 @@ const FIRST_FETCH: usize = 64;
 /// No region has more blocks than this.
 const REGION_BLOCKS: usize = 24;
 
+/// A region that went back to a checkpoint this often is given up.
+const MOST_REPLAYS: u32 = 16;
+
 /// Runs the threads of one guest process.
 pub struct Engine {
     guest: Guest,
@@ -70,6 +73,7 @@ pub struct Engine {
 }
 
 struct Inner {
+    tier: Tier,
     ways: &'static Ways,
     blocks: Blocks,
     /// Where blocks end because a debugger wants to see these instructions.
@@ -81,6 +85,9 @@ struct Inner {
     /// The second tier on this thread, for [`Tier::Optimise`] and where there
     /// can be no other thread.
     second: Option<Lowering>,
+    /// The regions that were published, by the first of their exits: their
+    /// heads, and how often they went back to a checkpoint.
+    regions: FxHashMap<ExitId, (GuestAddr, u32)>,
     /// Memory that the next block's code and operations use again.
     fetched: Vec<u8>,
     ops: Vec<Op>,
@@ -104,9 +111,10 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Inner {
-    fn new(guest: Guest) -> Inner {
+    fn new(guest: Guest, tier: Tier) -> Inner {
         let ways = guest.ways();
         Inner {
+            tier,
             ways,
             blocks: Blocks::new(code_space(ways), ExitId(0)),
             breakpoints: BTreeSet::new(),
@@ -114,6 +122,7 @@ impl Inner {
             first: crate::x64::Translator::new(ways),
             compiler: Compiler::new(ways),
             second: None,
+            regions: FxHashMap::default(),
             fetched: Vec::new(),
             ops: Vec::new(),
         }
@@ -127,6 +136,7 @@ impl Inner {
         let next = self.blocks.next_exit();
         let mut old = std::mem::replace(&mut self.blocks, Blocks::new(code_space(self.ways), next));
         old.unlink_all();
+        self.regions.clear();
         self.retired.push(old);
     }
 
@@ -156,7 +166,7 @@ impl Engine {
         Engine {
             guest,
             tier,
-            inner: Mutex::new(Inner::new(guest)),
+            inner: Mutex::new(Inner::new(guest, tier)),
         }
     }
 
@@ -235,7 +245,7 @@ impl Engine {
     /// To be called in the child after a fork: the child must not append to
     /// code that it shares with its parent, so it begins anew.
     pub fn after_fork(&self) {
-        let old = std::mem::replace(&mut *self.lock(), Inner::new(self.guest));
+        let old = std::mem::replace(&mut *self.lock(), Inner::new(self.guest, self.tier));
         old.compiler.abandon();
     }
 
@@ -308,7 +318,15 @@ impl Engine {
             reason::INTERRUPTED => Err(Exit::Interrupted),
             reason::INTERPRET => self.interpret_one(state, memory, values),
             reason::FAULT => {
-                state.pc = self.lock().guest_pc(state.fault_pc);
+                state.pc = match self.lock().guest_pc(state.fault_pc) {
+                    LAST_CHECKPOINT => GuestAddr(state.checkpoint),
+                    pc => pc,
+                };
+                self.interpret_one(state, memory, values)
+            }
+            reason::REPLAY => {
+                self.lock().count_replay(ExitId(left.payload as u32));
+                state.pc = GuestAddr(state.checkpoint);
                 self.interpret_one(state, memory, values)
             }
             other => unreachable!("translated code left with reason {other}"),
@@ -565,8 +583,23 @@ impl Inner {
         let published = self
             .blocks
             .publish(&done.members, &done.compiled, done.first_exit);
-        if published.is_err() {
-            self.renew();
+        match published {
+            Ok(()) => {
+                self.regions.insert(done.first_exit, (done.members[0], 0));
+            }
+            Err(_) => self.renew(),
+        }
+    }
+
+    /// A region went back to its last checkpoint. One that does so again and
+    /// again does its work twice: the first tier is better then.
+    fn count_replay(&mut self, region: ExitId) {
+        let Some((head, replays)) = self.regions.get_mut(&region) else {
+            return;
+        };
+        *replays += 1;
+        if *replays == MOST_REPLAYS && self.tier == Tier::Translate {
+            self.blocks.demote(*head);
         }
     }
 

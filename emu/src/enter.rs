@@ -42,6 +42,9 @@ pub mod reason {
     pub const INTERPRET: u64 = 5;
     /// The interrupt flag is set; `pc` is where to go on.
     pub const INTERRUPTED: u64 = 6;
+    /// Second-tier code found what it does not do; the payload is the first of
+    /// its exits. `pc` is not set: it goes on at the last checkpoint.
+    pub const REPLAY: u64 = 9;
     /// The fuel is used up; `pc` is where to go on.
     pub const FUEL: u64 = 8;
     /// The host faulted. `pc` is not set: the host pc is in the state.

@@ -36,6 +36,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::addr::GuestAddr;
 use crate::errno::Errno;
+use crate::ir::Size;
 
 pub use mapping::{Changed, Map, Placement, Source};
 pub use plain::Plain;
@@ -357,11 +358,33 @@ impl GuestMemory {
             reached
         };
         let length = (reached - wanted.start) as usize;
-        if length == 0 {
-            0
-        } else {
-            self.read_some(address, &mut into[..length]).unwrap_or(0)
+        self.read_directly(address, &mut into[..length])
+    }
+
+    /// Reads without a system call, as code does that is translated: it is read
+    /// a piece at a time. Gives how many bytes there were.
+    fn read_directly(&self, address: GuestAddr, into: &mut [u8]) -> usize {
+        crate::fault::install();
+        let base = self.base as u64 + address.0;
+        let (mut done, mut by_byte) = (0, false);
+        while done < into.len() {
+            by_byte |= into.len() - done < 8;
+            let size = if by_byte { Size::B1 } else { Size::B8 };
+            // SAFETY: the address is in guest memory, because the caller bounded
+            // the length by its ranges, and the handler is installed.
+            let value = match unsafe { crate::fault::load(size, base + done as u64) } {
+                Ok(value) => value,
+                Err(_) if by_byte => break,
+                Err(_) => {
+                    by_byte = true;
+                    continue;
+                }
+            };
+            let count = size.bytes() as usize;
+            into[done..done + count].copy_from_slice(&value.to_le_bytes()[..count]);
+            done += count;
         }
+        done
     }
 
     /// Whether the guest may execute at `address`, and up to where: the end of

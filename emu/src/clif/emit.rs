@@ -1,6 +1,6 @@
-//! The frame of a region: entry, registers, write-back and exits.
+//! The frame of a region: entry, registers, write-back, checkpoints and exits.
 
-use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F64, I8, I8X16, I32, I64};
 use cranelift_codegen::ir::{
     self as clif, AbiParam, BlockArg, ExternalName, GlobalValueData, InstBuilder, MemFlagsData,
@@ -10,8 +10,9 @@ use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, Variable};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::flags::FlagsRegister;
 use crate::addr::GuestAddr;
-use crate::blocks::{ENTRY_CODE, ENTRY_PC, LOOKUP_ENTRIES};
+use crate::blocks::{ENTRY_CODE, ENTRY_PC, LAST_CHECKPOINT, LOOKUP_ENTRIES};
 use crate::enter::{CLEAR_FLAGS, FLAGS, LEAVE, RESUME, reason};
 use crate::ir::{Block, Cond, End, Flags, Op, Place, Value, Vector, Width};
 use crate::state::offset;
@@ -32,9 +33,10 @@ pub(super) fn region(
     config: TargetFrontendConfig,
 ) -> Emitted {
     let mut emit = Emit::new(builder, region, first_exit, fused);
+    let dirty = dirty_at_entry(region, fused);
     emit.entry(region);
-    for block in region {
-        emit.block(block);
+    for (block, dirty) in region.iter().zip(dirty) {
+        emit.block(block, dirty);
     }
     emit.leaving();
     emit.b.seal_all_blocks();
@@ -50,7 +52,7 @@ pub(super) struct Emit<'a> {
     /// Whether the host multiplies and adds in one rounding.
     pub(super) fused: bool,
     /// The values of the block that is being lowered.
-    values: Vec<Option<clif::Value>>,
+    pub(super) values: Vec<Option<clif::Value>>,
     /// Where region blocks are entered.
     labels: FxHashMap<GuestAddr, clif::Block>,
     state: clif::Value,
@@ -59,31 +61,38 @@ pub(super) struct Emit<'a> {
     x: [Option<Variable>; 32],
     f: [Option<Variable>; 32],
     v: [Option<Variable>; 32],
-    nzcv: Option<Variable>,
-    /// Registers whose variable is newer than the state, by [`dirty_bit`].
+    nzcv: Option<FlagsRegister>,
+    /// The flags that the block has set last.
+    flags_now: Option<clif::Value>,
+    /// Registers whose variable may be newer than the state, by [`dirty_bit`].
     dirty: u128,
-    /// Registers that the loop which this block is keeps in variables from one
-    /// turn to the next; 0 when it is no such loop.
-    carried: u128,
-    /// The next instruction is a checkpoint, whatever is dirty.
-    checkpoint: bool,
-    /// The instruction has stored: what it sets is written back at once, so
-    /// that it is not done again.
+    /// The instruction has stored: what it sets is written back at once, and
+    /// the next one is a checkpoint, so that it is not done again.
     stored: bool,
+    /// Results that may be NaN and that nobody has looked at yet; whether one
+    /// is shows in each result that is computed of it.
+    unseen: Vec<Unseen>,
     /// Base addresses found to be below the limit, in this block.
     checked: FxHashSet<Value>,
     exits: Vec<GuestAddr>,
     first_exit: u32,
     pcs: Vec<GuestAddr>,
-    /// The block that is being lowered.
-    start: GuestAddr,
     /// The guest instruction that is being lowered.
     pc: GuestAddr,
     /// How often each value of the block is used.
     uses: Vec<u32>,
     /// Takes a reason, leaves with it.
     leave: clif::Block,
+    /// Leaves for the last checkpoint.
+    replay: clif::Block,
     leave_signature: SigRef,
+}
+
+/// A result that may be NaN.
+struct Unseen {
+    value: Value,
+    /// The same, of a type of floating-point numbers.
+    lowered: clif::Value,
 }
 
 /// Accesses to the guest state.
@@ -109,6 +118,8 @@ impl<'a> Emit<'a> {
         let leave = b.create_block();
         b.append_block_param(leave, I64);
         b.set_cold_block(leave);
+        let replay = b.create_block();
+        b.set_cold_block(replay);
         Emit {
             b,
             fused,
@@ -121,18 +132,18 @@ impl<'a> Emit<'a> {
             f: [None; 32],
             v: [None; 32],
             nzcv: None,
+            flags_now: None,
             dirty: 0,
-            carried: 0,
-            checkpoint: false,
             stored: false,
+            unseen: Vec::new(),
             checked: FxHashSet::default(),
             exits: Vec::new(),
             first_exit,
-            pcs: Vec::new(),
-            start: region[0].start,
+            pcs: vec![LAST_CHECKPOINT],
             pc: region[0].start,
             uses: Vec::new(),
             leave,
+            replay,
             leave_signature,
         }
     }
@@ -147,23 +158,34 @@ impl<'a> Emit<'a> {
                 Place::X(n) => (&mut self.x[usize::from(n)], I64),
                 Place::F(n) => (&mut self.f[usize::from(n)], F64),
                 Place::V(n) => (&mut self.v[usize::from(n)], I8X16),
-                Place::Nzcv => (&mut self.nzcv, I64),
+                Place::Nzcv => {
+                    if self.nzcv.is_none() {
+                        let word = self.load_state(I32, home(place));
+                        let word = self.b.ins().uextend(I64, word);
+                        let register = FlagsRegister::declare(&mut self.b);
+                        self.nzcv = Some(register);
+                        self.set_packed_flags(register, word);
+                    }
+                    continue;
+                }
                 Place::Fpcr | Place::Fpsr | Place::Tpidr => continue,
             };
             if slot.is_none() {
                 let variable = self.b.declare_var(ty);
                 *slot = Some(variable);
-                let value = if place == Place::Nzcv {
-                    let word = self.load_state(I32, home(place));
-                    self.b.ins().uextend(I64, word)
-                } else {
-                    self.load_state(ty, home(place))
-                };
+                let value = self.load_state(ty, home(place));
                 self.b.def_var(variable, value);
             }
         }
         self.interruptible(region[0].start);
+        self.checkpoint(region[0].start);
         self.b.ins().jump(self.labels[&region[0].start], &[]);
+    }
+
+    /// Here the state is exact but for `pc`, which it gets to know.
+    fn checkpoint(&mut self, pc: GuestAddr) {
+        let pc = self.constant(pc.0);
+        self.store_state(pc, offset::CHECKPOINT);
     }
 
     pub(super) fn load_state(&mut self, ty: clif::Type, at: i32) -> clif::Value {
@@ -185,12 +207,12 @@ impl<'a> Emit<'a> {
         self.values[v.index()].expect("operands have values")
     }
 
-    fn block(&mut self, block: &Block) {
+    fn block(&mut self, block: &Block, dirty: u128) {
         self.b.switch_to_block(self.labels[&block.start]);
-        self.start = block.start;
-        self.carried = carried(block, self.fused);
-        self.dirty = self.carried;
-        self.checkpoint = true;
+        self.b.set_srcloc(SourceLoc::new(0));
+        self.dirty = dirty;
+        self.stored = false;
+        self.flags_now = None;
         self.checked.clear();
         self.values.clear();
         self.count_uses(block);
@@ -203,6 +225,7 @@ impl<'a> Emit<'a> {
             let value = self.op(block, op);
             self.values.push(value);
         }
+        self.see();
         self.end(&block.end);
     }
 
@@ -226,17 +249,13 @@ impl<'a> Emit<'a> {
         match *op {
             Op::Guest(at) => {
                 self.pc = at;
-                self.stored = false;
-                if std::mem::take(&mut self.checkpoint) || self.dirty == 0 {
-                    self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
-                    self.pcs.push(at);
-                }
+                self.after_store(at);
                 None
             }
             Op::Get(Place::X(n)) => Some(self.b.use_var(self.x[usize::from(n)].expect("declared"))),
             Op::Get(Place::F(n)) => Some(self.b.use_var(self.f[usize::from(n)].expect("declared"))),
             Op::Get(Place::V(n)) => Some(self.b.use_var(self.v[usize::from(n)].expect("declared"))),
-            Op::Get(Place::Nzcv) => Some(self.b.use_var(self.nzcv.expect("declared"))),
+            Op::Get(Place::Nzcv) => Some(self.current_flags()),
             Op::Get(Place::Tpidr) => Some(self.load_state(I64, offset::TPIDR)),
             Op::Flags(ref flags) => {
                 let value = self.flags(flags);
@@ -275,6 +294,43 @@ impl<'a> Emit<'a> {
         }
     }
 
+    /// The instruction before has stored: the one at `next` is not done twice.
+    fn after_store(&mut self, next: GuestAddr) {
+        if std::mem::take(&mut self.stored) {
+            self.checkpoint(next);
+            self.b.set_srcloc(SourceLoc::new(0));
+        }
+    }
+
+    /// Remembers that a result may be NaN, in place of what it was computed of.
+    pub(super) fn may_be_nan(&mut self, of: &[Value], lowered: clif::Value) {
+        let ty = self.b.func.dfg.value_type(lowered);
+        let dfg = &self.b.func.dfg;
+        self.unseen
+            .retain(|one| !of.contains(&one.value) || dfg.value_type(one.lowered) != ty);
+        self.unseen.push(Unseen {
+            value: Value(self.values.len() as u32),
+            lowered,
+        });
+    }
+
+    /// Goes back to the last checkpoint if any result is NaN, two at a time.
+    fn see(&mut self) {
+        while let Some(Unseen { lowered, .. }) = self.unseen.pop() {
+            let ty = self.b.func.dfg.value_type(lowered);
+            let same = |one: &Unseen| self.b.func.dfg.value_type(one.lowered) == ty;
+            let other = self.unseen.iter().position(same);
+            let other = other.map_or(lowered, |at| self.unseen.swap_remove(at).lowered);
+            let nan = self.b.ins().fcmp(FloatCC::Unordered, lowered, other);
+            let nan = if ty.is_vector() {
+                self.b.ins().vany_true(nan)
+            } else {
+                nan
+            };
+            self.interpret_if(nan, false);
+        }
+    }
+
     /// Calls a function of the table of exits; `result` says whether it gives one.
     fn call(&mut self, at: i32, result: bool) -> Option<clif::Value> {
         let mut signature = Signature::new(CallConv::SystemV);
@@ -301,6 +357,8 @@ impl<'a> Emit<'a> {
     /// is for the interpreter, which does the whole instruction.
     fn set_fcsr(&mut self, v: Value) {
         self.flush();
+        self.checkpoint(self.pc);
+        self.stored = true;
         let new = self.get(v);
         let new = self.b.ins().band_imm_s(new, 0xff);
         let now = self.fcsr();
@@ -320,18 +378,19 @@ impl<'a> Emit<'a> {
 
     fn set(&mut self, place: Place, v: Value, from: &Op) {
         let value = self.get(v);
-        let bit = dirty_bit(place);
-        if matches!(place, Place::F(_) | Place::V(_)) && self.dirty & !self.carried & bit != 0 {
-            // The operation behind a value that nobody read counts for its flags.
-            self.write_back(place);
+        if place == Place::Nzcv {
+            self.set_flags_register(self.nzcv.expect("declared"), value, from);
+            self.flags_now = Some(value);
+        } else {
+            self.b.def_var(self.variable(place), value);
         }
-        self.b.def_var(self.variable(place), value);
         // What an atomic did must not be done again after a fault.
         let at_once = self.stored || matches!(from, Op::Atomic(..) | Op::StoreConditional(..));
-        self.dirty |= bit;
         if at_once {
             self.write_back(place);
-            self.dirty &= !bit;
+            self.dirty &= !dirty_bit(place);
+        } else {
+            self.dirty |= dirty_bit(place);
         }
     }
 
@@ -340,28 +399,38 @@ impl<'a> Emit<'a> {
             Place::X(n) => self.x[usize::from(n)],
             Place::F(n) => self.f[usize::from(n)],
             Place::V(n) => self.v[usize::from(n)],
-            Place::Nzcv => self.nzcv,
-            Place::Fpcr | Place::Fpsr | Place::Tpidr => None,
+            Place::Nzcv | Place::Fpcr | Place::Fpsr | Place::Tpidr => None,
         };
         variable.expect("the entry declares every register that is touched")
     }
 
     fn write_back(&mut self, place: Place) {
-        let mut value = self.b.use_var(self.variable(place));
-        if place == Place::Nzcv {
-            value = self.flags_word(value);
-        }
+        let value = if place == Place::Nzcv {
+            let flags = self.current_flags();
+            self.flags_word(flags)
+        } else {
+            self.b.use_var(self.variable(place))
+        };
         self.store_state(value, home(place));
     }
 
     /// Writes back what is dirty; the state is exact then.
     pub(super) fn flush(&mut self) {
+        self.see();
         self.store_dirty();
         self.dirty = 0;
     }
 
     fn store_dirty(&mut self) {
         self.write_back_all(self.dirty);
+    }
+
+    /// What the flags register holds.
+    fn current_flags(&mut self) -> clif::Value {
+        match self.flags_now {
+            Some(flags) => flags,
+            None => self.packed_flags(self.nzcv.expect("declared")),
+        }
     }
 
     fn write_back_all(&mut self, places: u128) {
@@ -385,17 +454,22 @@ impl<'a> Emit<'a> {
         self.b.ins().jump(self.leave, &[BlockArg::Value(reason)]);
     }
 
-    /// The block that all of those share.
+    /// The blocks that all of those share.
     fn leaving(&mut self) {
+        self.b.switch_to_block(self.replay);
+        self.b.set_srcloc(SourceLoc::default());
+        let reason = self.constant(reason::REPLAY);
+        self.b.ins().jump(self.leave, &[BlockArg::Value(reason)]);
         self.b.switch_to_block(self.leave);
         self.b.set_srcloc(SourceLoc::default());
         let reason = self.b.block_params(self.leave)[0];
         let exits = self.load_state(I64, offset::EXITS);
         let leave = self.b.ins().load(I64, STATE, exits, LEAVE);
-        let nothing = self.constant(0);
+        // Which region it was.
+        let region = self.constant(u64::from(self.first_exit));
         self.b
             .ins()
-            .return_call_indirect(self.leave_signature, leave, &[reason, nothing]);
+            .return_call_indirect(self.leave_signature, leave, &[reason, region]);
     }
 
     /// Lets the interpreter do this instruction.
@@ -404,20 +478,16 @@ impl<'a> Emit<'a> {
         self.leave(self.pc, reason::INTERPRET);
     }
 
-    /// Lets the interpreter do this instruction if the condition is not 0, or
-    /// (`unless`) if it is 0.
+    /// Goes back to the last checkpoint if the condition is not 0, or (`unless`)
+    /// if it is 0: this instruction will be the interpreter's, as the first tier
+    /// finds when it comes to it.
     pub(super) fn interpret_if(&mut self, condition: clif::Value, unless: bool) {
-        let cold = self.b.create_block();
         let go_on = self.b.create_block();
-        self.b.set_cold_block(cold);
         if unless {
-            self.b.ins().brif(condition, go_on, &[], cold, &[]);
+            self.b.ins().brif(condition, go_on, &[], self.replay, &[]);
         } else {
-            self.b.ins().brif(condition, cold, &[], go_on, &[]);
+            self.b.ins().brif(condition, self.replay, &[], go_on, &[]);
         }
-        self.b.switch_to_block(cold);
-        self.store_dirty();
-        self.leave(self.pc, reason::INTERPRET);
         self.b.switch_to_block(go_on);
     }
 
@@ -445,20 +515,24 @@ impl<'a> Emit<'a> {
     /// the guards on both sides are longer than any. Before a store the state
     /// is made exact, because a store is not done twice; a load may be.
     pub(super) fn host_address(&mut self, v: Value, stores: bool) -> clif::Value {
-        if stores {
-            self.flush();
-            self.stored = true;
-            // The state is this instruction's now: so is the row.
-            self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
-            self.pcs.push(self.pc);
-        }
         let address = self.get(v);
         if self.checked.insert(v) {
+            if self.stored {
+                // A second address, of which the first has been written to.
+                self.checkpoint(self.pc);
+            }
             let below = self
                 .b
                 .ins()
                 .icmp(IntCC::UnsignedLessThan, address, self.limit);
             self.interpret_if(below, true);
+        }
+        if stores && !self.stored {
+            self.flush();
+            self.stored = true;
+            // The state is this instruction's now: so is the row.
+            self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
+            self.pcs.push(self.pc);
         }
         self.b.ins().iadd(self.base, address)
     }
@@ -483,14 +557,11 @@ impl<'a> Emit<'a> {
             } => {
                 let holds = self.compare(cond, Width::W64, a, b);
                 let (yes, no) = (self.b.create_block(), self.b.create_block());
-                if self.carried == 0 {
-                    self.flush();
-                }
-                let dirty = self.dirty;
+                let (dirty, stored) = (self.dirty, self.stored);
                 self.b.ins().brif(holds, yes, &[], no, &[]);
                 self.b.switch_to_block(yes);
                 self.go(taken);
-                self.dirty = dirty;
+                (self.dirty, self.stored) = (dirty, stored);
                 self.b.switch_to_block(no);
                 self.go(next);
             }
@@ -543,22 +614,15 @@ impl<'a> Emit<'a> {
 
     /// Goes to a known address: a block of this region, or an exit.
     fn go(&mut self, to: GuestAddr) {
-        if self.carried != 0 && to == self.start {
-            // The next turn of a loop that only loads: the checkpoint stays
-            // where the loop was entered.
-            self.write_back_all(self.dirty & !self.carried);
-            self.interruptible(to);
-            self.b.ins().jump(self.labels[&to], &[]);
-            return;
-        }
-        self.flush();
         if let Some(&label) = self.labels.get(&to) {
+            self.after_store(to);
             if to <= self.pc {
                 self.interruptible(to);
             }
             self.b.ins().jump(label, &[]);
             return;
         }
+        self.flush();
         let exit = self.exits.len() as u32;
         self.exits.push(to);
         let name = self
@@ -613,41 +677,54 @@ impl<'a> Emit<'a> {
     }
 }
 
-/// The registers that a block need not write back when it jumps to itself: all
-/// that it sets, if it does nothing that must not be done twice. A
-/// floating-point register that it only sets is written back all the same,
-/// because the operation behind it counts for its flags.
-fn carried(block: &Block, fused: bool) -> u128 {
-    let loops = match block.end {
-        End::Jump(to) => to == block.start,
-        End::Branch { taken, next, .. } => taken == block.start || next == block.start,
-        _ => false,
-    };
-    let repeatable = |op: &Op| {
-        !matches!(
-            op,
-            Op::Store(..)
-                | Op::StoreFloat(..)
-                | Op::Atomic(..)
-                | Op::StoreConditional(..)
-                | Op::SetFcsr(_)
-                | Op::CompareExchange(..)
-                | Op::ClearReservation
-                | Op::Vector(Vector::Store(..))
-        ) && !is_left_to_interpreter(op, fused)
-    };
-    if !loops || !block.ops.iter().all(repeatable) {
-        return 0;
+/// For each block of a region, the registers that may be dirty when it is
+/// entered from another one: what was set since the last store on any way there.
+fn dirty_at_entry(region: &[Block], fused: bool) -> Vec<u128> {
+    let index: FxHashMap<GuestAddr, usize> = region
+        .iter()
+        .enumerate()
+        .map(|(i, block)| (block.start, i))
+        .collect();
+    let effects: Vec<(bool, u128)> = region.iter().map(|block| sets(block, fused)).collect();
+    let mut dirty = vec![0u128; region.len()];
+    let mut grew = true;
+    while std::mem::take(&mut grew) {
+        for (i, block) in region.iter().enumerate() {
+            let (stores, set) = effects[i];
+            let after = if stores { set } else { dirty[i] | set };
+            let (to, other) = match block.end {
+                End::Jump(to) | End::Call { to, .. } | End::Synchronise(to, false) => (to, to),
+                End::Branch { taken, next, .. } => (taken, next),
+                _ => continue,
+            };
+            for next in [to, other].into_iter().filter_map(|to| index.get(&to)) {
+                grew |= after & !dirty[*next] != 0;
+                dirty[*next] |= after;
+            }
+        }
     }
-    let (mut got, mut set) = (0, 0);
+    dirty
+}
+
+/// Whether a block writes everything back somewhere, and what it sets after the
+/// last place where it does.
+fn sets(block: &Block, fused: bool) -> (bool, u128) {
+    let (mut stores, mut set) = (false, 0);
     for op in &block.ops {
         match *op {
-            Op::Get(place) => got |= dirty_bit(place),
             Op::Set(place, _) => set |= dirty_bit(place),
+            Op::Store(..)
+            | Op::StoreFloat(..)
+            | Op::Atomic(..)
+            | Op::StoreConditional(..)
+            | Op::CompareExchange(..)
+            | Op::SetFcsr(_)
+            | Op::Vector(Vector::Store(..)) => (stores, set) = (true, 0),
+            ref op if is_left_to_interpreter(op, fused) => (stores, set) = (true, 0),
             _ => {}
         }
     }
-    set & (got | 0xffff_ffff | dirty_bit(Place::Nzcv))
+    (stores, set)
 }
 
 /// Integer registers, floating-point ones, vectors, flags.

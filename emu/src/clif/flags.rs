@@ -5,9 +5,10 @@
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{self as clif, InstBuilder};
+use cranelift_frontend::{FunctionBuilder, Variable};
 
 use super::emit::Emit;
-use crate::ir::{Condition, Flags, Format, Value, Width};
+use crate::ir::{Condition, Flags, Format, Op, Value, Width};
 
 const N: u8 = 15;
 const Z: u8 = 14;
@@ -15,7 +16,96 @@ const Z: u8 = 14;
 const BORROW: u8 = 8;
 const V: u8 = 0;
 
+/// The flags register between blocks: not the flags but what they are of, so
+/// that a loop which sets them in each turn need not work them out. What they
+/// are of is a number of these bits: 0 when `a` is the flags themselves.
+#[derive(Clone, Copy)]
+pub(super) struct FlagsRegister {
+    of: Variable,
+    a: Variable,
+    b: Variable,
+}
+
+/// Flags of something.
+const DEFERRED: i64 = 1;
+/// Of the lower halves.
+const NARROW: i64 = 2;
+/// Of a sum, otherwise a difference.
+const SUM: i64 = 4;
+/// Of a result: the difference to 0, but without the borrow.
+const RESULT: i64 = 8;
+
+impl FlagsRegister {
+    pub(super) fn declare(b: &mut FunctionBuilder<'_>) -> FlagsRegister {
+        FlagsRegister {
+            of: b.declare_var(I64),
+            a: b.declare_var(I64),
+            b: b.declare_var(I64),
+        }
+    }
+}
+
 impl Emit<'_> {
+    /// The register now holds these flags.
+    pub(super) fn set_packed_flags(&mut self, register: FlagsRegister, flags: clif::Value) {
+        let zero = self.b.ins().iconst(I64, 0);
+        self.b.def_var(register.of, zero);
+        self.b.def_var(register.a, flags);
+        self.b.def_var(register.b, zero);
+    }
+
+    /// The register now holds these flags, which this operation gives.
+    pub(super) fn set_flags_register(
+        &mut self,
+        register: FlagsRegister,
+        flags: clif::Value,
+        from: &Op,
+    ) {
+        let (width, of, a, b) = match *from {
+            Op::Flags(Flags::Sub(width, a, b)) => (width, DEFERRED, a, Some(b)),
+            Op::Flags(Flags::Add(width, a, b)) => (width, DEFERRED | SUM, a, Some(b)),
+            Op::Flags(Flags::Logic(width, a)) => (width, DEFERRED | RESULT, a, None),
+            _ => return self.set_packed_flags(register, flags),
+        };
+        let narrow = if width == Width::W32 { NARROW } else { 0 };
+        let of = self.b.ins().iconst(I64, of | narrow);
+        let a = self.get(a);
+        let b = match b {
+            Some(b) => self.get(b),
+            None => self.b.ins().iconst(I64, 0),
+        };
+        self.b.def_var(register.of, of);
+        self.b.def_var(register.a, a);
+        self.b.def_var(register.b, b);
+    }
+
+    /// The flags that the register holds.
+    pub(super) fn packed_flags(&mut self, register: FlagsRegister) -> clif::Value {
+        let of = self.b.use_var(register.of);
+        let (plain, b) = (self.b.use_var(register.a), self.b.use_var(register.b));
+        // Lower halves, moved up, have the same flags.
+        let by = self.b.ins().band_imm_u(of, NARROW);
+        let by = self.b.ins().ishl_imm_u(by, 4);
+        let (a, b) = (self.b.ins().ishl(plain, by), self.b.ins().ishl(b, by));
+        let sums = self.b.ins().band_imm_u(of, SUM);
+        let (sum, difference) = (self.b.ins().iadd(a, b), self.b.ins().isub(a, b));
+        let result = self.b.ins().select(sums, sum, difference);
+        let opposite = self.b.ins().bnot(b);
+        let added = self.b.ins().select(sums, b, opposite);
+        let no_carry = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, sum, a);
+        let borrow = self.b.ins().icmp(IntCC::UnsignedLessThan, a, b);
+        let borrow = self.b.ins().select(sums, no_carry, borrow);
+        let overflow = self.add_overflow(a, added, result);
+        let flags = self.arithmetic(result, borrow, overflow);
+        let of_result = self.b.ins().band_imm_u(of, RESULT);
+        let borrow = self
+            .b
+            .ins()
+            .ishl_imm_u(of_result, i64::from(BORROW) - RESULT.ilog2() as i64);
+        let flags = self.b.ins().bor(flags, borrow);
+        self.b.ins().select(of, flags, plain)
+    }
+
     pub(super) fn flags(&mut self, op: &Flags) -> clif::Value {
         match *op {
             Flags::Add(width, a, b) => {

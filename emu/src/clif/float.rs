@@ -20,8 +20,9 @@ impl Emit<'_> {
     /// Lowers a floating-point operation.
     pub(super) fn float_op(&mut self, op: &Op) -> clif::Value {
         match *op {
-            Op::Float(op, format, rounding, a, b) => {
+            Op::Float(op, _, rounding, a, b) => {
                 self.require_rounding(rounding);
+                let of = [a, b];
                 let (a, b) = (self.get(a), self.get(b));
                 let result = match op {
                     FloatOp::Add => self.b.ins().fadd(a, b),
@@ -29,7 +30,7 @@ impl Emit<'_> {
                     FloatOp::Mul => self.b.ins().fmul(a, b),
                     FloatOp::Div => self.b.ins().fdiv(a, b),
                 };
-                self.canonical(format, result)
+                self.canonical(&of, result)
             }
             Op::FloatMinMax(max, _, a, b) => {
                 let (a, b) = (self.get(a), self.get(b));
@@ -41,11 +42,11 @@ impl Emit<'_> {
                     self.b.ins().fmin(a, b)
                 }
             }
-            Op::FloatSqrt(format, rounding, a) => {
+            Op::FloatSqrt(_, rounding, a) => {
                 self.require_rounding(rounding);
-                let a = self.get(a);
-                let result = self.b.ins().sqrt(a);
-                self.canonical(format, result)
+                let of = self.get(a);
+                let result = self.b.ins().sqrt(of);
+                self.canonical(&[a], result)
             }
             Op::FloatFused(fused, a, b, c) => self.fused(fused, a, b, c),
             Op::FloatCompare(cond, _, a, b) => self.float_compare(cond, a, b),
@@ -55,12 +56,12 @@ impl Emit<'_> {
                 self.require_rounding(rounding);
                 let a = self.get(a);
                 let result = self.b.ins().fdemote(F32, a);
-                self.canonical(Format::Single, result)
+                self.canonical(&[], result)
             }
             Op::FloatConvert(Format::Double, _, a) => {
                 let a = self.get(a);
                 let result = self.b.ins().fpromote(F64, a);
-                self.canonical(Format::Double, result)
+                self.canonical(&[], result)
             }
             Op::FloatSign(sign, format, a, b) => self.sign(sign, format, a, b),
             Op::Bits(format, a) => {
@@ -107,26 +108,17 @@ impl Emit<'_> {
         self.interpret_if(same, true);
     }
 
-    fn nan(&mut self, format: Format) -> clif::Value {
-        match format {
-            Format::Single => self
-                .b
-                .ins()
-                .f32const(f32::from_bits(quiet_nan(format) as u32)),
-            Format::Double => self.b.ins().f64const(f64::from_bits(quiet_nan(format))),
-        }
-    }
-
-    /// The result, or the guest's NaN when it is one.
-    fn canonical(&mut self, format: Format, result: clif::Value) -> clif::Value {
-        let nan = self.nan(format);
-        let is_nan = self.b.ins().fcmp(FloatCC::Unordered, result, result);
-        self.b.ins().select(is_nan, nan, result)
+    /// A result, which the first tier does again if it is NaN: the guest has
+    /// one NaN.
+    fn canonical(&mut self, of: &[Value], result: clif::Value) -> clif::Value {
+        self.may_be_nan(of, result);
+        result
     }
 
     /// ∞ × 0 + NaN is invalid here and not on the host: the interpreter does
     /// what gives NaN.
     fn fused(&mut self, fused: Fused, a: Value, b: Value, c: Value) -> clif::Value {
+        let of = [a, b, c];
         let (mut a, b, mut c) = (self.get(a), self.get(b), self.get(c));
         self.require_rounding(fused.rounding);
         if !self.fused {
@@ -141,9 +133,7 @@ impl Emit<'_> {
             c = self.b.ins().fneg(c);
         }
         let result = self.b.ins().fma(a, b, c);
-        let nan = self.b.ins().fcmp(FloatCC::Unordered, result, result);
-        self.interpret_if(nan, false);
-        result
+        self.canonical(&of, result)
     }
 
     fn float_compare(&mut self, cond: FloatCond, a: Value, b: Value) -> clif::Value {

@@ -365,9 +365,10 @@ impl Emit<'_> {
             Vector::FloatUnary(op, shape, a) => self.float_unary(op, shape, a),
             Vector::FloatBinary(op, shape, a, b) => self.float_binary(op, shape, a, b),
             Vector::FloatFused(shape, a, b, c) => {
-                let [a, b, c] = [a, b, c].map(|v| self.operand(shape, v));
+                let of = [a, b, c];
+                let [a, b, c] = of.map(|v| self.operand(shape, v));
                 let result = self.b.ins().fma(b, c, a);
-                self.number(shape, result)
+                self.number(shape, &of, result)
             }
             Vector::FloatConvert(Convert::SingleToDouble, _, a) => {
                 let a = self.scalar(Format::Single, a);
@@ -377,6 +378,7 @@ impl Emit<'_> {
                         format: Format::Double,
                         lanes: 1,
                     },
+                    &[],
                     result,
                 )
             }
@@ -388,6 +390,7 @@ impl Emit<'_> {
                         format: Format::Single,
                         lanes: 1,
                     },
+                    &[],
                     result,
                 )
             }
@@ -433,18 +436,18 @@ impl Emit<'_> {
         }
     }
 
-    /// A result as a vector; the interpreter's if any lane is NaN.
-    fn number(&mut self, shape: Shape, result: clif::Value) -> clif::Value {
+    /// A result as a vector; the first tier does it again if any lane is NaN.
+    fn number(&mut self, shape: Shape, of: &[Value], result: clif::Value) -> clif::Value {
         let ty = self.b.func.dfg.value_type(result);
-        let nan = self.b.ins().fcmp(FloatCC::Unordered, result, result);
         if !ty.is_vector() {
-            self.interpret_if(nan, false);
+            self.may_be_nan(of, result);
             return self.in_lowest_float(shape.format, result);
         }
-        let any = self.b.ins().vany_true(nan);
-        self.interpret_if(any, false);
+        let whole = shape.lanes as u32 * size_of(shape.format).bytes() == 16;
+        // Of a half, the operands' other half is looked at for itself.
+        self.may_be_nan(if whole { of } else { &[] }, result);
         let v = self.bytes(result);
-        if shape.lanes as u32 * size_of(shape.format).bytes() == 16 {
+        if whole {
             return v;
         }
         let zero = self.constant_vector(0, 0);
@@ -462,6 +465,7 @@ impl Emit<'_> {
                 .fcvt_from_sint(float_type(shape.format).0, lane);
             return self.in_lowest_float(shape.format, result);
         }
+        let of = [a];
         let a = self.operand(shape, a);
         let result = match op {
             G::Sqrt => self.b.ins().sqrt(a),
@@ -472,10 +476,11 @@ impl Emit<'_> {
                 return self.in_lowest(integer);
             }
         };
-        self.number(shape, result)
+        self.number(shape, &of, result)
     }
 
     fn float_binary(&mut self, op: F, shape: Shape, a: Value, b: Value) -> clif::Value {
+        let of = [a, b];
         let (a, b) = (self.operand(shape, a), self.operand(shape, b));
         let compared = match op {
             F::Eq => Some(FloatCC::Equal),
@@ -499,6 +504,6 @@ impl Emit<'_> {
             F::Min | F::MinNumber => self.b.ins().fmin(a, b),
             _ => self.b.ins().fmax(a, b),
         };
-        self.number(shape, result)
+        self.number(shape, &of, result)
     }
 }
