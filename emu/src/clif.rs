@@ -100,6 +100,16 @@ fn target() -> OwnedTargetIsa {
         .expect("the settings fit together")
 }
 
+/// Whether a region would do all of a block itself, and not leave any of it to
+/// the interpreter.
+pub fn does_all(block: &Block) -> bool {
+    let fused = is_x86_feature_detected!("fma");
+    !block
+        .ops
+        .iter()
+        .any(|op| emit::is_left_to_interpreter(op, fused))
+}
+
 impl Lowering {
     /// For this host and a guest.
     pub fn new(ways: &Ways) -> Lowering {

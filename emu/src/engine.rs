@@ -517,7 +517,9 @@ impl Inner {
             return;
         }
         let blocks = loop_through_first(self.gather(guest, pc));
-        if blocks.is_empty() {
+        // The first tier does more operations than the second; a loop that left
+        // for the interpreter in each turn would be slower than it.
+        if blocks.is_empty() || !blocks.iter().all(crate::clif::does_all) {
             return;
         }
         let Some(region) = self.region(blocks) else {

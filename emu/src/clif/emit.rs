@@ -753,7 +753,7 @@ fn home(place: Place) -> i32 {
 }
 
 /// Operations that are too rare to be lowered.
-fn is_left_to_interpreter(op: &Op, fused: bool) -> bool {
+pub(super) fn is_left_to_interpreter(op: &Op, fused: bool) -> bool {
     if let Op::Vector(op) = op {
         return !super::vector::is_lowered(op, fused);
     }
