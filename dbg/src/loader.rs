@@ -47,7 +47,16 @@ struct Finder;
 
 impl DebugFiles for Finder {
     fn find(&self, wanted: &Wanted<'_>) -> Option<Bytes> {
-        candidates(wanted).iter().find_map(|path| map(path).ok())
+        let mut candidates = candidates(wanted).into_iter();
+        candidates.find_map(|path| map(&path).ok().filter(|bytes| wanted.is_met_by(bytes)))
+    }
+
+    fn kept_index(&self, build_id: &[u8], kind: u32) -> Option<Bytes> {
+        crate::kept::find(build_id, kind)
+    }
+
+    fn keep_index(&self, build_id: &[u8], kind: u32, index: &[u8]) {
+        crate::kept::keep(build_id, kind, index);
     }
 }
 
@@ -77,8 +86,17 @@ fn candidates(wanted: &Wanted<'_>) -> Vec<PathBuf> {
             paths
         }
         Wanted::Split {
-            directory, name, ..
-        } => vec![directory.join(name), name.to_owned()],
+            module,
+            directory,
+            name,
+            ..
+        } => {
+            let mut paths = vec![directory.join(name), name.to_owned()];
+            if let (Some(folder), Some(name)) = (module.parent(), name.file_name()) {
+                paths.push(folder.join(name));
+            }
+            paths
+        }
         Wanted::Package { module } => {
             let mut name = module.as_os_str().to_owned();
             name.push(".dwp");

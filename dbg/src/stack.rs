@@ -94,6 +94,10 @@ pub struct Frames<'a> {
     pending: Vec<Frame>,
     level: usize,
     limit: usize,
+    /// The entry point of the function of the frame before.
+    called: Option<Address>,
+    /// The tail calls between a return address and what was called, once known.
+    tail_calls: FxHashMap<(Address, Address), Arc<[Address]>>,
     error: Option<UnwindError>,
 }
 
@@ -120,6 +124,8 @@ impl<'a> Frames<'a> {
             pending: Vec::new(),
             level: 0,
             limit: MAX_FRAMES,
+            called: None,
+            tail_calls: FxHashMap::default(),
             error: None,
         }
     }
@@ -172,8 +178,39 @@ impl<'a> Frames<'a> {
             is_inlined: false,
             is_signal,
         };
+        let function = meaning.sources.last().map(|source| &source.function);
+        let called = std::mem::replace(&mut self.called, function.and_then(|f| f.entry));
+        if let (Some(called), FrameAddress::ReturnAddress(returns)) = (called, address) {
+            self.lay_out_tail_calls(&template, returns, called);
+        }
         self.lay_out(template, &meaning.sources);
+        self.pending.reverse();
         Some(())
+    }
+
+    /// The frames of functions that ended in a call: between `caller`, which
+    /// called the first of them, and the frame of the function `called`. Of
+    /// their registers nothing is left that the caller does not have.
+    fn lay_out_tail_calls(&mut self, caller: &Frame, returns: Address, called: Address) {
+        let Some((_, module)) = self.modules.at(caller.address.lookup()) else {
+            return;
+        };
+        let known = self.tail_calls.entry((returns, called));
+        let calls = known.or_insert_with(|| module.tail_calls(returns, called).into());
+        for &pc in calls.clone().iter() {
+            let address = FrameAddress::ReturnAddress(pc);
+            let meaning = self.meaning(address);
+            let mut registers = caller.registers.clone();
+            registers.set_pc(pc);
+            let template = Frame {
+                address,
+                cfa: None,
+                registers,
+                physical: meaning.sources.last().map(|source| source.entry),
+                ..caller.clone()
+            };
+            self.lay_out(template, &meaning.sources);
+        }
     }
 
     fn lay_out(&mut self, template: Frame, sources: &[SourceFrame]) {
@@ -198,7 +235,6 @@ impl<'a> Frames<'a> {
             });
             self.level += 1;
         }
-        self.pending.reverse();
     }
 
     fn meaning(&mut self, address: FrameAddress) -> Arc<Meaning> {

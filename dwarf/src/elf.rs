@@ -290,6 +290,18 @@ fn build_id_in(mut notes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// The most that a file within a file may unpack to: real ones are a hundredth.
+const MAX_XZ: u64 = 256 << 20;
+
+/// Unpacks what `xz` packed; `None` where it is damaged.
+pub(crate) fn unpack_xz(packed: &[u8]) -> Option<Vec<u8>> {
+    use std::io::Read;
+    let mut plain = Vec::new();
+    let reader = lzma_rust2::XzReader::new(packed, false);
+    reader.take(MAX_XZ).read_to_end(&mut plain).ok()?;
+    Some(plain)
+}
+
 /// The most that a compressed section may grow: zlib cannot do more, and
 /// zstd's few more extreme cases are no debug information.
 const MAX_RATIO: u64 = 1100;

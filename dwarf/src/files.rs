@@ -12,24 +12,15 @@ use gimli::constants as c;
 use rustc_hash::FxHasher;
 
 use crate::elf::path_of;
-use crate::info::{Info, Slice, Unit};
+use crate::info::{Info, KeptKind, Slice, Unit};
 use crate::parallel;
+use crate::rows::HashedRows;
 use crate::units::UnitRanges;
 
 /// The mentions of source files.
-#[derive(Default)]
-pub(crate) struct FileIndex {
-    /// Sorted by the hash of the base name.
-    mentions: Vec<Mention>,
-}
-
-/// A file of a unit's line table.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Mention {
-    hash: u32,
-    pub(crate) unit: u32,
-    pub(crate) file: u32,
-}
+///
+/// A row is the hash of the base name, the unit and the file's number there.
+pub(crate) struct FileIndex(HashedRows);
 
 /// The source files of one unit, numbered as its line program does.
 pub(crate) struct UnitFiles {
@@ -57,7 +48,7 @@ pub(crate) fn hash_name(name: &[u8]) -> u32 {
 #[derive(Default)]
 struct Skimmed {
     ranges: Vec<(u64, u64, u32)>,
-    mentions: Vec<Mention>,
+    mentions: Vec<[u32; 3]>,
 }
 
 impl<'a> Info<'a> {
@@ -65,6 +56,11 @@ impl<'a> Info<'a> {
     /// units' address ranges and the index of files.
     pub(crate) fn skim(&self) {
         if self.files.get().is_some() {
+            return;
+        }
+        if let Some((ranges, files)) = self.kept(KeptKind::Lines) {
+            let _ = self.ranges.set(UnitRanges::unpack(&ranges));
+            let _ = self.files.set(FileIndex(files));
             return;
         }
         let count = self.sections[0];
@@ -75,11 +71,12 @@ impl<'a> Info<'a> {
         let mut mentions = Vec::new();
         for part in parts {
             ranges.extend(part.ranges);
-            mentions.extend(part.mentions);
+            mentions.push(part.mentions);
         }
-        mentions.sort_unstable();
-        let _ = self.ranges.set(UnitRanges::new(ranges));
-        let _ = self.files.set(FileIndex { mentions });
+        let (ranges, files) = (UnitRanges::new(ranges), HashedRows::build(&mentions));
+        self.keep(KeptKind::Lines, &ranges.pack(), &files);
+        let _ = self.ranges.set(ranges);
+        let _ = self.files.set(FileIndex(files));
     }
 
     fn skim_unit(&self, index: u32, count: usize, found: &mut Skimmed) {
@@ -88,7 +85,7 @@ impl<'a> Info<'a> {
         const KEEP: usize = 64;
         let parsed;
         let unit = if count <= KEEP || self.units[index as usize].unit.get().is_some() {
-            let Some(unit) = self.unit(index) else { return };
+            let Some(unit) = self.home(index) else { return };
             unit
         } else {
             match self.parse_unit(index) {
@@ -108,12 +105,14 @@ impl<'a> Info<'a> {
         let Ok(root) = unit.entry(unit.header.root_offset()) else {
             return;
         };
-        let ranges = self.ranges_of(index, unit, &root);
+        let ranges = self.ranges_in(self.home_dwarf(index), unit, &root);
         if !ranges.is_empty() {
             found
                 .ranges
                 .extend(ranges.into_iter().map(|r| (r.start, r.end, index)));
-        } else if root.tag() == c::DW_TAG_compile_unit && !root.has_attr(c::DW_AT_ranges) {
+        } else if matches!(root.tag(), c::DW_TAG_compile_unit | c::DW_TAG_skeleton_unit)
+            && !root.has_attr(c::DW_AT_ranges)
+        {
             // Assemblers of old wrote no ranges; the line table has them.
             let Some(program) = unit.line_program.clone() else {
                 return;
@@ -136,17 +135,13 @@ impl<'a> Info<'a> {
         let header = program.header();
         let first = first_file(header.version());
         for (number, file) in header.file_names().iter().enumerate() {
-            let Ok(name) = self.dwarf_of(index).attr_string(unit, file.path_name()) else {
+            let Ok(name) = self.home_dwarf(index).attr_string(unit, file.path_name()) else {
                 continue;
             };
             let name = name.slice();
             let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
             let file = first + number as u32;
-            found.mentions.push(Mention {
-                hash: hash_name(base),
-                unit: index,
-                file,
-            });
+            found.mentions.push([hash_name(base), index, file]);
         }
     }
 
@@ -159,14 +154,11 @@ impl<'a> Info<'a> {
             return Vec::new();
         };
         let hash = hash_name(base.as_bytes());
-        let from = index
-            .mentions
-            .partition_point(|mention| mention.hash < hash);
         let mut found: Vec<(u32, Vec<u64>)> = Vec::new();
-        for mention in index.mentions[from..].iter().take_while(|m| m.hash == hash) {
+        for [_, in_unit, file] in index.0.with_hash(hash) {
             let Some(path) = self
-                .unit_files(mention.unit)
-                .and_then(|f| f.get(mention.file.into()))
+                .unit_files(in_unit)
+                .and_then(|files| files.get(file.into()))
             else {
                 continue;
             };
@@ -174,8 +166,8 @@ impl<'a> Info<'a> {
                 continue;
             }
             match found.last_mut() {
-                Some((unit, files)) if *unit == mention.unit => files.push(mention.file.into()),
-                _ => found.push((mention.unit, vec![mention.file.into()])),
+                Some((unit, files)) if *unit == in_unit => files.push(file.into()),
+                _ => found.push((in_unit, vec![file.into()])),
             }
         }
         found
@@ -199,8 +191,8 @@ impl<'a> Info<'a> {
 
     /// A unit's source files, on first use.
     pub(crate) fn unit_files(&self, unit: u32) -> Option<&UnitFiles> {
-        let slot = self.units.get(unit as usize)?;
-        let parsed = self.unit(unit)?;
+        let slot = self.slot(unit)?;
+        let parsed = self.home(unit)?;
         Some(slot.files.get_or_init(|| self.read_files(unit, parsed)))
     }
 
@@ -214,7 +206,7 @@ impl<'a> Info<'a> {
         let header = program.header();
         let mut paths = Vec::with_capacity(header.file_names().len());
         for file in header.file_names() {
-            let text = |value| self.dwarf_of(index).attr_string(unit, value).ok();
+            let text = |value| self.home_dwarf(index).attr_string(unit, value).ok();
             let directory = file.directory(header).and_then(text);
             let name = text(file.path_name());
             paths.push(full_path(unit.comp_dir, directory, name).into());

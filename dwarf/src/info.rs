@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use gimli::{LittleEndian, SectionId};
+use gimli::{LittleEndian, Section as _, SectionId};
 use rustc_hash::FxHashMap;
 use self_cell::self_cell;
 
@@ -19,8 +19,10 @@ use crate::files::FileIndex;
 use crate::functions::{Body, Function};
 use crate::lines::UnitLines;
 use crate::names::NameIndex;
+use crate::rows::{self, HashedRows, Identity, Rows};
+use crate::split::{Package, SplitFiles};
 use crate::units::{Slot, UnitRanges};
-use crate::{Bytes, EntryId, Error, Result, Type, Variable};
+use crate::{Bytes, DebugFiles, EntryId, Error, Result, Type, Variable};
 
 /// How sections are read.
 pub(crate) type Slice<'a> = gimli::EndianSlice<'a, LittleEndian>;
@@ -48,6 +50,9 @@ pub(crate) struct Sections {
     /// The module's code, to tell real addresses from those of code that the
     /// linker dropped.
     pub(crate) code: Vec<Range<u64>>,
+    pub(crate) splits: SplitFiles,
+    /// Who keeps indexes, and the build id to keep them under.
+    pub(crate) keeper: Option<(Arc<dyn DebugFiles>, Vec<u8>)>,
 }
 
 /// One file with debug sections.
@@ -58,25 +63,50 @@ pub(crate) struct SectionFile {
 }
 
 impl SectionFile {
-    /// Finds the debug sections of a file, decompressing where need be.
-    pub(crate) fn load(name: &Path, bytes: Bytes, elf: &Elf) -> Result<SectionFile> {
+    /// Finds the debug sections of a file, under the names that this kind of
+    /// file gives them, decompressing where need be.
+    pub(crate) fn load(
+        name: &Path,
+        bytes: Bytes,
+        elf: &Elf,
+        names: impl Fn(SectionId) -> Option<&'static str>,
+    ) -> Result<SectionFile> {
         let mut file = SectionFile {
             bytes,
             plain: BTreeMap::new(),
             unpacked: BTreeMap::new(),
         };
-        for id in SECTIONS {
-            if let Some((key, section)) = candidates(elf, id) {
-                match elf::decompress(section, file.bytes.get()) {
-                    Ok(Some(plain)) => {
-                        file.unpacked.insert(key, plain);
+        for key in SECTIONS.into_iter().filter_map(names) {
+            let plain = |section| {
+                let plain = elf::decompress(section, file.bytes.get());
+                plain.map_err(|what| Error::new(name, what).in_section(key))
+            };
+            let sections = candidates(elf, key);
+            let whole = match &sections[..] {
+                [] => continue,
+                [section] => plain(section)?,
+                // gcc gives each type unit a section of its own, and they need
+                // not be linked: those of a `.dwo` are not.
+                several => {
+                    let mut whole = Vec::new();
+                    for section in several {
+                        match plain(section)? {
+                            Some(part) => whole.extend(part),
+                            None => whole.extend(
+                                file.bytes
+                                    .get()
+                                    .get(section.file.clone())
+                                    .unwrap_or_default(),
+                            ),
+                        }
                     }
-                    Ok(None) => {
-                        file.plain.insert(key, section.file.clone());
-                    }
-                    Err(what) => return Err(Error::new(name, what).in_section(key)),
+                    Some(whole)
                 }
-            }
+            };
+            match whole {
+                Some(whole) => file.unpacked.insert(key, whole).map(|_| ()),
+                None => file.plain.insert(key, sections[0].file.clone()).map(|_| ()),
+            };
         }
         Ok(file)
     }
@@ -94,10 +124,11 @@ impl SectionFile {
     }
 }
 
-/// The sections that are read, as a plain file and as a `.dwo` name them.
-const SECTIONS: [SectionId; 14] = [
+/// The sections that are read, where a file has them.
+const SECTIONS: [SectionId; 16] = [
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,
+    SectionId::DebugCuIndex,
     SectionId::DebugInfo,
     SectionId::DebugLine,
     SectionId::DebugLineStr,
@@ -108,26 +139,39 @@ const SECTIONS: [SectionId; 14] = [
     SectionId::DebugRngLists,
     SectionId::DebugStr,
     SectionId::DebugStrOffsets,
+    SectionId::DebugTuIndex,
     SectionId::DebugTypes,
     SectionId::DebugFrame,
 ];
 
-/// The section of that kind, under the name it may also go by.
-fn candidates(elf: &Elf, id: SectionId) -> Option<(&'static str, &elf::Section)> {
-    let name = id.name();
-    if let Some(section) = elf.section(name) {
-        return Some((name, section));
+/// The sections of that name, or of the name that it goes by when compressed in
+/// the old way.
+fn candidates<'e>(elf: &'e Elf, name: &'static str) -> Vec<&'e elf::Section> {
+    let named = |name: &str| {
+        let sections = elf.sections.iter();
+        sections
+            .filter(|section| section.name == name && !section.file.is_empty())
+            .collect::<Vec<_>>()
+    };
+    let found = named(name);
+    match found.is_empty() {
+        true => named(&format!(".z{}", &name[1..])),
+        false => found,
     }
-    let old = format!(".z{}", &name[1..]);
-    elf.section(&old).map(|section| (name, section))
 }
 
 /// What was parsed of a module's debug information.
 pub(crate) struct Info<'a> {
     pub(crate) name: &'a Path,
-    code: &'a [Range<u64>],
+    pub(crate) files_of: &'a Sections,
     pub(crate) dwarf: gimli::Dwarf<Slice<'a>>,
+    /// The units of the linked file and of the supplementary one.
     pub(crate) units: Vec<Slot<'a>>,
+    /// The type units of split files, numbered behind those.
+    pub(crate) late: boxcar::Vec<Slot<'a>>,
+    /// Those by their signatures.
+    pub(crate) late_types: Mutex<FxHashMap<u64, EntryId>>,
+    pub(crate) package: OnceLock<Option<Package<'a>>>,
     /// How many of the units are in `.debug_info`; `.debug_types` follow, and
     /// then those of the supplementary file.
     pub(crate) sections: [usize; 2],
@@ -149,7 +193,56 @@ pub(crate) type VariablesAt = FxHashMap<(EntryId, u64), Arc<[Variable]>>;
 /// The most faults of one file that are kept to be told.
 const MAX_COMPLAINTS: usize = 64;
 
+/// An index that may be kept from one run to the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum KeptKind {
+    /// The units' ranges, and the mentions of source files.
+    Lines = 1,
+    /// The names.
+    Names = 2,
+}
+
+/// Debug information smaller than this is read again sooner than an index.
+const MIN_KEPT: usize = 1 << 20;
+
 impl<'a> Info<'a> {
+    /// What a kept index must be of.
+    fn identity(&self, kind: KeptKind) -> Identity {
+        let info = self.dwarf.debug_info.reader().slice().len();
+        let line = self.files_of.files[0].section(".debug_line").slice().len();
+        Identity {
+            kind: kind as u32,
+            sizes: [info as u32, line as u32, self.units.len() as u32],
+        }
+    }
+
+    /// Who keeps indexes of this file, if that is worth while.
+    fn keeper(&self) -> Option<(&dyn DebugFiles, &[u8])> {
+        let (keeper, build_id) = self.files_of.keeper.as_ref()?;
+        let size = self.dwarf.debug_info.reader().slice().len();
+        (size >= MIN_KEPT).then_some((&**keeper, build_id))
+    }
+
+    /// An index of an earlier run.
+    pub(crate) fn kept(&self, kind: KeptKind) -> Option<(Rows<5>, HashedRows)> {
+        let (keeper, build_id) = self.keeper()?;
+        let bytes = keeper.kept_index(build_id, kind as u32)?;
+        rows::unpack(&bytes, self.identity(kind))
+    }
+
+    /// Keeps an index for later runs. One that has numbers of split files' units
+    /// is not: these come to light in no certain order.
+    pub(crate) fn keep(&self, kind: KeptKind, ranges: &Rows<5>, hashed: &HashedRows) {
+        let Some((keeper, build_id)) = self.keeper() else {
+            return;
+        };
+        let is_split = |slot: &Slot<'_>| matches!(slot.split.get(), Some(Some(_)));
+        if self.late.count() == 0 && !self.units.iter().any(is_split) {
+            let packed = rows::pack(self.identity(kind), ranges, hashed);
+            keeper.keep_index(build_id, kind as u32, &packed);
+        }
+    }
+
     /// Reads the unit headers.
     pub(crate) fn open(sections: &'a Sections) -> Info<'a> {
         let load = |file: &'a SectionFile| {
@@ -162,9 +255,12 @@ impl<'a> Info<'a> {
         }
         let mut info = Info {
             name: &sections.name,
-            code: &sections.code,
+            files_of: sections,
             dwarf,
             units: Vec::new(),
+            late: boxcar::Vec::new(),
+            late_types: Mutex::default(),
+            package: OnceLock::new(),
             sections: [0; 2],
             ranges: OnceLock::new(),
             files: OnceLock::new(),
@@ -224,17 +320,45 @@ impl<'a> Info<'a> {
         slots
     }
 
+    /// A unit's header and what is known of it.
+    pub(crate) fn slot(&self, unit: u32) -> Option<&Slot<'a>> {
+        let unit = unit as usize;
+        match self.units.get(unit) {
+            Some(slot) => Some(slot),
+            None => self.late.get(unit - self.units.len()),
+        }
+    }
+
     /// The sections that a unit's entries refer to.
     pub(crate) fn dwarf_of(&self, unit: u32) -> &gimli::Dwarf<Slice<'a>> {
-        match &self.dwarf.sup {
-            Some(sup) if unit as usize >= self.sections[1] => sup,
+        let split = self.slot(unit).and_then(|slot| slot.split.get());
+        match split {
+            Some(Some(split)) => &split.dwarf,
+            _ => self.home_dwarf(unit),
+        }
+    }
+
+    /// The sections that the part of a unit in its linked file refers to.
+    pub(crate) fn home_dwarf(&self, unit: u32) -> &gimli::Dwarf<Slice<'a>> {
+        let own = self.slot(unit).and_then(|slot| slot.sections.as_deref());
+        match (own, &self.dwarf.sup) {
+            (Some(own), _) => own,
+            (None, Some(sup)) if unit as usize >= self.sections[1] => sup,
             _ => &self.dwarf,
         }
     }
 
-    /// A unit, parsed on first use. `None` where it is damaged.
+    /// A unit, parsed on first use: the part with its entries, where it is
+    /// split and the rest of it was found. `None` where it is damaged.
     pub(crate) fn unit(&self, unit: u32) -> Option<&Unit<'a>> {
-        let slot = self.units.get(unit as usize)?;
+        let home = self.home(unit)?;
+        let split = home.dwo_id.and_then(|_| self.split(unit));
+        Some(split.map_or(home, |split| &split.unit))
+    }
+
+    /// A unit as the linked file has it: the part with its lines.
+    pub(crate) fn home(&self, unit: u32) -> Option<&Unit<'a>> {
+        let slot = self.slot(unit)?;
         let parsed = slot.unit.get_or_init(|| match self.parse_unit(unit) {
             Ok(parsed) => Some(Box::new(parsed)),
             Err(error) => {
@@ -245,10 +369,12 @@ impl<'a> Info<'a> {
         parsed.as_deref()
     }
 
-    /// Parses a unit without keeping it.
+    /// Parses a unit, as the linked file has it, without keeping it.
     pub(crate) fn parse_unit(&self, unit: u32) -> gimli::Result<Unit<'a>> {
-        let slot = &self.units[unit as usize];
-        self.dwarf_of(unit).unit(slot.header)
+        let slot = self
+            .slot(unit)
+            .ok_or(gimli::Error::NoEntryAtGivenOffset(0))?;
+        self.home_dwarf(unit).unit(slot.header)
     }
 
     /// The entry of that id.
@@ -265,7 +391,7 @@ impl<'a> Info<'a> {
 
     /// Where in its section an entry lies.
     pub(crate) fn section_offset(&self, id: EntryId) -> Option<u64> {
-        let unit = self.units.get(id.unit as usize)?.section_offset()?;
+        let unit = self.slot(id.unit)?.section_offset()?;
         Some(unit + u64::from(id.offset))
     }
 
@@ -276,6 +402,11 @@ impl<'a> Info<'a> {
                 unit,
                 offset: u32::try_from(offset.0).ok()?,
             }),
+            Value::DebugInfoRef(offset) if self.is_split(unit) => {
+                let unit_start = self.unit(unit)?.header.offset().0;
+                let offset = u32::try_from(offset.0.checked_sub(unit_start)?).ok()?;
+                Some(EntryId { unit, offset })
+            }
             Value::DebugInfoRef(offset) => {
                 let units = if unit as usize >= self.sections[1] {
                     self.sections[1]..self.units.len()
@@ -287,9 +418,23 @@ impl<'a> Info<'a> {
             Value::DebugInfoRefSup(offset) => {
                 self.containing(self.sections[1]..self.units.len(), offset.0)
             }
-            Value::DebugTypesRef(signature) => self.signatures().get(&signature.0).copied(),
+            Value::DebugTypesRef(signature) => {
+                let known = self.signatures().get(&signature.0).copied();
+                known.or_else(|| {
+                    let late = self.late_types.lock().unwrap_or_else(|e| e.into_inner());
+                    late.get(&signature.0).copied()
+                })
+            }
             _ => None,
         }
+    }
+
+    /// Whether a unit's entries lie in a file of their own.
+    fn is_split(&self, unit: u32) -> bool {
+        unit as usize >= self.units.len()
+            || self
+                .slot(unit)
+                .is_some_and(|slot| matches!(slot.split.get(), Some(Some(_))))
     }
 
     /// The entry at an offset of the section that those units make up.
@@ -317,10 +462,11 @@ impl<'a> Info<'a> {
     /// Whether an address is one of the module's code, and not of code that
     /// the linker dropped (to which compilers' entries remain, at 0, 1 or -1).
     pub(crate) fn is_code(&self, address: u64) -> bool {
-        let after = self.code.partition_point(|range| range.start <= address);
+        let code = &self.files_of.code;
+        let after = code.partition_point(|range| range.start <= address);
         after
             .checked_sub(1)
-            .is_some_and(|index| self.code[index].end > address)
+            .is_some_and(|index| code[index].end > address)
     }
 
     /// Keeps a fault to be told to whoever asks.
@@ -330,9 +476,14 @@ impl<'a> Info<'a> {
         offset: Option<u64>,
         what: impl std::fmt::Display,
     ) {
+        self.keep_complaint(self.fault(section, offset, what));
+    }
+
+    /// Keeps a fault to be told to whoever asks.
+    pub(crate) fn keep_complaint(&self, fault: Error) {
         let mut complaints = self.complaints.lock().unwrap_or_else(|e| e.into_inner());
         if complaints.len() < MAX_COMPLAINTS {
-            complaints.push(self.fault(section, offset, what));
+            complaints.push(fault);
         }
     }
 
@@ -357,9 +508,9 @@ impl<'a> Info<'a> {
 
     /// The decoded line rows of a unit, decoded on first use.
     pub(crate) fn lines(&self, unit: u32) -> Option<&UnitLines> {
-        let slot = self.units.get(unit as usize)?;
+        let slot = self.slot(unit)?;
         let lines = slot.lines.get_or_init(|| {
-            let unit_parsed = self.unit(unit)?;
+            let unit_parsed = self.home(unit)?;
             match UnitLines::decode(self, unit, unit_parsed) {
                 Ok(lines) => lines,
                 Err(error) => {

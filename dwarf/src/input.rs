@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::elf::Elf;
+
 /// The contents of a file: a mapping, a vector, whatever gives bytes.
 ///
 /// The bytes must not change while they are held. A caller that maps a file
@@ -62,6 +64,18 @@ pub enum ModuleKind {
 pub trait DebugFiles: Send + Sync {
     /// The bytes of the file that `wanted` describes, when there is one.
     fn find(&self, wanted: &Wanted<'_>) -> Option<Bytes>;
+
+    /// The index of that kind that was kept for the file of that build id. What
+    /// is in it is checked: a damaged one does no harm.
+    fn kept_index(&self, build_id: &[u8], kind: u32) -> Option<Bytes> {
+        let _ = (build_id, kind);
+        None
+    }
+
+    /// Keeps an index, to be given back by [`DebugFiles::kept_index`].
+    fn keep_index(&self, build_id: &[u8], kind: u32, index: &[u8]) {
+        let _ = (build_id, kind, index);
+    }
 }
 
 /// A file that holds part of a module's debug information.
@@ -86,6 +100,8 @@ pub enum Wanted<'a> {
     },
     /// One compilation's `.dwo`.
     Split {
+        /// The path of the module that it belongs to.
+        module: &'a Path,
         /// The directory it was compiled in.
         directory: &'a Path,
         /// The file's name, relative to that directory.
@@ -98,6 +114,29 @@ pub enum Wanted<'a> {
         /// The module's path.
         module: &'a Path,
     },
+}
+
+impl Wanted<'_> {
+    /// Whether a file that was found by its name is the one that is meant: its
+    /// build id has to be the same, or its checksum where there is none. For
+    /// split files that is only known once they are read.
+    pub fn is_met_by(&self, bytes: &Bytes) -> bool {
+        let has_id = |wanted: &[u8]| {
+            let elf = Elf::parse(Path::new("a debug file"), bytes.get());
+            elf.is_ok_and(|elf| elf.build_id.is_none_or(|id| id == wanted))
+        };
+        match *self {
+            Wanted::Separate {
+                build_id: Some(id), ..
+            } => has_id(id),
+            Wanted::Separate {
+                link: Some((_, sum)),
+                ..
+            } => crc32fast::hash(bytes.get()) == sum,
+            Wanted::Supplementary { build_id, .. } => has_id(build_id),
+            _ => true,
+        }
+    }
 }
 
 /// A module to open.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gimli::constants as c;
 
-use crate::info::{Info, Unit};
+use crate::info::{Info, Slice, Unit};
 use crate::{Address, EntryId, Function, Module};
 
 /// The source line of a range of addresses.
@@ -91,7 +91,7 @@ impl UnitLines {
                 Ok(None) => break,
                 Err(error) => {
                     // The sequences before the damage are still good.
-                    let offset = info.units[index as usize].section_offset();
+                    let offset = info.slot(index).and_then(|slot| slot.section_offset());
                     info.complain(".debug_line", offset, error);
                     break;
                 }
@@ -286,23 +286,27 @@ impl<'a> Info<'a> {
         second.map_or(code.start, |row| row.address)
     }
 
+    /// Who compiled a unit, and how.
+    fn producer(&self, index: u32) -> Option<Slice<'a>> {
+        let unit = self.unit(index)?;
+        let root = unit.entry(unit.header.root_offset()).ok()?;
+        let producer = root.attr_value(c::DW_AT_producer)?;
+        self.dwarf_of(index).attr_string(unit, producer).ok()
+    }
+
+    /// Whether gcc compiled a unit.
+    pub(crate) fn is_by_gcc(&self, index: u32) -> bool {
+        let producer = self.producer(index);
+        producer.is_some_and(|producer| producer.slice().starts_with(b"GNU "))
+    }
+
     fn is_optimised_by_gcc(&self, index: u32) -> bool {
-        let Some(unit) = self.unit(index) else {
+        let Some(producer) = self.producer(index) else {
             return false;
         };
-        let Ok(root) = unit.entry(unit.header.root_offset()) else {
-            return false;
-        };
-        let Some(producer) = root.attr_value(c::DW_AT_producer) else {
-            return false;
-        };
-        let Ok(producer) = self.dwarf_of(index).attr_string(unit, producer) else {
-            return false;
-        };
-        let producer = producer.slice();
-        let mut options = producer.split(|&byte| byte == b' ').rev();
+        let mut options = producer.slice().split(|&byte| byte == b' ').rev();
         let level = options.find(|option| option.starts_with(b"-O"));
-        producer.starts_with(b"GNU ") && level.is_some_and(|level| level != b"-O0")
+        self.is_by_gcc(index) && level.is_some_and(|level| level != b"-O0")
     }
 
     /// A row as the outside sees it.

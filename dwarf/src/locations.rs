@@ -21,6 +21,14 @@ pub trait FrameContext: Memory {
     /// A register's bytes, or `None` where nobody knows them.
     fn register(&mut self, register: Register) -> Option<Vec<u8>>;
 
+    /// What a register that calls may change held when the frame called, if the
+    /// callee did not change it: nobody knows. gcc, which knows what its own
+    /// functions change, ends the places of variables where that matters.
+    fn unsaved_register(&mut self, register: Register) -> Option<Vec<u8>> {
+        let _ = register;
+        None
+    }
+
     /// The frame's canonical frame address.
     fn cfa(&mut self) -> Option<Address>;
 
@@ -86,6 +94,18 @@ pub struct Piece {
     pub offset_bits: u64,
     /// Where it is.
     pub at: Storage,
+}
+
+impl Piece {
+    /// Takes what an unsaved register holds for the piece in it.
+    fn take_unsaved(&mut self, frame: &mut dyn FrameContext) {
+        if let Storage::Register(register) = self.at
+            && frame.register(register).is_none()
+            && let Some(bytes) = frame.unsaved_register(register)
+        {
+            self.at = Storage::Bytes(bytes);
+        }
+    }
 }
 
 /// Where a piece of a value is.
@@ -178,7 +198,11 @@ impl Memory for FrameMachine<'_, '_, '_> {
 
 impl Machine for FrameMachine<'_, '_, '_> {
     fn register(&mut self, register: Register) -> Option<u64> {
-        let bytes = self.frame.register(register)?;
+        let known = self.frame.register(register);
+        let bytes = known.or_else(|| match self.info.is_by_gcc(self.unit) {
+            true => self.frame.unsaved_register(register),
+            false => None,
+        })?;
         let mut wide = [0; 8];
         let len = bytes.len().min(8);
         wide[..len].copy_from_slice(&bytes[..len]);
@@ -417,7 +441,7 @@ impl Module {
                 module: self,
                 info,
                 unit: holder.unit,
-                frame,
+                frame: &mut *frame,
                 is_in_frame_base: false,
             };
             let pieces = operations::pieces(bytes.slice(), encoding, None, None, &mut machine)?;
@@ -426,9 +450,13 @@ impl Module {
                 offset_bits: piece.bit_offset.unwrap_or(0),
                 at: info.storage(holder.unit, piece.location),
             });
-            let location = Location {
+            let mut location = Location {
                 pieces: pieces.collect(),
             };
+            if info.is_by_gcc(holder.unit) {
+                let pieces = location.pieces.iter_mut();
+                pieces.for_each(|piece| piece.take_unsaved(frame));
+            }
             if location
                 .pieces
                 .iter()
@@ -547,7 +575,7 @@ impl<'a> Info<'a> {
                     if site.is_some() =>
                 {
                     let bytes = |at| Some(entry.attr_value(at)?.exprloc_value()?.0);
-                    if bytes(c::DW_AT_location)?.slice() == place {
+                    if bytes(c::DW_AT_location).is_some_and(|at| at.slice() == place) {
                         let value = bytes(c::DW_AT_call_value)
                             .or_else(|| bytes(c::DW_AT_GNU_call_site_value))?;
                         return Some((function.unit, value));

@@ -37,6 +37,8 @@ pub struct Module {
     bytes: Bytes,
     elf: Elf,
     debug: Option<(Bytes, Elf)>,
+    /// What `.gnu_debugdata` holds, unpacked on first use.
+    mini: OnceLock<Option<(Bytes, Elf)>>,
     files: Option<Arc<dyn DebugFiles>>,
     ranges: Vec<Range<Address>>,
     info: OnceLock<Option<InfoCell>>,
@@ -62,6 +64,7 @@ impl Module {
             bytes: input.bytes,
             elf,
             debug: None,
+            mini: OnceLock::new(),
             files: input.files,
             ranges,
             info: OnceLock::new(),
@@ -83,18 +86,23 @@ impl Module {
             };
             named(".debug_info") || named(".zdebug_info")
         };
-        let found = given.or_else(|| {
+        let found = || {
             if has_own(&self.elf) {
                 return None;
             }
             let link = self.elf.debug_link.as_ref();
-            self.files.as_ref()?.find(&Wanted::Separate {
+            let wanted = Wanted::Separate {
                 module: &self.name,
                 build_id: self.elf.build_id.as_deref(),
                 link: link.map(|(path, sum)| (path.as_path(), *sum)),
-            })
-        });
-        let Some(bytes) = found else { return Ok(()) };
+            };
+            // What was found by its name and is of another build is no one's.
+            let found = self.files.as_ref()?.find(&wanted);
+            found.filter(|bytes| wanted.is_met_by(bytes))
+        };
+        let Some(bytes) = given.or_else(found) else {
+            return Ok(());
+        };
         let elf = Elf::parse(&self.name, bytes.get())?;
         if let (Some(ours), Some(theirs)) = (&self.elf.build_id, &elf.build_id)
             && ours != theirs
@@ -307,7 +315,8 @@ impl Module {
 
     fn read_info(&self) -> Result<Option<InfoCell>> {
         let (bytes, elf) = self.debug_file();
-        let main = SectionFile::load(&self.name, bytes.clone(), elf)?;
+        let linked = |id: gimli::SectionId| Some(id.name());
+        let main = SectionFile::load(&self.name, bytes.clone(), elf, linked)?;
         if main.section(".debug_info").slice().is_empty() {
             return Ok(None);
         }
@@ -317,7 +326,10 @@ impl Module {
             name: self.name.clone(),
             files,
             code: self.elf.code(),
-        };
+            splits: Default::default(),
+            keeper: self.files.clone().zip(self.elf.build_id.clone()),
+        }
+        .with_splits(self.files.clone());
         Ok(Some(InfoCell::new(sections, |sections| {
             Info::open(sections)
         })))
@@ -352,10 +364,28 @@ impl Module {
                 "the supplementary file's build id is another one",
             ));
         }
-        SectionFile::load(&path, bytes, &elf).map(Some)
+        SectionFile::load(&path, bytes, &elf, |id| Some(id.name())).map(Some)
     }
 
-    /// The file with the debug information, and with the fuller symbol table.
+    /// The file with the fuller symbol table: the separate debug file, or the
+    /// small one that a stripped file carries within itself.
+    pub(crate) fn symbol_file(&self) -> (&Bytes, &Elf) {
+        if self.debug.is_some() {
+            return self.debug_file();
+        }
+        let mini = self.mini.get_or_init(|| {
+            let packed = self.elf.bytes(".gnu_debugdata", self.bytes.get())?;
+            let bytes = Bytes::from(crate::elf::unpack_xz(packed)?);
+            let elf = Elf::parse(&self.name, bytes.get()).ok()?;
+            Some((bytes, elf))
+        });
+        match mini {
+            Some((bytes, elf)) => (bytes, elf),
+            None => self.debug_file(),
+        }
+    }
+
+    /// The file with the debug information.
     pub(crate) fn debug_file(&self) -> (&Bytes, &Elf) {
         match &self.debug {
             Some((bytes, elf)) => (bytes, elf),

@@ -4,11 +4,14 @@
 //! The index keeps twelve bytes for each and no text. A look-up reads the names
 //! of the few entries with the right hash again, and their scopes, to compare.
 
+use gimli::Section as _;
 use gimli::constants as c;
 
 use crate::files::hash_name;
-use crate::info::{Entry, Info, Slice, Unit};
+use crate::info::{Info, KeptKind, Slice, Unit};
 use crate::parallel;
+use crate::rows::{HashedRows, Rows};
+use crate::scan::{name_value, scan};
 use crate::{EntryId, Language};
 
 /// What a name stands for.
@@ -27,44 +30,25 @@ pub(crate) enum NameKind {
     Enumerator,
 }
 
-/// The names of a module.
-pub(crate) struct NameIndex {
-    /// Sorted by hash.
-    names: Vec<Name>,
-}
-
-/// One entry that has a name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Name {
-    hash: u32,
-    /// The kind in the top three bits.
-    unit: u32,
-    offset: u32,
-}
+/// The names of a module: the hash of the last part, the unit with the kind in
+/// its top three bits, and the entry's offset.
+pub(crate) struct NameIndex(HashedRows);
 
 const KIND_SHIFT: u32 = 29;
 
-impl Name {
-    fn new(hash: u32, kind: NameKind, id: EntryId) -> Name {
-        Name {
-            hash,
-            unit: (kind as u32) << KIND_SHIFT | id.unit,
-            offset: id.offset,
-        }
-    }
+fn row(hash: u32, kind: NameKind, id: EntryId) -> [u32; 3] {
+    [hash, (kind as u32) << KIND_SHIFT | id.unit, id.offset]
+}
 
-    fn id(self) -> EntryId {
-        EntryId {
-            unit: self.unit & ((1 << KIND_SHIFT) - 1),
-            offset: self.offset,
-        }
+fn id_of([_, unit, offset]: [u32; 3]) -> EntryId {
+    EntryId {
+        unit: unit & ((1 << KIND_SHIFT) - 1),
+        offset,
     }
+}
 
-    fn is(self, kinds: &[NameKind]) -> bool {
-        kinds
-            .iter()
-            .any(|&kind| kind as u32 == self.unit >> KIND_SHIFT)
-    }
+fn is_any([_, unit, _]: [u32; 3], kinds: &[NameKind]) -> bool {
+    kinds.iter().any(|&kind| kind as u32 == unit >> KIND_SHIFT)
 }
 
 /// A name without its template or generic arguments: `vec` of `vec<int>`.
@@ -138,19 +122,27 @@ fn is_silent(part: &str) -> bool {
 }
 
 impl<'a> Info<'a> {
-    /// The index, built on first use.
-    fn names(&self) -> &NameIndex {
-        self.names.get_or_init(|| {
-            let parts = parallel::gather(self.units.len(), |unit, names: &mut Vec<Name>| {
+    /// The index, read or built on first use.
+    fn names(&self) -> &HashedRows {
+        let index = self.names.get_or_init(|| {
+            if let Some((_, names)) = self.kept(KeptKind::Names) {
+                return NameIndex(names);
+            }
+            let mut parts = parallel::gather(self.units.len(), |unit, names: &mut Vec<_>| {
                 self.index_unit(unit as u32, names);
             });
-            let mut names: Vec<Name> = Vec::with_capacity(parts.iter().map(Vec::len).sum());
-            for part in parts {
-                names.extend(part);
-            }
-            names.sort_unstable();
-            NameIndex { names }
-        })
+            // The type units of split files have come to light by now.
+            parts.extend(parallel::gather(
+                self.late.count(),
+                |unit, names: &mut Vec<_>| {
+                    self.index_unit((self.units.len() + unit) as u32, names);
+                },
+            ));
+            let names = HashedRows::build(&parts);
+            self.keep(KeptKind::Names, &Rows::default(), &names);
+            NameIndex(names)
+        });
+        &index.0
     }
 
     /// The entries of those kinds that a name, or the end of one, stands for.
@@ -161,11 +153,9 @@ impl<'a> Info<'a> {
             return Vec::new();
         };
         let hash = hash_last(last.as_bytes());
-        let names = &self.names().names;
-        let from = names.partition_point(|name| name.hash < hash);
-        let same = names[from..].iter().take_while(|name| name.hash == hash);
-        same.filter(|name| name.is(kinds))
-            .map(|name| name.id())
+        let same = self.names().with_hash(hash).into_iter();
+        same.filter(|&name| is_any(name, kinds))
+            .map(id_of)
             .filter(|&id| self.is_named(id, &wanted))
             .collect()
     }
@@ -194,17 +184,20 @@ impl<'a> Info<'a> {
 
     /// The qualified names of all entries of those kinds, each once, sorted.
     pub(crate) fn all_named(&self, kinds: &[NameKind]) -> Vec<String> {
-        let names = self.names().names.iter().filter(|name| name.is(kinds));
-        let mut all: Vec<String> = names.map(|name| self.qualified_name(name.id())).collect();
+        let names = self.names().iter().filter(|&name| is_any(name, kinds));
+        let mut all: Vec<String> = names.map(|name| self.qualified_name(id_of(name))).collect();
         all.sort_unstable();
         all.dedup();
         all
     }
 
-    fn index_unit(&self, index: u32, names: &mut Vec<Name>) {
+    fn index_unit(&self, index: u32, names: &mut Vec<[u32; 3]>) {
+        let Some(slot) = self.slot(index) else {
+            return;
+        };
         let transient;
-        let unit = match self.units[index as usize].unit.get() {
-            Some(Some(unit)) => unit,
+        let home = match slot.unit.get() {
+            Some(Some(unit)) => &**unit,
             Some(None) => return,
             None => match self.parse_unit(index) {
                 Ok(unit) => {
@@ -212,14 +205,14 @@ impl<'a> Info<'a> {
                     &transient
                 }
                 Err(error) => {
-                    let offset = self.units[index as usize].section_offset();
-                    return self.complain(".debug_info", offset, error);
+                    return self.complain(".debug_info", slot.section_offset(), error);
                 }
             },
         };
+        let split = home.dwo_id.and_then(|_| self.split(index));
+        let unit = split.map_or(home, |split| &split.unit);
         if let Err(error) = self.index_entries(index, unit, names) {
-            let offset = self.units[index as usize].section_offset();
-            self.complain(".debug_info", offset, error);
+            self.complain(".debug_info", slot.section_offset(), error);
         }
     }
 
@@ -228,52 +221,33 @@ impl<'a> Info<'a> {
         &self,
         index: u32,
         unit: &Unit<'a>,
-        names: &mut Vec<Name>,
+        names: &mut Vec<[u32; 3]>,
     ) -> gimli::Result<()> {
-        let mut entries = unit.entries_raw(None)?;
-        let mut entry = Entry::null();
-        // The depth of the outermost function that is open.
-        let mut function: Option<isize> = None;
-        while !entries.is_empty() {
-            let offset = entries.next_offset().0 as u32;
-            let depth = entries.next_depth();
-            if function.is_some_and(|opened| depth <= opened) {
-                function = None;
-            }
-            let mut probe = entries.clone();
-            let Some(abbreviation) = probe.read_abbreviation()? else {
-                entries = probe;
-                continue;
-            };
-            let tag = abbreviation.tag();
-            if !is_indexed(tag, function.is_some()) {
-                probe.skip_attributes(abbreviation.attributes())?;
-                entries = probe;
-                continue;
-            }
-            entries.read_entry(&mut entry)?;
+        let dwarf = self.dwarf_of(index);
+        let section = match unit.header.debug_types_offset() {
+            Some(_) => dwarf.debug_types.reader(),
+            None => dwarf.debug_info.reader(),
+        };
+        scan(unit, section.slice(), |found| {
             let id = EntryId {
                 unit: index,
-                offset,
+                offset: found.offset,
             };
-            if let Some(kind) = kind_of(&entry)
-                && let Some(name) = self.index_name(unit, id, &entry)
-            {
-                names.push(Name::new(hash_last(name.slice()), kind, id));
+            let name = match found.name {
+                Some((form, bytes)) => name_value(form, bytes, unit.encoding())
+                    .and_then(|value| dwarf.attr_string(unit, value).ok()),
+                None => self.origin_name(unit, id),
+            };
+            if let Some(name) = name {
+                names.push(row(hash_last(name.slice()), found.kind, id));
             }
-            if tag == c::DW_TAG_subprogram && function.is_none() && entry.has_children() {
-                function = Some(depth);
-            }
-        }
-        Ok(())
+        })
     }
 
-    /// The name of an entry of a unit that may not be kept.
-    fn index_name(&self, unit: &Unit<'a>, id: EntryId, entry: &Entry<'a>) -> Option<Slice<'a>> {
-        if let Some(value) = entry.attr_value(c::DW_AT_name) {
-            return self.dwarf_of(id.unit).attr_string(unit, value).ok();
-        }
-        let origin = self.origin(id, entry)?;
+    /// The name of what an entry completes; its unit may not be kept.
+    fn origin_name(&self, unit: &Unit<'a>, id: EntryId) -> Option<Slice<'a>> {
+        let entry = unit.entry(gimli::UnitOffset(id.offset as usize)).ok()?;
+        let origin = self.origin(id, &entry)?;
         if origin.unit != id.unit {
             return self.name_of(origin);
         }
@@ -309,25 +283,24 @@ fn is_type(tag: gimli::DwTag) -> bool {
     )
 }
 
-/// What an entry's name stands for; `None` for a mere declaration.
-fn kind_of(entry: &Entry<'_>) -> Option<NameKind> {
-    match entry.tag() {
-        c::DW_TAG_subprogram => {
-            if entry.has_attr(c::DW_AT_low_pc) || entry.has_attr(c::DW_AT_ranges) {
-                Some(NameKind::Function)
-            } else if entry.has_attr(c::DW_AT_inline) {
-                Some(NameKind::Inline)
-            } else {
-                None
-            }
+/// What the name of an entry with that tag and those attributes stands for;
+/// `None` for a mere declaration.
+pub(crate) fn kind_of_tag(
+    tag: gimli::DwTag,
+    has: &dyn Fn(gimli::DwAt) -> bool,
+) -> Option<NameKind> {
+    match tag {
+        c::DW_TAG_subprogram if has(c::DW_AT_low_pc) || has(c::DW_AT_ranges) => {
+            Some(NameKind::Function)
         }
+        c::DW_TAG_subprogram => has(c::DW_AT_inline).then_some(NameKind::Inline),
         c::DW_TAG_variable | c::DW_TAG_member => {
-            let has_value =
-                entry.has_attr(c::DW_AT_location) || entry.has_attr(c::DW_AT_const_value);
+            let has_value = has(c::DW_AT_location) || has(c::DW_AT_const_value);
             has_value.then_some(NameKind::Variable)
         }
         c::DW_TAG_enumerator => Some(NameKind::Enumerator),
-        _ => (!entry.has_attr(c::DW_AT_declaration)).then_some(NameKind::Type),
+        tag if is_type(tag) => (!has(c::DW_AT_declaration)).then_some(NameKind::Type),
+        _ => None,
     }
 }
 

@@ -105,6 +105,8 @@ pub struct Register(pub u16);
 pub struct Registers {
     arch: Arch,
     known: u64,
+    /// Those that calls may change, and that no callee is known to have changed.
+    unsaved: u64,
     values: [u64; Registers::LAST.0 as usize + 1],
     other: Option<Arc<OtherRegisters>>,
 }
@@ -138,6 +140,7 @@ impl Registers {
         Registers {
             arch,
             known: 0,
+            unsaved: 0,
             values: [0; Registers::LAST.0 as usize + 1],
             other: None,
         }
@@ -154,10 +157,32 @@ impl Registers {
         known.then(|| self.values[usize::from(register.0)])
     }
 
+    /// What a register that calls may change held in the frame that was called;
+    /// for a caller that knows its callee.
+    pub fn unsaved(&self, register: Register) -> Option<u64> {
+        let has = register.0 <= Self::LAST.0 && self.unsaved >> register.0 & 1 == 1;
+        has.then(|| self.values[usize::from(register.0)])
+    }
+
+    /// Takes over the registers that calls may change from the frame that was
+    /// called.
+    pub(crate) fn inherit_unsaved(&mut self, callee: &Registers) {
+        for number in 0..=Self::LAST.0 {
+            let register = Register(number);
+            if self.get(register).is_none()
+                && let Some(value) = callee.get(register).or_else(|| callee.unsaved(register))
+            {
+                self.unsaved |= 1 << number;
+                self.values[usize::from(number)] = value;
+            }
+        }
+    }
+
     /// Makes a general register known. A number without a slot is ignored.
     pub fn set(&mut self, register: Register, value: u64) {
         if register.0 <= Self::LAST.0 {
             self.known |= 1 << register.0;
+            self.unsaved &= !(1 << register.0);
             self.values[usize::from(register.0)] = value;
         }
     }

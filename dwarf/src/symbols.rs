@@ -153,7 +153,7 @@ fn read_symbol(elf: &Elf, symbol: &Sym64<LittleEndian>) -> Option<Entry> {
 impl SymbolTable {
     fn read(module: &Module) -> SymbolTable {
         let (bytes, elf) = module.loaded_file();
-        let (debug_bytes, debug_elf) = module.debug_file();
+        let (debug_bytes, debug_elf) = module.symbol_file();
         let is_separate = !std::ptr::eq(elf, debug_elf);
         let mut symbols = read_table(debug_elf, debug_bytes.get(), elf::SHT_SYMTAB, is_separate);
         if symbols.is_empty() && is_separate {
@@ -194,7 +194,7 @@ impl Module {
 
     fn symbol_name(&self, entry: &Entry) -> &str {
         let (bytes, elf) = if entry.is_debug {
-            self.debug_file()
+            self.symbol_file()
         } else {
             self.loaded_file()
         };

@@ -2,13 +2,15 @@
 //! (its functions' code, its named scopes).
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use gimli::constants as c;
 
 use crate::files::UnitFiles;
 use crate::info::{Entry, Info, Slice, Unit, Value};
 use crate::lines::UnitLines;
+use crate::rows::Rows;
+use crate::split::Split;
 use crate::{EntryId, Language};
 
 /// A unit's header, and whatever was decoded of the unit so far.
@@ -18,6 +20,10 @@ pub(crate) struct Slot<'a> {
     pub(crate) lines: OnceLock<Option<UnitLines>>,
     pub(crate) files: OnceLock<UnitFiles>,
     pub(crate) map: OnceLock<UnitMap>,
+    /// The part of it that lies in a file of its own.
+    pub(crate) split: OnceLock<Option<Box<Split<'a>>>>,
+    /// The sections of a split type unit, which lies in no linked file.
+    pub(crate) sections: Option<Arc<gimli::Dwarf<Slice<'a>>>>,
 }
 
 impl<'a> Slot<'a> {
@@ -28,6 +34,8 @@ impl<'a> Slot<'a> {
             lines: OnceLock::new(),
             files: OnceLock::new(),
             map: OnceLock::new(),
+            split: OnceLock::new(),
+            sections: None,
         }
     }
 
@@ -71,7 +79,14 @@ pub(crate) struct UnitRanges {
 impl UnitRanges {
     pub(crate) fn new(mut ranges: Vec<(u64, u64, u32)>) -> UnitRanges {
         ranges.sort_unstable();
-        ranges.dedup();
+        // A unit has a range for each function; what lies side by side is one.
+        ranges.dedup_by(|next, last| {
+            let joins = next.2 == last.2 && next.0 <= last.1;
+            if joins {
+                last.1 = last.1.max(next.1);
+            }
+            joins
+        });
         let mut furthest = 0;
         let reach = ranges
             .iter()
@@ -81,6 +96,25 @@ impl UnitRanges {
             })
             .collect();
         UnitRanges { ranges, reach }
+    }
+
+    /// The ranges as they are kept: start and end in two words each, and unit.
+    pub(crate) fn pack(&self) -> Rows<5> {
+        let halves = |address: u64| [address as u32, (address >> 32) as u32];
+        let rows = self.ranges.iter().map(|&(start, end, unit)| {
+            let ([a, b], [c, d]) = (halves(start), halves(end));
+            [a, b, c, d, unit]
+        });
+        Rows::Built(rows.collect())
+    }
+
+    /// The ranges as [`UnitRanges::pack`] made them.
+    pub(crate) fn unpack(rows: &Rows<5>) -> UnitRanges {
+        let whole = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
+        let ranges = rows
+            .iter()
+            .map(|[a, b, c, d, unit]| (whole(a, b), whole(c, d), unit));
+        UnitRanges::new(ranges.collect())
     }
 
     /// The units that claim an address: the one with the latest start first.
@@ -172,7 +206,7 @@ impl UnitMap {
 impl<'a> Info<'a> {
     /// The shape of a unit, found on first use.
     pub(crate) fn map(&self, unit: u32) -> Option<&UnitMap> {
-        let slot = self.units.get(unit as usize)?;
+        let slot = self.slot(unit)?;
         let parsed = self.unit(unit)?;
         Some(slot.map.get_or_init(|| {
             let mut map = UnitMap::default();
@@ -242,7 +276,16 @@ impl<'a> Info<'a> {
         unit: &Unit<'a>,
         entry: &Entry<'a>,
     ) -> Vec<Range<u64>> {
-        let dwarf = self.dwarf_of(index);
+        self.ranges_in(self.dwarf_of(index), unit, entry)
+    }
+
+    /// The same, of an entry that refers to those sections.
+    pub(crate) fn ranges_in(
+        &self,
+        dwarf: &gimli::Dwarf<Slice<'a>>,
+        unit: &Unit<'a>,
+        entry: &Entry<'a>,
+    ) -> Vec<Range<u64>> {
         let mut found = Vec::new();
         if let Some(value) = entry.attr_value(c::DW_AT_ranges) {
             let Ok(Some(mut list)) = dwarf.attr_ranges(unit, value) else {
@@ -255,7 +298,9 @@ impl<'a> Info<'a> {
             }
             return found;
         }
-        let Some(low) = self.address_of(index, unit, entry.attr_value(c::DW_AT_low_pc)) else {
+        let low = entry.attr_value(c::DW_AT_low_pc);
+        let low = low.and_then(|low| dwarf.attr_address(unit, low).ok().flatten());
+        let Some(low) = low else {
             return found;
         };
         let high = match entry.attr_value(c::DW_AT_high_pc) {

@@ -232,6 +232,9 @@ fn follow(
         return Ok(unwound(None));
     };
     caller.set_pc(Address(pc));
+    if !rule.is_signal {
+        caller.inherit_unsaved(registers);
+    }
     if caller.sp() == registers.sp() && caller.pc() == registers.pc() {
         return Err(UnwindError::NotFurtherOut);
     }

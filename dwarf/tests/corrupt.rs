@@ -6,12 +6,14 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 
 use common::{Folder, has};
 use sapwood_dwarf::{
-    Address, Arch, Bytes, EntryId, FrameAddress, FrameContext, Input, Memory, MemoryError, Module,
-    ModuleKind, Modules, Register, Registers, TypeId, Unwinder,
+    Address, Arch, Bytes, DebugFiles, EntryId, FrameAddress, FrameContext, Input, Memory,
+    MemoryError, Module, ModuleKind, Modules, Register, Registers, TypeId, Unwinder, Wanted,
 };
 
 /// Marsaglia's xorshift: the same numbers from the same seed, everywhere.
@@ -116,9 +118,30 @@ fn walk_types(module: &Module, id: TypeId, left: &mut u32) {
     }
 }
 
+/// A second file with part of the debug information: a `.dwo`, or a `.dwp`.
+#[derive(Clone)]
+struct Companion {
+    bytes: Vec<u8>,
+    is_package: bool,
+}
+
+impl DebugFiles for Companion {
+    fn find(&self, wanted: &Wanted<'_>) -> Option<Bytes> {
+        let is_package = match wanted {
+            Wanted::Split { .. } => false,
+            Wanted::Package { .. } => true,
+            _ => return None,
+        };
+        (is_package == self.is_package).then(|| Bytes::from(self.bytes.clone()))
+    }
+}
+
 /// Asks for everything that a module can be asked for.
-fn ask(path: &Path, bytes: Vec<u8>) {
-    let input = Input::new(path, ModuleKind::Executable, Bytes::from(bytes), 0x10_0000);
+fn ask(path: &Path, bytes: Vec<u8>, companion: Option<Companion>) {
+    let mut input = Input::new(path, ModuleKind::Executable, Bytes::from(bytes), 0x10_0000);
+    if let Some(companion) = companion {
+        input = input.with_files(Arc::new(companion));
+    }
     let Ok(module) = Module::open(input) else {
         return;
     };
@@ -202,6 +225,7 @@ fn look(module: &Module, at: Address) {
     }
     let mut frame = Nowhere { at, function };
     let _ = module.call_site_value(at, &[0x55], &mut frame);
+    let _ = module.tail_calls(at, Address(0x10_1000));
 }
 
 fn unwind(module: Module) {
@@ -225,6 +249,81 @@ fn unwind(module: Module) {
         };
         let _ = unwinder.step(&modules, at, &registers, &mut memory);
     }
+}
+
+/// Damages a program, or what it goes with.
+fn damage_one(
+    (program, companion): &(Vec<u8>, Option<Companion>),
+    random: &mut Random,
+) -> (Vec<u8>, Option<Companion>) {
+    match companion {
+        Some(companion) if random.below(4) != 0 => {
+            let bytes = damage(&companion.bytes, random);
+            let companion = Companion {
+                bytes,
+                ..companion.clone()
+            };
+            (program.clone(), Some(companion))
+        }
+        _ => (damage(program, random), companion.clone()),
+    }
+}
+
+/// Programs whose debug information was split off, each with that file, and
+/// whether it is a package; and one whose symbols are packed within it.
+fn split_programs(folder: &Folder) -> Vec<(PathBuf, PathBuf, bool)> {
+    let mut programs = Vec::new();
+    let path = |name: &str| folder.0.join(name);
+    let succeeds = |tool: &str, arguments: &[&str]| {
+        let status = Command::new(tool)
+            .args(arguments)
+            .current_dir(&folder.0)
+            .status();
+        status.is_ok_and(|status| status.success())
+    };
+    for version in ["-gdwarf-4", "-gdwarf-5"] {
+        let name = format!("split{version}");
+        let options = [version, "-O2", "-gsplit-dwarf", "-fdebug-types-section"];
+        let program = folder.compile("cc", "shapes.c", &options, &name);
+        let dwo = std::fs::read_dir(&folder.0)
+            .expect("a folder")
+            .find_map(|file| {
+                let path = file.expect("a file").path();
+                path.extension()
+                    .is_some_and(|kind| kind == "dwo")
+                    .then_some(path)
+            });
+        let kept = path(&format!("{name}.kept"));
+        std::fs::rename(dwo.expect("a .dwo"), &kept).expect("it is there");
+        let package = path(&format!("{name}.dwp"));
+        let made = has("llvm-dwp")
+            && succeeds(
+                "llvm-dwp",
+                &[&kept.to_string_lossy(), "-o", &package.to_string_lossy()],
+            );
+        if made {
+            programs.push((program.clone(), package, true));
+        }
+        programs.push((program, kept, false));
+    }
+    if has("objcopy") && has("xz") {
+        let program = folder.compile("cc", "shapes.c", &["-O1"], "carrier");
+        let made = succeeds("objcopy", &["-S", "--keep-symbol=sum", "carrier", "mini"])
+            && succeeds("xz", &["-k", "--check=crc32", "mini"])
+            && succeeds("strip", &["carrier"])
+            && succeeds(
+                "objcopy",
+                &[
+                    "--add-section",
+                    ".gnu_debugdata=mini.xz",
+                    "carrier",
+                    "carrier",
+                ],
+            );
+        assert!(made, "a program with .gnu_debugdata");
+        programs.push((program, path("mini"), true));
+    }
+    programs
 }
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -259,19 +358,26 @@ fn no_damage_makes_a_panic() {
     if has("clang") {
         programs.push(folder.compile("clang", "shapes.c", &["-g", "-O2", "-c"], "other"));
     }
-    let files: Vec<Vec<u8>> = programs
-        .iter()
-        .map(|path| std::fs::read(path).expect("a program"))
-        .collect();
-    for (path, whole) in programs.iter().zip(&files) {
-        ask(path, whole.clone());
+    let read = |path: &PathBuf| std::fs::read(path).expect("a file");
+    let mut files: Vec<(Vec<u8>, Option<Companion>)> =
+        programs.iter().map(|path| (read(path), None)).collect();
+    for (program, companion, is_package) in split_programs(&folder) {
+        let companion = Companion {
+            bytes: read(&companion),
+            is_package,
+        };
+        files.push((read(&program), Some(companion)));
+        programs.push(program);
+    }
+    for (path, (whole, companion)) in programs.iter().zip(&files) {
+        ask(path, whole.clone(), companion.clone());
     }
     let first = number("SAPWOOD_FUZZ_FIRST", 1);
     for seed in first..first + number("SAPWOOD_FUZZ_CASES", 300) {
         let mut random = Random::new(seed);
         let which = random.below(files.len());
-        let bytes = damage(&files[which], &mut random);
-        let outcome = std::panic::catch_unwind(|| ask(&programs[which], bytes));
+        let (bytes, companion) = damage_one(&files[which], &mut random);
+        let outcome = std::panic::catch_unwind(|| ask(&programs[which], bytes, companion));
         assert!(
             outcome.is_ok(),
             "seed {seed} of {}",

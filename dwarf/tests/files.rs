@@ -122,3 +122,72 @@ fn what_is_no_program_is_one_clear_error() {
         );
     }
 }
+
+/// Finds whatever is asked for as one file, right or wrong.
+struct Always(Bytes);
+
+impl DebugFiles for Always {
+    fn find(&self, _: &Wanted<'_>) -> Option<Bytes> {
+        Some(self.0.clone())
+    }
+}
+
+#[test]
+fn without_build_ids_the_checksum_tells_whose_a_debug_file_is() {
+    if !has("objcopy") {
+        return;
+    }
+    let folder = Folder::new("checksum");
+    let options = ["-g", "-O1", "-Wl,--build-id=none"];
+    let program = folder.compile("cc", "shapes.c", &options, "program");
+    let debug = folder.0.join("program.debug");
+    split(&program, &debug);
+    let read = |path: &Path| std::fs::read(path).expect("a file");
+    let open_with = |debug: Vec<u8>| {
+        let input = Input::new(
+            "program",
+            ModuleKind::Executable,
+            Bytes::from(read(&program)),
+            0,
+        );
+        Module::open(input.with_files(Arc::new(Always(Bytes::from(debug))))).expect("an ELF file")
+    };
+    assert!(open_with(read(&debug)).has_debug_info());
+    let mut other = read(&debug);
+    *other.last_mut().expect("bytes") ^= 1;
+    assert!(!open_with(other).has_debug_info());
+}
+
+#[test]
+fn a_stripped_file_has_the_symbols_that_it_carries_packed() {
+    if !has("objcopy") || !has("xz") {
+        return;
+    }
+    let folder = Folder::new("mini");
+    let program = folder.compile("cc", "shapes.c", &["-O0"], "program");
+    let whole = open(&program, 0);
+    let expected = whole.symbol_named("sum").map(|s| (s.address, s.size));
+    assert!(expected.is_some());
+    let run = |tool: &str, arguments: &[&str]| {
+        let status = Command::new(tool)
+            .args(arguments)
+            .current_dir(&folder.0)
+            .status();
+        assert!(status.expect("a tool").success(), "{tool} {arguments:?}");
+    };
+    run("objcopy", &["-S", "--keep-symbol=sum", "program", "mini"]);
+    run("xz", &["--check=crc32", "mini"]);
+    run("strip", &["program"]);
+    let section = ".gnu_debugdata=mini.xz";
+    run("objcopy", &["--add-section", section, "program", "packed"]);
+    assert!(open(&program, 0).symbol_named("sum").is_none());
+    let packed = open(&folder.0.join("packed"), 0);
+    assert_eq!(
+        packed.symbol_named("sum").map(|s| (s.address, s.size)),
+        expected
+    );
+    let (symbol, into) = packed
+        .symbol_at(expected.expect("it is there").0.add(2))
+        .expect("one");
+    assert_eq!((symbol.name, into), ("sum", 2));
+}

@@ -2,7 +2,7 @@
 //! something moves. Where a function that the debugger called returns to, the
 //! walk goes on with the registers that the thread had before the call.
 
-use sapwood_dwarf::{Arch, Memory, MemoryError, OtherRegisters, Register};
+use sapwood_dwarf::{Arch, Function, Language, Memory, MemoryError, OtherRegisters, Register};
 
 use super::{Debugger, Events};
 use crate::error::{Error, Result};
@@ -75,6 +75,18 @@ pub(crate) fn other_registers(
     }
 }
 
+/// Whether it is where the program begins, as its author has it: of Rust's, the
+/// one at the root of a crate.
+fn is_main(function: &Function) -> bool {
+    match function.language {
+        Language::Rust => {
+            let name = function.name.split_once("::");
+            name.is_some_and(|(_, name)| name == "main")
+        }
+        _ => function.name == "main",
+    }
+}
+
 impl Debugger {
     /// Walks the selected thread's stack until it has `wanted` frames or ends.
     pub(super) fn walk(&mut self, wanted: usize) -> Result<&Stack> {
@@ -125,9 +137,8 @@ impl Debugger {
                     _ => FrameKind::Normal,
                 };
                 // What called the program's own beginning is nobody's business.
-                let is_main = frame.function_name() == Some("main")
-                    && !frame.is_inlined
-                    && frame.function.is_some();
+                let is_main =
+                    frame.function.as_ref().is_some_and(|f| is_main(f)) && !frame.is_inlined;
                 stack.frames.push((frame, kind));
                 if is_main {
                     stack.complete = true;

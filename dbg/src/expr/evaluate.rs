@@ -480,12 +480,19 @@ impl Evaluator<'_> {
     /// What a reference refers to; any other value as it is.
     fn referred(&mut self, value: &Value) -> Result<Value, Error> {
         match value.ty.shape(self.reader.modules)? {
-            Shape::Reference(to, _) => {
-                let at = self.pointer_bits(value)?;
-                Ok(Value::in_memory(to, at))
-            }
+            Shape::Reference(to, _) => self.target(value, to, 0),
             _ => Ok(value.clone()),
         }
+    }
+
+    /// What a pointer or reference leads to, `by` bytes on.
+    fn target(&mut self, pointer: &Value, to: Type, by: i64) -> Result<Value, Error> {
+        let pointer = self.reader.fetched(pointer)?;
+        if let Some(value) = self.reader.synthetic_target(&pointer, &to, by)? {
+            return Ok(value);
+        }
+        let at = self.pointer_bits(&pointer)?;
+        Ok(Value::in_memory(to, at.offset(by)))
     }
 
     fn pointer_bits(&mut self, value: &Value) -> Result<Address, Error> {
@@ -497,8 +504,7 @@ impl Evaluator<'_> {
     pub fn member(&mut self, whole: &Value, name: &str, is_arrow: bool) -> Result<Value, Error> {
         let mut whole = self.referred(whole)?;
         if let Shape::Pointer(to) = whole.ty.shape(self.reader.modules)? {
-            let at = self.pointer_bits(&whole)?;
-            whole = Value::in_memory(to, at);
+            whole = self.target(&whole, to, 0)?;
         }
         let Shape::Composite(..) = whole.ty.shape(self.reader.modules)? else {
             let pointer = if is_arrow { " pointer" } else { "" };
@@ -529,7 +535,10 @@ impl Evaluator<'_> {
                 Some(at) => (element, at),
                 None => return self.element(&array, &element, count, index),
             },
-            Shape::Pointer(to) => (to, self.pointer_bits(&array)?),
+            Shape::Pointer(to) => {
+                let size = self.reader.size(&to)? as i128;
+                return self.target(&array, to, index.wrapping_mul(size) as i64);
+            }
             _ => {
                 if let Ok(index) = usize::try_from(index)
                     && let Some(element) = self.reader.container_element(&array, index)?

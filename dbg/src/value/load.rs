@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use sapwood_dwarf::{
-    Address, EntryId, FrameAddress, FrameContext, Location, Memory, MemoryError, Module, ModuleId,
-    Modules, Piece, Register, Registers, Storage, Unwinder, Variable,
+    Address, EntryId, FrameAddress, FrameContext, Location, LocationError, Memory, MemoryError,
+    Module, ModuleId, Modules, Piece, Register, Registers, Storage, Unwinder, Variable,
 };
 
 use super::{
-    Bits, Content, Error, MAX_CALLERS, MAX_VALUE_SIZE, Place, Reader, Source, Type, Value,
+    Bits, Content, Error, MAX_CALLERS, MAX_VALUE_SIZE, Place, Reader, Source, Synthetic, Type,
+    Value,
 };
 use crate::stack::Frame;
 
@@ -39,6 +40,11 @@ impl FrameContext for Seen<'_> {
             .registers
             .bytes(register)
             .or_else(|| self.source.other_register(frame, register))
+    }
+
+    fn unsaved_register(&mut self, register: Register) -> Option<Vec<u8>> {
+        let value = self.frame?.registers.unsaved(register)?;
+        Some(value.to_le_bytes().to_vec())
     }
 
     fn cfa(&mut self) -> Option<Address> {
@@ -123,7 +129,7 @@ impl Reader<'_> {
         let ty = Type::described(id, variable.type_id);
         match module.locate(variable, &mut self.seen()) {
             Ok(location) => self.at_location(id, ty, location),
-            Err(sapwood_dwarf::LocationError::OptimizedOut) => self.lost(ty),
+            Err(LocationError::OptimizedOut) => self.lost(ty),
             Err(error) => Err(error.into()),
         }
     }
@@ -193,6 +199,7 @@ impl Reader<'_> {
     ) -> Result<Content, Error> {
         let mut bytes = vec![0; size];
         let mut known = vec![false; size];
+        let mut synthetic = Vec::new();
         let mut bit = 0usize;
         for piece in &location.pieces {
             let rest = size.saturating_mul(8).saturating_sub(bit);
@@ -213,6 +220,13 @@ impl Reader<'_> {
                 for byte in &mut known[bit / 8..(bit + bits).div_ceil(8).min(size)] {
                     *byte = true;
                 }
+            } else if let Storage::ImplicitPointer { variable, offset } = piece.at {
+                synthetic.push(Synthetic {
+                    start: bit / 8,
+                    module,
+                    variable,
+                    offset,
+                });
             }
             bit += bits;
         }
@@ -220,6 +234,7 @@ impl Reader<'_> {
         Ok(Content {
             bytes: bytes.into(),
             known: (!is_whole).then(|| known.into()),
+            synthetic: (!synthetic.is_empty()).then(|| synthetic.into()),
         })
     }
 
@@ -258,6 +273,43 @@ impl Reader<'_> {
             }
             Storage::Nowhere => None,
         })
+    }
+
+    /// What a pointer without a value points to, `by` bytes on, as a value of
+    /// that type; `None` where the pointer has a value.
+    pub fn synthetic_target(
+        &mut self,
+        pointer: &Value,
+        to: &Type,
+        by: i64,
+    ) -> Result<Option<Value>, Error> {
+        let Some(found) = self.content(pointer)?.synthetic_pointer() else {
+            return Ok(None);
+        };
+        let module = self.modules.get(found.module);
+        let module = module.ok_or_else(Error::unloaded)?.clone();
+        let ty = Type::described(found.module, module.type_of_entry(found.variable));
+        let whole = match module.locate_entry(found.variable, &mut self.seen()) {
+            Ok(location) => self.at_location(found.module, ty, location)?,
+            Err(LocationError::OptimizedOut) => self.lost(ty)?,
+            Err(error) => return Err(error.into()),
+        };
+        let size = self.size(to)?;
+        let at = found.offset.wrapping_add(by);
+        let content = match usize::try_from(at) {
+            Ok(start) => self.content(&whole)?.part(start, size),
+            Err(_) => Content::lost(size),
+        };
+        let place = match whole.address() {
+            Some(address) => Place::Memory(address.offset(at)),
+            None => Place::Nowhere,
+        };
+        Ok(Some(Value {
+            ty: to.clone(),
+            place,
+            bits: None,
+            content: Some(content),
+        }))
     }
 
     /// The size of a type that is to be read.
@@ -320,7 +372,7 @@ impl Reader<'_> {
     pub fn bytes(&mut self, value: &Value) -> Result<Arc<[u8]>, Error> {
         let content = self.content(value)?;
         if content.is_lost(0..content.bytes.len()) {
-            return Err(sapwood_dwarf::LocationError::OptimizedOut.into());
+            return Err(LocationError::OptimizedOut.into());
         }
         Ok(content.bytes)
     }

@@ -8,7 +8,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sapwood_dwarf::{Address, LocationError, Memory, MemoryError, Module, Modules, Register};
+use sapwood_dwarf::{
+    Address, EntryId, LocationError, Memory, MemoryError, Module, ModuleId, Modules, Register,
+};
 
 use crate::stack::Frame;
 
@@ -180,6 +182,23 @@ pub struct Content {
     pub bytes: Arc<[u8]>,
     /// For each byte whether it is known; `None` where all are.
     pub known: Option<Arc<[bool]>>,
+    /// The pointers among the lost bytes of which it is known what they point
+    /// to: a variable that the compiler took away.
+    pub synthetic: Option<Arc<[Synthetic]>>,
+}
+
+/// A pointer without a value: what it points to has no address, but may be
+/// known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Synthetic {
+    /// Its first byte in the content.
+    pub start: usize,
+    /// The module that describes the variable.
+    pub module: ModuleId,
+    /// The variable that it points to.
+    pub variable: EntryId,
+    /// The byte of it.
+    pub offset: i64,
 }
 
 impl Content {
@@ -188,6 +207,7 @@ impl Content {
         Content {
             bytes: bytes.into(),
             known: None,
+            synthetic: None,
         }
     }
 
@@ -196,6 +216,7 @@ impl Content {
         Content {
             bytes: vec![0; len].into(),
             known: Some(vec![false; len].into()),
+            synthetic: None,
         }
     }
 
@@ -203,6 +224,12 @@ impl Content {
     pub fn is_lost(&self, range: std::ops::Range<usize>) -> bool {
         let known = self.known.as_ref().and_then(|known| known.get(range));
         known.is_some_and(|known| known.contains(&false))
+    }
+
+    /// The pointer without a value that it begins with.
+    pub fn synthetic_pointer(&self) -> Option<Synthetic> {
+        let all = self.synthetic.as_ref()?;
+        all.iter().find(|one| one.start == 0).copied()
     }
 
     /// A part of it; bytes past its end are lost.
@@ -216,6 +243,16 @@ impl Content {
         Content {
             bytes: self.bytes[start..end].into(),
             known: self.known.as_ref().map(|known| known[start..end].into()),
+            synthetic: self.synthetic.as_ref().and_then(|all| {
+                let inside = all.iter().filter(|one| (start..end).contains(&one.start));
+                let moved: Vec<Synthetic> = inside
+                    .map(|one| Synthetic {
+                        start: one.start - start,
+                        ..*one
+                    })
+                    .collect();
+                (!moved.is_empty()).then(|| moved.into())
+            }),
         }
     }
 }
@@ -299,7 +336,7 @@ pub struct Reader<'a> {
 }
 
 /// How deep an entry value may refer to the caller's entry values.
-const MAX_CALLERS: u32 = 8;
+const MAX_CALLERS: u32 = 64;
 
 /// The most bytes that one value may have, so that a damaged type or variable
 /// does not make us read gigabytes. gdb's `max-value-size` is 64 KiB.

@@ -64,6 +64,14 @@ pub(super) fn is_signed(ty: &Type, modules: &Modules) -> Result<bool, Error> {
     })
 }
 
+/// What stands for a value that is lost.
+fn lost_text(content: &Content) -> &'static str {
+    match content.synthetic_pointer() {
+        Some(_) => "<synthetic pointer>",
+        None => "<optimized out>",
+    }
+}
+
 /// A part of a value as it is written: its type, its bytes, where it is.
 struct Part {
     ty: Type,
@@ -108,7 +116,7 @@ impl Reader<'_> {
         };
         let mut out = String::new();
         if part.is_lost() && !matches!(shape, Shape::Composite(..) | Shape::Array { .. }) {
-            return Ok("<optimized out>".into());
+            return Ok(lost_text(&part.content).into());
         }
         if style.format.is_none_or(|format| !format.is_numeric()) {
             self.write_heading(&part, &shape, &mut out);
@@ -177,7 +185,7 @@ impl Reader<'_> {
                 return Ok(());
             }
             _ if part.is_lost() => {
-                out.push_str("<optimized out>");
+                out.push_str(lost_text(&part.content));
                 return Ok(());
             }
             _ => {}

@@ -89,10 +89,7 @@ impl Evaluator<'_> {
             Shape::Pointer(Type::Void) => Err(Error::new(
                 "Attempt to take contents of a non-pointer value.",
             )),
-            Shape::Pointer(to) => {
-                let at = self.pointer_bits(&value)?;
-                Ok(Value::in_memory(to, at))
-            }
+            Shape::Pointer(to) => self.target(&value, to, 0),
             Shape::Array { .. } => self.index(&value, 0),
             Shape::Function { .. } => Ok(value),
             Shape::Composite(..) => match self.reader.pointee(&value)? {
