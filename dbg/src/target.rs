@@ -87,6 +87,17 @@ pub struct Resume {
     pub others_run: bool,
 }
 
+/// What [`Target::pass_breakpoint`] could do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Passed {
+    /// The thread's next resume executes the instruction.
+    Ready,
+    /// The instruction has been executed.
+    Done,
+    /// Nothing: the breakpoint has to be taken out for it.
+    Cannot,
+}
+
 /// What ended a [`wait`](Target::wait).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Happening {
@@ -216,6 +227,33 @@ pub trait Target {
 
     /// Waits until something happens and every thread has stopped.
     fn wait(&mut self) -> Result<TargetEvent>;
+
+    /// Waits until something happens to one thread, which is stopped then. The
+    /// others may run on: until [`stop`](Target::stop), or until that thread is
+    /// let [`go on`](Target::go_on), only that thread and memory may be asked
+    /// about.
+    fn wait_for_one(&mut self) -> Result<TargetEvent> {
+        self.wait()
+    }
+
+    /// Stops every thread that runs on since [`wait_for_one`](Target::wait_for_one).
+    fn stop(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets the thread whose event `wait_for_one` gave go on as `resume` had it,
+    /// as though nothing had happened.
+    fn go_on(&mut self, resume: Resume, thread: ThreadId) -> Result<()> {
+        let _ = thread;
+        self.resume(resume)
+    }
+
+    /// Has a thread that stands on a breakpoint execute the instruction beneath
+    /// it instead of hitting it, without any other thread getting past.
+    fn pass_breakpoint(&mut self, thread: ThreadId) -> Result<Passed> {
+        let _ = thread;
+        Ok(Passed::Cannot)
+    }
 
     /// Replaces the signal that the thread's next resume delivers.
     fn set_signal(&mut self, thread: ThreadId, signal: Option<Signal>) -> Result<()>;

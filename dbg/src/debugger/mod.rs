@@ -8,6 +8,7 @@
 mod breakpoints;
 mod calls;
 mod complete;
+mod conditions;
 mod core_files;
 mod disassembly;
 mod eval;
@@ -52,6 +53,7 @@ use crate::target::{Target, ThreadId};
 use crate::value::{Memo, Value};
 use calls::PendingCall;
 pub use complete::Completion;
+use conditions::Conditions;
 use eval::Compilers;
 use frames::Stack;
 use image::Image;
@@ -116,6 +118,7 @@ pub struct Debugger {
     image_costs: ImageCosts,
     compiler: Compilers,
     memo: Memo,
+    conditions: Conditions,
     displays: Displays,
     /// What watchpoints watch.
     watched: BTreeMap<BreakpointId, Value>,

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::event::{Began, Event, StopReason, Stopped};
 use crate::step::{Goal, Move, Stepper};
 use crate::target::{
-    Address, Happening, Motion, Resume, SignalInfo, TargetError, TargetEvent, ThreadId,
+    Address, Happening, Motion, Passed, Resume, SignalInfo, TargetError, TargetEvent, ThreadId,
 };
 
 use super::scene::ThreadScene;
@@ -44,6 +44,16 @@ pub(super) enum Outcome {
     Returned(usize),
     /// There is no process any more.
     Gone,
+}
+
+/// How a thread got past a site.
+enum Past {
+    /// Its next resume does.
+    Ready,
+    /// It is past.
+    Done,
+    /// It was stepped, and that is what happened.
+    Event(TargetEvent),
 }
 
 /// What an event means for the plan.
@@ -149,11 +159,16 @@ impl Debugger {
             steps = steps.wrapping_add(1);
             let alone = matches!(plan, Plan::Call);
             let others_run = !alone && self.others_run(motion, steps);
-            let event = self.advance(thread, motion, others_run)?;
             let goals = match &detour {
                 Some(goal) => std::slice::from_ref(goal),
                 None => plan.goals(),
             };
+            let resume = Resume {
+                thread,
+                motion,
+                others_run,
+            };
+            let event = self.advance(resume, goals)?;
             match self.judge(thread, &event, goals, events)? {
                 Verdict::Stop(outcome) => return Ok(outcome),
                 Verdict::GoOn => {
@@ -247,56 +262,76 @@ impl Debugger {
         }
     }
 
-    /// Lets the program go and waits for the next event, after threads that
-    /// stand on a site whose hit was judged already have been led past it.
-    fn advance(
-        &mut self,
-        thread: ThreadId,
-        motion: Motion,
-        others_run: bool,
-    ) -> Result<TargetEvent> {
+    /// Lets the program go and waits for the next event that is not passed over,
+    /// after threads that stand on a site whose hit was judged already have been
+    /// led past it.
+    fn advance(&mut self, resume: Resume, goals: &[Goal]) -> Result<TargetEvent> {
+        let Resume { thread, motion, .. } = resume;
         let waiting: Vec<(ThreadId, Address)> = self
             .standing
             .iter()
-            .filter(|(t, _)| others_run || **t == thread)
+            .filter(|(t, _)| resume.others_run || **t == thread)
             .map(|(t, at)| (*t, *at))
             .collect();
         for (standing, at) in waiting {
             self.standing.remove(&standing);
-            let Some(event) = self.step_over_site(standing, at)? else {
-                continue;
+            let steps = standing == thread && motion == Motion::Step;
+            let event = match self.pass_site(standing, at)? {
+                Past::Event(event) => event,
+                Past::Done if steps => TargetEvent {
+                    thread,
+                    what: Happening::Stepped,
+                },
+                Past::Done | Past::Ready => continue,
             };
             let stepped = event.what == Happening::Stepped && event.thread == standing;
-            if !stepped || (standing == thread && motion == Motion::Step) {
+            if !stepped || steps {
                 return Ok(event);
             }
         }
-        let target = self.live()?;
-        target.resume(Resume {
-            thread,
-            motion,
-            others_run,
-        })?;
-        Ok(target.wait()?)
+        self.live()?.resume(resume)?;
+        loop {
+            let event = self.live()?.wait_for_one()?;
+            if let Happening::Breakpoint(at) = event.what
+                && self.is_passed_over(thread, event.thread, at, goals)
+                && self.live()?.pass_breakpoint(event.thread)? != Passed::Cannot
+            {
+                self.live()?.go_on(resume, event.thread)?;
+                continue;
+            }
+            self.live()?.stop()?;
+            return Ok(event);
+        }
     }
 
-    /// Executes the one instruction beneath a site, alone. `None` when the
-    /// thread is not there any more, or must not be stepped.
-    fn step_over_site(&mut self, thread: ThreadId, at: Address) -> Result<Option<TargetEvent>> {
+    /// Leads a thread past the site that it stands on.
+    fn pass_site(&mut self, thread: ThreadId, at: Address) -> Result<Past> {
         if self.sites.at(at).is_empty() {
-            return Ok(None);
+            return Ok(Past::Ready);
         }
         let target = self.live()?;
         match target.registers(thread) {
             Ok(registers) if registers.pc() == at => {}
-            _ => return Ok(None),
+            _ => return Ok(Past::Ready),
         }
         let signal = target.signal(thread);
         if signal.is_some_and(|s| s.signal.is_fault() && s.code > 0) {
             // The instruction itself raised it; its handler comes first.
-            return Ok(None);
+            return Ok(Past::Ready);
         }
-        // Any other signal may as well arrive one instruction later.
+        Ok(match target.pass_breakpoint(thread)? {
+            Passed::Ready => Past::Ready,
+            Passed::Done => Past::Done,
+            Passed::Cannot => Past::Event(self.step_over_site(thread, at)?),
+        })
+    }
+
+    /// Executes the one instruction beneath a site with the site taken out, all
+    /// other threads standing still.
+    fn step_over_site(&mut self, thread: ThreadId, at: Address) -> Result<TargetEvent> {
+        let target = self.live()?;
+        let signal = target.signal(thread);
+        // Any signal may as well arrive one instruction later.
         target.set_signal(thread, None)?;
         target.remove_breakpoint(at)?;
         let stepped = target
@@ -316,7 +351,7 @@ impl Debugger {
                 let _ = target.set_signal(thread, Some(signal));
             }
         }
-        Ok(Some(stepped?))
+        Ok(stepped?)
     }
 
     /// Says what an event means.

@@ -16,6 +16,7 @@
 //! thread that made it.
 
 mod launch;
+mod passing;
 mod pin;
 mod process;
 mod registers;
@@ -39,9 +40,10 @@ use crate::patches::{INT3, Patches};
 use crate::registers::{Registers, VectorState};
 use crate::signal::Signal;
 use crate::target::{
-    Address, Happening, Mapping, Motion, ProcessId, RemoteSyscall, Result, Resume, SignalInfo,
-    Target, TargetError, TargetEvent, ThreadId, Watchpoints,
+    Address, Happening, Mapping, Motion, Passed, ProcessId, RemoteSyscall, Result, Resume,
+    SignalInfo, Target, TargetError, TargetEvent, ThreadId, Watchpoints,
 };
+use passing::{Copies, Displaced};
 use pin::Pin;
 use terminal::Terminal;
 
@@ -70,6 +72,9 @@ struct Thread {
     registers: Option<Registers>,
     /// They were changed since.
     changed: bool,
+    /// It is in a copy of an instruction: what its registers show is not where
+    /// it is.
+    displaced: Option<Displaced>,
     /// Delivered by its next resume.
     signal: Option<SignalInfo>,
     /// Happened while another thread's event was being reported.
@@ -84,6 +89,7 @@ pub struct Native {
     memory: File,
     threads: BTreeMap<i32, Thread>,
     patches: Patches,
+    copies: Copies,
     /// A vforked child shares our memory: patches are recorded, not in place.
     patches_suspended: bool,
     follow: Follow,
@@ -151,6 +157,7 @@ impl Native {
             })?,
             threads: BTreeMap::new(),
             patches: Patches::default(),
+            copies: Copies::default(),
             patches_suspended: false,
             follow: Follow::default(),
             ready: None,
@@ -223,7 +230,13 @@ impl Native {
             && known.changed
             && let Some(registers) = &known.registers
         {
-            sys::set_registers(thread, &registers::to_kernel(registers))?;
+            let mut kernel = registers::to_kernel(registers);
+            if let Some(displaced) = known.displaced
+                && displaced.shown == registers.pc()
+            {
+                kernel.rip = displaced.real.0;
+            }
+            sys::set_registers(thread, &kernel)?;
             known.changed = false;
         }
         Ok(())
@@ -232,6 +245,11 @@ impl Native {
     /// Lets one thread go. One that was killed meanwhile counts as running, so
     /// that its end is waited for.
     fn resume_thread(&mut self, thread: i32, motion: Motion) -> Result<()> {
+        let signal = self.threads.get(&thread).and_then(|t| t.signal);
+        let settled = self.settle(thread, motion, signal.map_or(0, |info| info.signal.0));
+        if let Err(error @ TargetError::Failed(_)) = settled {
+            return Err(error);
+        }
         let flushed = self.flush(thread);
         let Some(known) = self.threads.get_mut(&thread) else {
             return Ok(());
@@ -239,6 +257,7 @@ impl Native {
         let signal = known.signal.take().map_or(0, |info| info.signal.0);
         known.registers = None;
         known.changed = false;
+        known.displaced = None;
         known.running = true;
         known.stepping = motion == Motion::Step;
         let moved = flushed.and_then(|()| match motion {
@@ -290,6 +309,7 @@ impl Native {
 
     /// Takes every patch out and ends tracing of every thread.
     fn let_go(&mut self) -> Result<()> {
+        self.leave_copies();
         if !self.patches_suspended {
             self.unpatch(&self.memory);
         }
@@ -325,6 +345,7 @@ impl Native {
         self.ended = true;
         self.threads.clear();
         self.patches.clear();
+        self.copies = Copies::default();
         self.early.clear();
         self.interrupter.watch(0);
         self.pin.release();
@@ -359,7 +380,8 @@ impl Target for Native {
             return Ok(registers);
         }
         let kernel = sys::registers(thread.0).map_err(|e| self.failed(thread, &e))?;
-        let registers = registers::from_kernel(&kernel);
+        let mut registers = registers::from_kernel(&kernel);
+        self.show_original(thread.0, &mut registers);
         self.stopped(thread)?.registers = Some(registers);
         Ok(registers)
     }
@@ -405,6 +427,7 @@ impl Target for Native {
             _ => self.write_raw(at, bytes)?,
         }
         self.patches.note_write(at, bytes);
+        self.copies.forget(at.range(bytes.len() as u64));
         Ok(())
     }
 
@@ -418,6 +441,8 @@ impl Target for Native {
             self.write_raw(at, &[INT3])?;
         }
         self.patches.insert(at, original[0]);
+        // What stands there may have changed while nobody looked.
+        self.copies.forget(at.range(1));
         Ok(())
     }
 
@@ -467,7 +492,32 @@ impl Target for Native {
     }
 
     fn wait(&mut self) -> Result<TargetEvent> {
+        let event = self.next_event()?;
+        self.stop()?;
+        Ok(event)
+    }
+
+    fn wait_for_one(&mut self) -> Result<TargetEvent> {
         self.next_event()
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        self.stop_all()
+    }
+
+    fn pass_breakpoint(&mut self, thread: ThreadId) -> Result<Passed> {
+        self.pass(thread)
+    }
+
+    fn go_on(&mut self, resume: Resume, thread: ThreadId) -> Result<()> {
+        let motion = match thread == resume.thread {
+            true => resume.motion,
+            false => Motion::Continue,
+        };
+        self.resume_thread(thread.0, motion)
     }
 
     fn set_signal(&mut self, thread: ThreadId, signal: Option<Signal>) -> Result<()> {

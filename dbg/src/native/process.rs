@@ -44,6 +44,14 @@ pub fn group_of(thread: i32) -> Option<i32> {
     line[5..].trim().parse().ok()
 }
 
+/// Whether a process has a filter that its system calls must pass: the
+/// `Seccomp:` line of its status.
+pub fn filters_system_calls(process: i32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Seccomp:"));
+    line.is_some_and(|mode| mode.trim() != "0")
+}
+
 /// The name of a thread.
 pub fn thread_name(process: i32, thread: i32) -> Option<String> {
     let name = std::fs::read_to_string(format!("/proc/{process}/task/{thread}/comm")).ok()?;

@@ -64,7 +64,7 @@ impl Native {
 
     /// Executes the one instruction at the thread's pc, setting aside signals
     /// that arrive meanwhile. Gives the first that did.
-    fn step_over_syscall(&mut self, thread: i32) -> Result<Option<SignalInfo>> {
+    pub(super) fn step_over_syscall(&mut self, thread: i32) -> Result<Option<SignalInfo>> {
         let id = ThreadId(thread);
         let mut aside = None;
         loop {
@@ -82,6 +82,7 @@ impl Native {
                 .ok_or_else(|| TargetError::Gone(format!("thread {thread} is gone")))?;
             known.running = false;
             known.registers = None;
+            known.displaced = None;
             match (status >> 16, libc::WSTOPSIG(status)) {
                 (0, libc::SIGTRAP) => return Ok(aside),
                 (0, signal) => {
@@ -104,7 +105,9 @@ impl Native {
 impl RemoteSyscall for Native {
     fn syscall(&mut self, thread: ThreadId, number: i64, arguments: [u64; 6]) -> Result<i64> {
         let before = self.target_registers(thread)?;
-        let signal = self.stopped(thread)?.signal.take();
+        let known = self.stopped(thread)?;
+        let signal = known.signal.take();
+        let displaced = known.displaced.take();
         let (at, put_back) = self.syscall_instruction()?;
         let mut registers = before;
         registers.set_pc(at);
@@ -125,6 +128,7 @@ impl RemoteSyscall for Native {
         self.set_target_registers(thread, before);
         let known = self.stopped(thread)?;
         known.signal = signal;
+        known.displaced = displaced;
         if let Some(info) = aside {
             known.pending.get_or_insert(Happening::Signal(info));
         }

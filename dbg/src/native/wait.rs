@@ -25,7 +25,7 @@ enum Meaning {
 }
 
 impl Native {
-    /// Waits for an event, and stops every thread before giving it.
+    /// Waits for an event of one thread; the others may run on.
     pub(super) fn next_event(&mut self) -> Result<TargetEvent> {
         loop {
             if let Some(event) = self.ready.take() {
@@ -43,10 +43,7 @@ impl Native {
                     self.finish();
                     return Ok(self.event(thread, what));
                 }
-                Meaning::Event(what) => {
-                    self.stop_all()?;
-                    return Ok(self.event(thread, what));
-                }
+                Meaning::Event(what) => return Ok(self.event(thread, what)),
                 Meaning::Stopped | Meaning::GoOn => self.go_on(thread)?,
                 Meaning::Ended => self.after_end(thread)?,
             }
@@ -114,6 +111,7 @@ impl Native {
         let known = self.threads.get_mut(&thread).expect("looked up by callers");
         known.running = false;
         known.registers = None;
+        known.displaced = None;
         let signal = libc::WSTOPSIG(status);
         match status >> 16 {
             0 if signal == libc::SIGTRAP => self.trap(thread),
@@ -161,7 +159,8 @@ impl Native {
             Err(_) => return Ok(Meaning::GoOn),
         };
         let before = Address(registers.pc().0.wrapping_sub(1));
-        let patched = !self.patches_suspended && self.patches.contains(before);
+        let displaced = self.threads[&thread].displaced.is_some();
+        let patched = !displaced && !self.patches_suspended && self.patches.contains(before);
         if stepping && !patched {
             return Ok(Meaning::Event(Happening::Stepped));
         }
@@ -287,6 +286,7 @@ impl Native {
         let process = self.process;
         self.threads.retain(|thread, _| *thread == process);
         self.patches.clear();
+        self.copies = super::Copies::default();
         self.patches_suspended = false;
         self.syscall_at = None;
         self.watched = Default::default();
