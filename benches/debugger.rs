@@ -247,7 +247,7 @@ impl Contender {
     /// A command that prints a text.
     fn marker(self, text: &str) -> String {
         match self {
-            Contender::Lldb => format!("script print(\"{text}\")"),
+            Contender::Lldb => format!("script print(\"{text}\", flush=True)"),
             _ => format!("echo {text}\\n"),
         }
     }
@@ -310,9 +310,8 @@ impl Drop for Session {
 
 /// Wall and processor time of the measured commands.
 fn measure(job: &Job, contender: Contender, program: &Path) -> Option<(Duration, Duration)> {
-    let words = |commands: &[&str]| -> Vec<String> {
-        commands.iter().map(|c| contender.word(c)).collect()
-    };
+    let words =
+        |commands: &[&str]| -> Vec<String> { commands.iter().map(|c| contender.word(c)).collect() };
     let from_the_start = job.before.is_empty();
     let start = Instant::now();
     let mut session = contender.start(program)?;

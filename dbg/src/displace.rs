@@ -321,7 +321,10 @@ mod tests {
                 branch(When::Condition(13), 0x1106, 0x1006),
             ),
             (&[0xe3, 0x05], branch(When::NoCount, 0x1007, 0x1002)),
-            (&[0xe9, 0xfb, 0xff, 0xff, 0xff], branch(When::Always, 0x1000, 0x1005)),
+            (
+                &[0xe9, 0xfb, 0xff, 0xff, 0xff],
+                branch(When::Always, 0x1000, 0x1005),
+            ),
         ] {
             assert_eq!(passage(AT, bytes), expected, "{bytes:02x?}");
         }
@@ -348,7 +351,7 @@ mod tests {
             registers.set(index, 0x100 * index as u64);
         }
         registers.set(x86::FS_BASE, 0x7000_0000);
-        let mut check = |bytes: &[u8], expected| {
+        let check = |bytes: &[u8], expected| {
             let Passage::Call { callee, next } = passage(AT, bytes) else {
                 panic!("{bytes:02x?}");
             };

@@ -258,10 +258,13 @@ mod tests {
     #[test]
     fn lengths_are_a_disassemblers() {
         use capstone::prelude::*;
-        let Some(path) = std::fs::read_to_string("/proc/self/maps").ok().and_then(|maps| {
-            let line = maps.lines().find(|line| line.contains("libc.so"))?;
-            Some(line[line.find('/')?..].to_owned())
-        }) else {
+        let Some(path) = std::fs::read_to_string("/proc/self/maps")
+            .ok()
+            .and_then(|maps| {
+                let line = maps.lines().find(|line| line.contains("libc.so"))?;
+                Some(line[line.find('/')?..].to_owned())
+            })
+        else {
             return;
         };
         let module = crate::loader::open(
@@ -303,6 +306,9 @@ mod tests {
             }
             at += length;
         }
-        assert!(known > 50_000 && unknown * 1000 < known, "{known} {unknown}");
+        assert!(
+            known > 50_000 && unknown * 1000 < known,
+            "{known} {unknown}"
+        );
     }
 }

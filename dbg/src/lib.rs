@@ -40,6 +40,7 @@ pub mod displace;
 pub mod error;
 pub mod eval;
 pub mod event;
+pub mod exits;
 pub mod expr;
 pub mod flow;
 pub mod instruction;

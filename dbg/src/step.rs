@@ -11,12 +11,14 @@
 //! as it was: recursion does not fool it. Returning into the middle of a line
 //! finishes that line first. `step` enters a function that has lines, through
 //! linkage stubs, and stops behind its prologue; over one that has none it goes
-//! as `next` does.
+//! as `next` does. A line of more than a few instructions is not stepped through:
+//! it runs to its [exits](crate::exits), loops and calls within it at full speed.
 
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::exits;
 use crate::flow::Flow;
 use crate::target::Address;
 
@@ -71,6 +73,12 @@ pub trait Scene {
     /// Where the C++ runtime tells that an exception is being caught: the first
     /// thing that a handler calls.
     fn catch_hook(&mut self) -> Option<Address>;
+    /// The line row at another address.
+    fn row_at(&mut self, at: Address) -> Option<Row>;
+    /// The code in a range, as the program has it.
+    fn code(&mut self, range: &Range<Address>) -> Option<Vec<u8>>;
+    /// How many instructions are better stepped through than run through.
+    fn patience(&self) -> usize;
     /// If the pc is in a linkage stub: the entries of the functions it may lead to.
     fn stub(&mut self) -> Option<Vec<Address>>;
 }
@@ -109,6 +117,8 @@ enum Phase {
     Stepped(Flow),
     /// Running through a call made in the line.
     InCall,
+    /// Running to where the line can be left.
+    Crossing,
     /// Running to the body of a function that is being entered; `back` is
     /// where it would return to.
     Entering { back: Option<Address> },
@@ -179,7 +189,7 @@ impl Stepper {
         }
         match self.phase {
             Phase::Leaving => self.returned(scene),
-            Phase::InCall => self.moved(scene),
+            Phase::InCall | Phase::Crossing => self.moved(scene),
             Phase::Entering { back } if back == Some(scene.pc()) => self.moved(scene),
             Phase::Entering { .. } => Move::Done,
             Phase::Stepped(Flow::Return) => self.returned(scene),
@@ -203,9 +213,14 @@ impl Stepper {
         self.quiet.contains(&pc) || self.function.iter().any(|range| range.contains(&pc))
     }
 
-    /// One instruction further, or through the call that it is.
+    /// To the line's exits, one instruction further, or through the call that
+    /// it is.
     fn go(&mut self, scene: &mut dyn Scene) -> Move {
         let flow = scene.flow();
+        if let Some(goals) = self.exits(flow, scene) {
+            self.phase = Phase::Crossing;
+            return Move::RunTo(goals);
+        }
         if let Flow::Call { length } = flow
             && !matches!(self.kind, Kind::Into | Kind::Instruction)
         {
@@ -218,6 +233,58 @@ impl Stepper {
         }
         self.phase = Phase::Stepped(flow);
         Move::Step
+    }
+
+    /// The goals of running through the rest of the line, where that is better
+    /// than stepping.
+    fn exits(&mut self, flow: Flow, scene: &mut dyn Scene) -> Option<Vec<Goal>> {
+        let into = match self.kind {
+            Kind::Into => true,
+            Kind::Over | Kind::Until => false,
+            Kind::Instruction | Kind::OverInstruction => return None,
+        };
+        let pc = scene.pc();
+        let stands = matches!(flow, Flow::Return | Flow::Syscall)
+            || (into && matches!(flow, Flow::Call { .. }));
+        if stands || !self.quiet.contains(&pc) {
+            return None;
+        }
+        self.widen(scene);
+        let code = scene.code(&self.quiet)?;
+        let (exits, calls) = exits::of_line(&self.quiet, &code, pc, &self.function, into)?;
+        let length = exits::instructions_from(&self.quiet, &code, pc);
+        if length <= scene.patience() && !(calls && !into) {
+            return None;
+        }
+        let least = Some(scene.sp());
+        let goal = |address| Goal {
+            address,
+            stack_at_least: least,
+        };
+        let mut goals: Vec<Goal> = exits.into_iter().map(goal).collect();
+        if calls && let Some(hook) = scene.catch_hook() {
+            goals.push(Goal {
+                address: hook,
+                stack_at_least: least.map(|least| least.offset(-8)),
+            });
+        }
+        Some(goals)
+    }
+
+    /// Takes the rows behind into `quiet` while they are of the line that is
+    /// being left.
+    fn widen(&mut self, scene: &mut dyn Scene) {
+        let Some((file, line, depth)) = self.line.clone() else {
+            return;
+        };
+        while let Some(row) = scene.row_at(self.quiet.end)
+            && row.range.start == self.quiet.end
+            && row.range.end > row.range.start
+            && (row.line, row.depth) == (line, depth)
+            && row.file == file
+        {
+            self.quiet.end = row.range.end;
+        }
     }
 
     /// A goal, or the handler of an exception in a frame no deeper: it calls the

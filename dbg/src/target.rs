@@ -167,6 +167,16 @@ pub trait Target {
     /// Every thread, oldest first.
     fn threads(&self) -> Vec<ThreadId>;
 
+    /// How many threads there are.
+    fn thread_count(&self) -> usize {
+        self.threads().len()
+    }
+
+    /// Whether that thread is one of them.
+    fn has_thread(&self, thread: ThreadId) -> bool {
+        self.threads().contains(&thread)
+    }
+
     /// A thread's name, where it has one.
     fn thread_name(&self, thread: ThreadId) -> Option<String> {
         let _ = thread;

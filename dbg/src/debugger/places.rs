@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sapwood_dwarf::{Function, Having, Module, ModuleId, SymbolKind};
+use sapwood_dwarf::{Function, Having, Module, ModuleId, ModuleKind, SymbolKind};
 
 use super::Debugger;
 use crate::breakpoint::{BreakpointId, Place, Wish};
@@ -115,6 +115,27 @@ fn line_places(module: &Module, file: &str, line: u32) -> Vec<Place> {
         .collect()
 }
 
+/// Whether a module's symbols show that it has no function of that name: none is
+/// called so, and none has the name in a mangled one. A library in which the
+/// function was only ever inlined passes for one that has none, which is why
+/// this is asked only when the function was found elsewhere: it spares reading
+/// the debug information of every library for `main`.
+fn has_no_symbol_of(module: &Module, spec: &Spec) -> bool {
+    let Spec::Function(name) = spec else {
+        return false;
+    };
+    let last = name.rsplit("::").next().unwrap_or(name);
+    if !last.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return false;
+    }
+    let mangled = format!("{}{last}", last.len());
+    let is_of = |symbol: &str| {
+        symbol == last
+            || (symbol.starts_with("_Z") || symbol.starts_with("_R")) && symbol.contains(&mangled)
+    };
+    !module.symbols().any(|symbol| is_of(symbol.name))
+}
+
 /// The places that a spec has in one module. `file` is what a line without a
 /// file is a line of.
 fn places_in(module: &Module, spec: &Spec, file: Option<&Path>) -> Vec<Place> {
@@ -152,7 +173,11 @@ impl Debugger {
             },
             Spec::Offset(_) | Spec::Address(_) | Spec::Here => return Vec::new(),
         };
-        let new = self.modules.since(from, having);
+        let is_found = !breakpoint.places.is_empty();
+        let new = self.modules.since(from, having).filter(|(_, module)| {
+            let is_library = module.kind() == ModuleKind::Library;
+            !(is_found && is_library && has_no_symbol_of(module, spec))
+        });
         new.flat_map(|(_, module)| places_in(module, spec, file))
             .collect()
     }

@@ -152,6 +152,15 @@ impl Debugger {
         let mut steps = 0u32;
         let mut detour: Option<Goal> = None;
         loop {
+            if !self.live()?.has_thread(thread) {
+                // It ended beside another thread's event: there is nothing left
+                // to complete, and the program goes on.
+                let threads = self.live()?.threads();
+                thread = *threads.first().ok_or(Error::NotRunning)?;
+                self.disarm();
+                *plan = Plan::Free;
+                detour = None;
+            }
             let motion = match detour {
                 Some(_) => Motion::Continue,
                 None => plan.motion(),
@@ -620,7 +629,7 @@ impl Debugger {
         };
         let silent = commands.first().is_some_and(|first| first == "silent");
         if !silent {
-            let thread = self.thread_view(thread);
+            let thread = self.brief_thread_view(thread);
             events(Event::Stopped(Stopped {
                 thread,
                 switched,

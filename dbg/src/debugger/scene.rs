@@ -28,6 +28,13 @@ pub(super) struct ThreadScene<'a> {
 /// The sections that linkage stubs are in.
 const STUBS: [&str; 3] = [".plt", ".plt.sec", ".plt.got"];
 
+/// Lines with more code than this are stepped through.
+const LONGEST_LINE: u64 = 1 << 16;
+
+/// So many instructions cost less to step through than the breakpoints at their
+/// exits do.
+const SHORT: usize = 1;
+
 /// Longer than any symbol's name.
 const LONGEST_NAME: u64 = 4096;
 
@@ -104,10 +111,13 @@ impl Scene for ThreadScene<'_> {
     }
 
     fn row(&mut self) -> Option<Row> {
-        let pc = self.pc();
-        let (_, module) = self.modules.at(pc)?;
-        let row = module.line_at(pc)?;
-        let inlined = module.inlined_at(pc).len();
+        self.row_at(self.pc())
+    }
+
+    fn row_at(&mut self, at: Address) -> Option<Row> {
+        let (_, module) = self.modules.at(at)?;
+        let row = module.line_at(at)?;
+        let inlined = module.inlined_at(at).len();
         Some(Row {
             range: row.range,
             file: row.file,
@@ -115,6 +125,18 @@ impl Scene for ThreadScene<'_> {
             is_stmt: row.is_stmt,
             depth: inlined.saturating_sub(1) as u32,
         })
+    }
+
+    fn code(&mut self, range: &Range<Address>) -> Option<Vec<u8>> {
+        let length = range.end.past(range.start).filter(|n| *n <= LONGEST_LINE)?;
+        let mut code = vec![0; length as usize];
+        self.target.read(range.start, &mut code).ok()?;
+        Some(code)
+    }
+
+    fn patience(&self) -> usize {
+        // To run is to stop every other thread afterwards.
+        SHORT + self.target.thread_count()
     }
 
     fn function(&mut self) -> Option<Vec<Range<Address>>> {

@@ -55,6 +55,20 @@ impl Debugger {
         }
     }
 
+    /// A thread as a stop's line names it: where it is the only one, nobody
+    /// asks for its name.
+    pub(super) fn brief_thread_view(&mut self, thread: ThreadId) -> ThreadView {
+        if self.target.as_ref().is_some_and(|t| t.thread_count() > 1) {
+            return self.thread_view(thread);
+        }
+        ThreadView {
+            number: self.threads.number(thread),
+            id: thread,
+            name: None,
+            handle: None,
+        }
+    }
+
     /// Gives every thread that there is a number, oldest first.
     pub(super) fn number_threads(&mut self) -> Vec<(ThreadId, u32)> {
         let threads = self.target.as_ref().map_or(Vec::new(), |t| t.threads());

@@ -370,6 +370,14 @@ impl Target for Native {
         self.threads.keys().copied().map(ThreadId).collect()
     }
 
+    fn thread_count(&self) -> usize {
+        self.threads.len()
+    }
+
+    fn has_thread(&self, thread: ThreadId) -> bool {
+        self.threads.contains_key(&thread.0)
+    }
+
     fn thread_name(&self, thread: ThreadId) -> Option<String> {
         process::thread_name(self.process, thread.0)
     }

@@ -145,8 +145,7 @@ fn free_range(mappings: &[crate::target::Mapping], near: Address) -> Option<Addr
 
 /// Whether a thread is stopped in a system call that the kernel will make again.
 fn restarts(registers: &Registers) -> bool {
-    registers.get(x86::ORIG_RAX) as i64 >= 0
-        && RESTARTS.contains(&(registers.get(x86::RAX) as i64))
+    registers.get(x86::ORIG_RAX) as i64 >= 0 && RESTARTS.contains(&(registers.get(x86::RAX) as i64))
 }
 
 impl Native {
@@ -173,7 +172,11 @@ impl Native {
                 Ok(Passed::Ready)
             }
             Way::Here(Passage::Branch { when, taken, next }) => {
-                let to = if when.holds(&mut registers) { taken } else { next };
+                let to = if when.holds(&mut registers) {
+                    taken
+                } else {
+                    next
+                };
                 registers.set_pc(to);
                 self.set_target_registers(thread, registers);
                 Ok(Passed::Done)
@@ -422,7 +425,11 @@ mod tests {
         copies
             .slots
             .insert(Address(0x2000), Slot { original, copied });
-        let shown = |real| copies.original(Address(real)).map(|d| (d.shown.0, d.is_before));
+        let shown = |real| {
+            copies
+                .original(Address(real))
+                .map(|d| (d.shown.0, d.is_before))
+        };
         assert_eq!(shown(0x2000), Some((0x1000, true)));
         assert_eq!(shown(0x2003), Some((0x1003, false)));
         assert_eq!(shown(0x2008), None);

@@ -102,6 +102,24 @@ impl Scene for Machine {
             Code::Jump(_) => Flow::Jump,
         }
     }
+    fn row_at(&mut self, at: Address) -> Option<Row> {
+        let pc = std::mem::replace(&mut self.pc, at.0);
+        let row = self.row();
+        self.pc = pc;
+        row
+    }
+    fn code(&mut self, range: &Range<Address>) -> Option<Vec<u8>> {
+        let code = (range.start.0..range.end.0).map(|at| match self.code.get(&at) {
+            Some(Code::Ret) => Some(0xc3),
+            // Longer instructions than this machine has.
+            Some(Code::Call(_) | Code::Jump(_)) | None => None,
+            Some(Code::Nop) => Some(0x90),
+        });
+        code.collect()
+    }
+    fn patience(&self) -> usize {
+        2
+    }
     fn row(&mut self) -> Option<Row> {
         let function = self.function()?;
         let (start, line) = self.rows.range(..=self.pc).next_back()?;
