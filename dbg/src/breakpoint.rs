@@ -98,6 +98,8 @@ pub struct Breakpoint {
     pub condition: Option<String>,
     /// Hits still to be ignored.
     pub ignore: u64,
+    /// Is disabled after so many stops more.
+    pub left: Option<u64>,
     /// Hits so far.
     pub hits: u64,
     /// What is executed at each hit.
@@ -135,6 +137,7 @@ impl Breakpoints {
             enabled: true,
             condition: None,
             ignore: 0,
+            left: None,
             hits: 0,
             commands: Vec::new(),
             thread: None,

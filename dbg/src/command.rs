@@ -146,8 +146,53 @@ pub enum Catch {
     CatchException,
     /// Signals: these, or all.
     Signals(Vec<Signal>),
+    /// A C++ `throw;`.
+    Rethrow,
     /// A Rust panic.
     Panic,
+    /// A library that is loaded, whose path contains the text.
+    Load(String),
+    /// One that is unloaded.
+    Unload(String),
+}
+
+/// What `enable` may say of how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lasting {
+    /// For so many stops; it is disabled then.
+    Stops(u64),
+    /// For one stop; it is deleted then.
+    Delete,
+}
+
+/// What `skip` is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Skip {
+    /// `step` does not stop in functions that match.
+    Add(SkipRule),
+    /// The selected frame's function.
+    Here,
+    /// The selected frame's file.
+    ThisFile,
+    /// These rules, or all, go away.
+    Delete(Vec<u32>),
+    /// These rules, or all, count or do not.
+    Enable(Vec<u32>, bool),
+    /// Lists the rules.
+    List,
+}
+
+/// Functions that `step` does not stop in; both parts must match.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SkipRule {
+    /// The source file: a path's end, or a pattern with `*` and `?`.
+    pub file: Option<String>,
+    /// That is a pattern.
+    pub file_is_glob: bool,
+    /// The function: a name, or a regular expression.
+    pub function: Option<String>,
+    /// That is a regular expression.
+    pub function_is_regex: bool,
 }
 
 /// Which lines `list` shows.
@@ -210,6 +255,16 @@ pub enum Command {
     Clear(Spec),
     /// `enable`, `disable`: these breakpoints, or all.
     Enable(Vec<u32>, bool),
+    /// `enable once|delete|count N`: these breakpoints.
+    EnableFor(Vec<u32>, Lasting),
+    /// `save breakpoints FILE`.
+    SaveBreakpoints(PathBuf),
+    /// `rbreak REGEX`: every function of the program that matches.
+    BreakMatching(String),
+    /// `skip`, `info skip`.
+    Skip(Skip),
+    /// `return [EXPR]`: the selected frame returns at once.
+    Return(Option<String>),
     /// `condition N [EXPR]`.
     Condition(u32, Option<String>),
     /// `ignore N COUNT`.

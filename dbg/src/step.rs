@@ -73,6 +73,10 @@ pub trait Scene {
     /// Where the C++ runtime tells that an exception is being caught: the first
     /// thing that a handler calls.
     fn catch_hook(&mut self) -> Option<Address>;
+    /// The entries of `longjmp` and its kin.
+    fn jump_hooks(&mut self) -> Vec<Address>;
+    /// If the pc is one of them: where it jumps to, and the stack pointer then.
+    fn jump_target(&mut self) -> Option<Goal>;
     /// The line row at another address.
     fn row_at(&mut self, at: Address) -> Option<Row>;
     /// The code in a range, as the program has it.
@@ -140,6 +144,8 @@ pub struct Stepper {
     function: Vec<Range<Address>>,
     /// Where it began, for `until`.
     began: Address,
+    /// The goals of the last run, and the stack pointer when it began.
+    run: (Vec<Goal>, Address),
 }
 
 impl Stepper {
@@ -153,6 +159,7 @@ impl Stepper {
             quiet: Address(0)..Address(0),
             function: Vec::new(),
             began: scene.pc(),
+            run: (Vec::new(), scene.sp()),
         };
         let instruction = matches!(kind, Kind::Instruction | Kind::OverInstruction);
         if !instruction {
@@ -186,6 +193,15 @@ impl Stepper {
                 address,
                 stack_at_least: Some(scene.sp().add(8)),
             }]);
+        }
+        if running && let Some(target) = scene.jump_target() {
+            let outwards = target.stack_at_least.is_some_and(|sp| sp >= self.run.1);
+            if !outwards {
+                // From one frame to another within what is being run through.
+                return Move::RunTo(self.run.0.clone());
+            }
+            self.phase = Phase::Leaving;
+            return Move::RunTo(vec![target]);
         }
         match self.phase {
             Phase::Leaving => self.returned(scene),
@@ -262,12 +278,10 @@ impl Stepper {
             stack_at_least: least,
         };
         let mut goals: Vec<Goal> = exits.into_iter().map(goal).collect();
-        if calls && let Some(hook) = scene.catch_hook() {
-            goals.push(Goal {
-                address: hook,
-                stack_at_least: least.map(|least| least.offset(-8)),
-            });
+        if calls {
+            goals.extend(self.ways_out(least, scene));
         }
+        self.run = (goals.clone(), scene.sp());
         Some(goals)
     }
 
@@ -289,12 +303,25 @@ impl Stepper {
 
     /// A goal, or the handler of an exception in a frame no deeper: it calls the
     /// hook with its return address below a stack as high as the goal's.
-    fn or_caught(&self, goal: Goal, scene: &mut dyn Scene) -> Vec<Goal> {
+    fn or_caught(&mut self, goal: Goal, scene: &mut dyn Scene) -> Vec<Goal> {
+        let out = self.ways_out(goal.stack_at_least, scene);
+        let goals: Vec<Goal> = std::iter::once(goal).chain(out).collect();
+        self.run = (goals.clone(), scene.sp());
+        goals
+    }
+
+    /// Where a call that is run through shows that it will not return: a handler
+    /// of an exception in a frame that is no deeper, and `longjmp`.
+    fn ways_out(&self, least: Option<Address>, scene: &mut dyn Scene) -> Vec<Goal> {
         let caught = scene.catch_hook().map(|address| Goal {
             address,
-            stack_at_least: goal.stack_at_least.map(|least| least.offset(-8)),
+            stack_at_least: least.map(|least| least.offset(-8)),
         });
-        std::iter::once(goal).chain(caught).collect()
+        let jumps = scene.jump_hooks().into_iter().map(|address| Goal {
+            address,
+            stack_at_least: None,
+        });
+        caught.into_iter().chain(jumps).collect()
     }
 
     /// In the same function (or one whose bounds nobody knows) as before.

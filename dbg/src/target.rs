@@ -285,6 +285,11 @@ pub trait Target {
         let _ = child;
     }
 
+    /// Whether threads stop where they enter and leave system calls.
+    fn catch_syscalls(&mut self, on: bool) {
+        let _ = on;
+    }
+
     /// Ends the program. Afterwards no other method may be called.
     fn kill(&mut self) -> Result<()>;
 

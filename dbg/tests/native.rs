@@ -225,3 +225,133 @@ fn an_interrupt_stops_a_program_that_blocks_all_signals() {
     say(&mut debugger, "kill");
     no_children_left();
 }
+
+/// The process that a debugger has, killed by somebody else; waits until it is.
+fn kill_behind(debugger: &mut Debugger) {
+    let said = say(debugger, "info program");
+    let number = said.split_whitespace().nth(1).unwrap().to_owned();
+    let killed = Process::new("kill").args(["-KILL", &number]).status();
+    assert!(killed.unwrap().success());
+    let dead = || {
+        let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+        stat.rsplit_once(')')
+            .is_none_or(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('Z' | 'X')))
+    };
+    while !dead() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_program_killed_at_any_stage_ends_in_words() {
+    const STAGES: &[&str] = &[
+        "next",
+        "step",
+        "stepi",
+        "continue",
+        "finish",
+        "until",
+        "advance scale",
+        "bt",
+        "info threads",
+        "info registers",
+        "p counter",
+        "p scale(2)",
+        "x/4x $sp",
+        "watch counter",
+        "b scale",
+        "delete",
+        "return",
+        "jump 34",
+        "disassemble",
+        "info locals",
+        "detach",
+        "kill",
+    ];
+    let folder = Folder::new();
+    let program = compile(&programs().join("orchard.c"), &[], &folder);
+    for stage in STAGES {
+        let mut debugger = Debugger::new();
+        say(&mut debugger, &format!("file {}", program.display()));
+        let quiet = format!("set args > {}/output", folder.path.display());
+        say(&mut debugger, &quiet);
+        say(&mut debugger, "b sum");
+        assert!(say(&mut debugger, "run").contains("Breakpoint 1, sum"));
+        kill_behind(&mut debugger);
+        // Whatever it says of the program, it says it and is there afterwards.
+        say(&mut debugger, stage);
+        say(&mut debugger, "continue");
+        let said = say(&mut debugger, "info threads");
+        assert!(!debugger.is_alive(), "after {stage}: {said}");
+        let again = say(&mut debugger, "run");
+        let stops = match *stage {
+            "delete" => again.contains("exited"),
+            _ => again.contains("Breakpoint 1, sum"),
+        };
+        assert!(stops, "after {stage}: {again}");
+        drop(debugger);
+        no_children_left();
+    }
+}
+
+#[test]
+fn no_hit_is_lost_while_threads_pass_a_breakpoint() {
+    let folder = Folder::new();
+    let program = compile(&programs().join("crossing.c"), &[], &folder);
+    let output = folder.path.join("output");
+    // The instruction beneath the breakpoint: a store, a call, a system call
+    // that waits, a fault with a handler, and one while signals rain.
+    for (place, hits) in [
+        ("store", 4 * 500),
+        ("caller", 4 * 500),
+        ("*&pausing", 4 * 500),
+        ("faulting", 4),
+    ] {
+        let mut debugger = Debugger::new();
+        say(&mut debugger, &format!("file {}", program.display()));
+        say(&mut debugger, "handle SIGALRM nostop noprint pass");
+        say(&mut debugger, "handle SIGSEGV nostop noprint pass");
+        say(&mut debugger, "handle SIGUSR1 nostop noprint pass");
+        let said = say(&mut debugger, &format!("b {place}"));
+        assert!(said.contains("Breakpoint 1 at"), "{said}");
+        say(&mut debugger, "ignore 1 1000000");
+        let said = say(&mut debugger, &format!("run > {}", output.display()));
+        assert!(said.contains("exited normally"), "{place}: {said}");
+        let said = say(&mut debugger, "info breakpoints");
+        assert!(
+            said.contains(&format!("already hit {hits} times")),
+            "{place}: {said}"
+        );
+        let written = std::fs::read_to_string(&output).unwrap();
+        assert_eq!(written, "2000 2000 2000 4\n", "{place}");
+        drop(debugger);
+        no_children_left();
+    }
+}
+
+#[test]
+fn steps_and_forks_go_past_a_breakpoint_in_place() {
+    let folder = Folder::new();
+    let program = compile(&programs().join("crossing.c"), &[], &folder);
+    let mut debugger = Debugger::new();
+    say(&mut debugger, &format!("file {}", program.display()));
+    say(&mut debugger, "handle SIGSEGV nostop noprint pass");
+    say(&mut debugger, "b store thread 2");
+    let output = folder.path.join("output");
+    let said = say(&mut debugger, &format!("run > {}", output.display()));
+    assert!(said.contains("Thread 2"), "{said}");
+    // Off the breakpoint by an instruction, a line, and out: always thread 2.
+    for motion in ["stepi", "nexti", "next", "step", "finish", "continue"] {
+        let said = say(&mut debugger, motion);
+        assert!(!said.contains("error"), "{motion}: {said}");
+        let said = say(&mut debugger, "thread");
+        assert!(said.contains("thread is 2 "), "{motion}: {said}");
+    }
+    say(&mut debugger, "delete");
+    let said = say(&mut debugger, "continue");
+    assert!(said.contains("exited normally"), "{said}");
+    let written = std::fs::read_to_string(&output).unwrap();
+    assert_eq!(written, "2000 2000 2000 4\n");
+    drop(debugger);
+    no_children_left();
+}

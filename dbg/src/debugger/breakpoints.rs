@@ -1,8 +1,10 @@
 //! Commands about breakpoints.
 
+use std::path::Path;
+
 use super::{Debugger, Events};
 use crate::breakpoint::{Breakpoint, BreakpointId, Place, Reason, Wish};
-use crate::command::Spec;
+use crate::command::{Lasting, Spec};
 use crate::error::{Error, Result};
 use crate::event::{BreakpointView, Event, PlaceView};
 
@@ -13,6 +15,35 @@ fn view_of_place(place: &Place) -> PlaceView {
         file: place.file.clone(),
         line: place.line,
     }
+}
+
+/// The commands that set a breakpoint again.
+fn as_commands(b: &Breakpoint) -> String {
+    let word = |full: &str| match b.temporary {
+        true => format!("t{full}"),
+        false => full.to_owned(),
+    };
+    let mut text = match &b.wish {
+        Wish::Place(spec) => format!("{} {spec}", word("break")),
+        Wish::Watch(watch) if watch.reads => format!("awatch {}", watch.expression),
+        Wish::Watch(watch) => format!("watch {}", watch.expression),
+        Wish::Catch(what) => format!("{} {}", word("catch"), super::info::catch_text(what)),
+    };
+    if let Some(thread) = b.thread {
+        text.push_str(&format!(" thread {thread}"));
+    }
+    if let (Some(condition), Wish::Place(_)) = (&b.condition, &b.wish) {
+        text.push_str(&format!(" if {condition}"));
+    }
+    text.push('\n');
+    if !b.commands.is_empty() {
+        text.push_str("commands\n");
+        for command in &b.commands {
+            text.push_str(&format!("  {command}\n"));
+        }
+        text.push_str("end\n");
+    }
+    text
 }
 
 impl Debugger {
@@ -198,6 +229,56 @@ impl Debugger {
                 self.remove_sites(id);
             }
         }
+        Ok(())
+    }
+
+    /// `enable once`, `enable delete`, `enable count`.
+    pub(super) fn enable_for(&mut self, ids: &[u32], lasting: Lasting) -> Result<()> {
+        self.enable(ids, true)?;
+        let ids: Vec<u32> = match ids {
+            [] => self.breakpoints.iter().map(|b| b.id.0).collect(),
+            ids => ids.to_vec(),
+        };
+        for id in ids {
+            let breakpoint = self.existing(id)?;
+            match lasting {
+                Lasting::Stops(count) => breakpoint.left = Some(count),
+                Lasting::Delete => breakpoint.temporary = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// `rbreak`.
+    pub(super) fn break_matching(&mut self, text: &str, events: Events<'_>) -> Result<()> {
+        let regex = regex_lite::Regex::new(text)
+            .map_err(|e| Error::new(format!("Invalid regexp: {e}: {text}")))?;
+        let program = self.executable.and_then(|id| self.modules.get(id));
+        let names = program.map_or(Vec::new(), |module| module.function_names());
+        let chosen: Vec<String> = names.into_iter().filter(|n| regex.is_match(n)).collect();
+        if chosen.is_empty() {
+            return Err(Error::new(format!("No function matches {text}.")));
+        }
+        for name in chosen {
+            let spec = Spec::Function(name);
+            if !self.places(&spec)?.is_empty() {
+                self.set_breakpoint(spec, false, None, None, events)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `save breakpoints`: commands that set them again.
+    pub(super) fn save_breakpoints(&self, path: &Path, events: Events<'_>) -> Result<()> {
+        let text: String = self.breakpoints.iter().map(as_commands).collect();
+        if text.is_empty() {
+            return Err(Error::new("Nothing to save."));
+        }
+        std::fs::write(path, text).map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
+        events(Event::Text(format!(
+            "Saved to file '{}'.\n",
+            path.display()
+        )));
         Ok(())
     }
 

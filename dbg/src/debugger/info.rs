@@ -36,7 +36,10 @@ pub(super) fn catch_text(what: &Catch) -> String {
         Catch::Exec => "exec".to_owned(),
         Catch::Throw => "throw".to_owned(),
         Catch::CatchException => "catch".to_owned(),
+        Catch::Rethrow => "rethrow".to_owned(),
         Catch::Panic => "panic".to_owned(),
+        Catch::Load(part) => format!("load {part}").trim_end().to_owned(),
+        Catch::Unload(part) => format!("unload {part}").trim_end().to_owned(),
         Catch::Signals(these) => {
             format!("signal {}", list(these.iter().map(|s| s.name()).collect()))
         }

@@ -8,6 +8,7 @@
 mod breakpoints;
 mod calls;
 mod complete;
+mod catch;
 mod conditions;
 mod core_files;
 mod disassembly;
@@ -29,6 +30,7 @@ mod settings;
 mod show;
 mod surroundings;
 mod thread_blocks;
+mod skip;
 mod threads;
 mod values;
 mod watch;
@@ -60,6 +62,7 @@ use image::Image;
 pub use image::ImageCosts;
 pub use settings::Settings;
 use show::Listing;
+use skip::Skips;
 use threads::Threads;
 use values::Displays;
 
@@ -90,6 +93,8 @@ pub struct Debugger {
     sites: Sites,
     /// Where a C++ handler begins its work, where the program has C++.
     catch_hook: Option<Address>,
+    /// Where `longjmp` and its kin begin.
+    jump_hooks: Vec<Address>,
     /// How many modules breakpoints have been resolved against.
     resolved: usize,
     threads: Threads,
@@ -119,6 +124,10 @@ pub struct Debugger {
     compiler: Compilers,
     memo: Memo,
     conditions: Conditions,
+    skips: Skips,
+    /// Threads are stepped though nobody asked for steps: something is watched
+    /// without hardware.
+    by_steps: bool,
     displays: Displays,
     /// What watchpoints watch.
     watched: BTreeMap<BreakpointId, Value>,
@@ -189,6 +198,11 @@ impl Debugger {
             Command::Delete(ids) => self.delete(&ids, events),
             Command::Clear(at) => self.clear(&at, events),
             Command::Enable(ids, on) => self.enable(&ids, on),
+            Command::EnableFor(ids, lasting) => self.enable_for(&ids, lasting),
+            Command::SaveBreakpoints(path) => self.save_breakpoints(&path, events),
+            Command::BreakMatching(text) => self.break_matching(&text, events),
+            Command::Skip(what) => self.skip(what, events),
+            Command::Return(value) => self.return_now(value.as_deref(), events),
             Command::Condition(id, condition) => self.condition(id, condition, events),
             Command::Ignore(id, count) => self.ignore(id, count, events),
             Command::Commands(id, commands) => self.set_commands(id, commands),

@@ -24,6 +24,9 @@ const USUAL_BIAS: u64 = 0x5555_5555_4000;
 /// What the dynamic linker calls whenever its list changes.
 const RENDEZVOUS: [&str; 2] = ["_dl_debug_state", "dl_debug_state"];
 
+/// What leaves a call without returning from it, by its jump buffer.
+const JUMP_HOOKS: [&str; 4] = ["longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"];
+
 /// What a C++ handler calls before anything else.
 const CATCH_HOOK: &str = "__cxa_begin_catch";
 
@@ -189,6 +192,14 @@ impl Debugger {
         Ok(())
     }
 
+    /// The paths of the libraries that are loaded.
+    pub(super) fn library_names(&self) -> Vec<String> {
+        let names = self.libraries.iter().map(|(library, _)| &library.name);
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    }
+
     fn take_in_list(&mut self, listed: Vec<Library>, events: Events<'_>) {
         let vdso = self.ground.vdso.map(|at| at.0);
         let interpreter = self.ground.interpreter.map(|at| at.0);
@@ -261,6 +272,7 @@ impl Debugger {
         }
         self.libraries.clear();
         self.catch_hook = None;
+        self.jump_hooks.clear();
         self.unwinder = Default::default();
     }
 
@@ -276,10 +288,18 @@ impl Debugger {
             Some(symbol.address)
         });
         self.catch_hook = hooks.last().or(self.catch_hook);
+        for (_, module) in self.modules.since(from, Having::Opened) {
+            let symbols = JUMP_HOOKS
+                .iter()
+                .filter_map(|name| module.symbol_named(name));
+            self.jump_hooks.extend(symbols.map(|symbol| symbol.address));
+        }
+        self.jump_hooks.sort();
+        self.jump_hooks.dedup();
         let ids: Vec<BreakpointId> = self
             .breakpoints
             .iter()
-            .filter(|b| matches!(b.wish, Wish::Place(_)))
+            .filter(|b| !matches!(b.wish, Wish::Watch(_)))
             .map(|b| b.id)
             .collect();
         for id in ids {

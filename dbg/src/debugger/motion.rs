@@ -7,6 +7,7 @@ use crate::breakpoint::{BreakpointId, Reason};
 use crate::command::Spec;
 use crate::error::{Error, Result};
 use crate::event::{Event, FrameKind, StopReason};
+use crate::registers::x86;
 use crate::signal::Signal;
 use crate::step::{Goal, Kind, Stepper};
 
@@ -161,6 +162,43 @@ impl Debugger {
             .collect();
         goals.extend(self.out_of(level));
         self.drive_and_conclude(Plan::To(goals), events)
+    }
+
+    /// `return`: the selected frame's caller goes on as though it had returned.
+    pub(super) fn return_now(&mut self, value: Option<&str>, events: Events<'_>) -> Result<()> {
+        let thread = self.thread()?;
+        let level = self.level;
+        let word = value.map(|text| self.returned_word(text)).transpose()?;
+        let goal = self.out_of(level)?;
+        let frames = &self.walk(usize::MAX)?.frames;
+        let mut outer = frames.iter().skip(level + 1).map(|(frame, _)| frame);
+        let caller = outer
+            .find(|frame| frame.pc() == goal.address)
+            .ok_or_else(|| Error::new("Can not force return in the outermost frame."))?;
+        let known = caller.registers.clone();
+        let target = self.live()?;
+        let mut registers = target.registers(thread)?;
+        for (number, index) in registers.layout().dwarf {
+            if let Some(value) = known.get(sapwood_dwarf::Register(*number)) {
+                registers.set(*index, value);
+            }
+        }
+        registers.set_pc(goal.address);
+        if let Some(index) = registers.index_of("orig_rax") {
+            registers.set(index, u64::MAX);
+        }
+        if let Some(word) = word {
+            registers.set(x86::RAX, word);
+            let mut vectors = target.vector_state(thread)?;
+            let mut low = [0; 16];
+            low[..8].copy_from_slice(&word.to_le_bytes());
+            vectors.set_xmm(0, low);
+            target.set_vector_state(thread, &vectors)?;
+        }
+        target.set_registers(thread, &registers)?;
+        self.select(thread);
+        self.unseen = true;
+        self.show_frame(events)
     }
 
     /// `jump`.

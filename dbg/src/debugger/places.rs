@@ -6,8 +6,9 @@ use std::sync::Arc;
 use sapwood_dwarf::{Function, Having, Module, ModuleId, ModuleKind, SymbolKind};
 
 use super::Debugger;
+use super::catch::function_of;
 use crate::breakpoint::{BreakpointId, Place, Wish};
-use crate::command::Spec;
+use crate::command::{Catch, Spec};
 use crate::error::{Error, Result};
 use crate::target::Address;
 
@@ -160,8 +161,10 @@ impl Debugger {
         let Some(breakpoint) = self.breakpoints.get(id) else {
             return Vec::new();
         };
-        let Wish::Place(spec) = &breakpoint.wish else {
-            return Vec::new();
+        let spec = match &breakpoint.wish {
+            Wish::Place(spec) => spec,
+            Wish::Catch(what) => return self.catch_places(what, from),
+            Wish::Watch(_) => return Vec::new(),
         };
         let file = breakpoint.file.as_deref();
         let own = file.map(|file| file.to_string_lossy());
@@ -180,6 +183,33 @@ impl Debugger {
         });
         new.flat_map(|(_, module)| places_in(module, spec, file))
             .collect()
+    }
+
+    /// The places of what a runtime calls when there is something to catch.
+    fn catch_places(&self, what: &Catch, from: usize) -> Vec<Place> {
+        let Some((wanted, is_mangled)) = function_of(what) else {
+            return Vec::new();
+        };
+        // As both manglings of Rust's write it: the length before the name.
+        let inner = format!("{}{wanted}", wanted.len());
+        let is_it = |name: &str| {
+            let mangled = name.starts_with("_R") && name.ends_with(&inner)
+                || name.starts_with("_ZN") && name.contains(&format!("{inner}17h"));
+            name == wanted || (is_mangled && mangled)
+        };
+        let mut places = Vec::new();
+        for (_, module) in self.modules.since(from, Having::Opened) {
+            let symbols = match is_mangled {
+                true => module.symbols().filter(|s| is_it(s.name)).collect(),
+                false => module.symbols_named(wanted),
+            };
+            places.extend(symbols.into_iter().map(|symbol| Place {
+                function: Some(wanted.to_owned()),
+                ..describe(None, symbol.address)
+            }));
+        }
+        places.dedup_by_key(|place| place.address);
+        places
     }
 
     /// The places of a spec in everything that is loaded.

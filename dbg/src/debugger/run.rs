@@ -90,9 +90,11 @@ impl Debugger {
             target,
             modules: &self.modules,
             unwinder: &mut self.unwinder,
+            skips: &self.skips,
             registers,
             catch_hook: self.catch_hook,
             replaced: &self.replaced,
+            jump_hooks: &self.jump_hooks,
         })
     }
 
@@ -105,6 +107,7 @@ impl Debugger {
         events: Events<'_>,
     ) -> Result<Outcome> {
         self.stack = None;
+        self.arm_syscalls();
         let target = self.live()?;
         if !target.can_run() {
             return Err(Error::NotRunning);
@@ -161,10 +164,13 @@ impl Debugger {
                 *plan = Plan::Free;
                 detour = None;
             }
+            let watching = !matches!(plan, Plan::Call) && self.watches_by_stepping();
             let motion = match detour {
                 Some(_) => Motion::Continue,
+                None if watching => Motion::Step,
                 None => plan.motion(),
             };
+            self.by_steps = watching && plan.motion() == Motion::Continue;
             steps = steps.wrapping_add(1);
             let alone = matches!(plan, Plan::Call);
             let others_run = !alone && self.others_run(motion, steps);
@@ -308,6 +314,12 @@ impl Debugger {
                 self.live()?.go_on(resume, event.thread)?;
                 continue;
             }
+            if let Happening::Syscall { number, .. } = event.what
+                && !self.wants_syscall(number)
+            {
+                self.live()?.go_on(resume, event.thread)?;
+                continue;
+            }
             self.live()?.stop()?;
             return Ok(event);
         }
@@ -427,7 +439,19 @@ impl Debugger {
         self.standing.insert(here, at);
         let reasons = self.sites.at(at).to_vec();
         if reasons.contains(&Reason::Libraries) {
+            let before = self.library_names();
             self.refresh_libraries(events)?;
+            let after = self.library_names();
+            let only = |these: &[String], those: &[String]| -> Vec<String> {
+                let new = these.iter().filter(|name| !those.contains(name));
+                new.cloned().collect()
+            };
+            let (loaded, gone) = (only(&after, &before), only(&before, &after));
+            if !self.quiet
+                && let Some(reason) = self.library_stop(&loaded, &gone)
+            {
+                return Ok(Verdict::Stop(Outcome::Stop(here, reason)));
+            }
         }
         let sp = self.live()?.registers(here)?.sp();
         if reasons.contains(&Reason::CallReturn)
@@ -455,14 +479,18 @@ impl Debugger {
         goals: &[Goal],
         events: Events<'_>,
     ) -> Result<Verdict> {
+        if let stop @ Verdict::Stop(_) = self.software_watches(here, events)? {
+            return Ok(stop);
+        }
+        let moves = here == thread && !self.by_steps;
         let pc = self.live()?.registers(here)?.pc();
         if !self.sites.at(pc).is_empty() {
             return match self.at_site(thread, here, pc, goals, events)? {
-                Verdict::GoOn if here == thread => Ok(Verdict::Moved),
+                Verdict::GoOn if moves => Ok(Verdict::Moved),
                 verdict => Ok(verdict),
             };
         }
-        Ok(match here == thread {
+        Ok(match moves {
             true => Verdict::Moved,
             false => Verdict::GoOn,
         })
@@ -478,10 +506,7 @@ impl Debugger {
         let mut first = None;
         for reason in reasons {
             let stop = match reason {
-                Reason::User(id) if self.counts(*id, here, events)? => {
-                    let temporary = self.breakpoints.get(*id).is_some_and(|b| b.temporary);
-                    Some(StopReason::Breakpoint(*id, temporary))
-                }
+                Reason::User(id) if self.counts(*id, here, events)? => Some(self.stop_of(*id)),
                 Reason::Scope(id) => self.scope_ended(*id, here)?,
                 _ => None,
             };
@@ -521,6 +546,14 @@ impl Debugger {
         if breakpoint.ignore > 0 {
             breakpoint.ignore -= 1;
             return Ok(false);
+        }
+        if let Some(left) = &mut breakpoint.left {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                breakpoint.left = None;
+                breakpoint.enabled = false;
+                self.remove_sites(id);
+            }
         }
         Ok(true)
     }
@@ -623,6 +656,12 @@ impl Debugger {
         let (deleted, commands) = match &reason {
             StopReason::Breakpoint(id, temporary) => {
                 let commands = self.breakpoints.get(*id).map(|b| b.commands.clone());
+                (temporary.then_some(*id), commands.unwrap_or_default())
+            }
+            StopReason::Caught(id, _) | StopReason::Watchpoint { id, .. } => {
+                let breakpoint = self.breakpoints.get(*id);
+                let commands = breakpoint.map(|b| b.commands.clone());
+                let temporary = breakpoint.is_some_and(|b| b.temporary);
                 (temporary.then_some(*id), commands.unwrap_or_default())
             }
             _ => (None, Vec::new()),

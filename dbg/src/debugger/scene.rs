@@ -7,9 +7,10 @@ use sapwood_dwarf::{FrameAddress, Modules, Unwinder};
 use super::Debugger;
 use super::frames::{TargetMemory, dwarf_registers};
 use super::replace::Replaced;
+use super::skip::Skips;
 use crate::flow::{self, Flow, LONGEST};
 use crate::libraries::read_word;
-use crate::registers::Registers;
+use crate::registers::{Registers, x86};
 use crate::step::{Goal, Row, Scene};
 use crate::target::{Address, Target};
 
@@ -18,15 +19,25 @@ pub(super) struct ThreadScene<'a> {
     pub target: &'a mut dyn Target,
     pub modules: &'a Modules,
     pub unwinder: &'a mut Unwinder,
+    /// Functions that are not stopped in.
+    pub skips: &'a Skips,
     pub registers: Registers,
     /// `__cxa_begin_catch`, where the program has it.
     pub catch_hook: Option<Address>,
     /// Functions at whose entries jumps to newer versions are.
     pub replaced: &'a [Replaced],
+    /// `longjmp` and its kin, where the program has them.
+    pub jump_hooks: &'a [Address],
 }
 
 /// The sections that linkage stubs are in.
 const STUBS: [&str; 3] = [".plt", ".plt.sec", ".plt.got"];
+
+/// Where a `jmp_buf` has the stack pointer and the pc, and where a thread has
+/// what glibc hides them with.
+const JMP_BUF_SP: u64 = 48;
+const JMP_BUF_PC: u64 = 56;
+const POINTER_GUARD: u64 = 0x30;
 
 /// Lines with more code than this are stepped through.
 const LONGEST_LINE: u64 = 1 << 16;
@@ -127,6 +138,32 @@ impl Scene for ThreadScene<'_> {
         })
     }
 
+    fn jump_hooks(&mut self) -> Vec<Address> {
+        self.jump_hooks.to_vec()
+    }
+
+    /// Formula (glibc's PTR_DEMANGLE): `value <- ror(stored, 17) ^ guard`, the
+    /// guard being the word at `fs:0x30`. musl stores both as they are. The
+    /// places in the buffer are the same.
+    fn jump_target(&mut self) -> Option<Goal> {
+        if !self.jump_hooks.contains(&self.pc()) {
+            return None;
+        }
+        let buffer = Address(self.registers.get(x86::RDI));
+        let guard = Address(self.registers.get(x86::FS_BASE)).add(POINTER_GUARD);
+        let guard = read_word(self.target, guard).ok()?;
+        let stored_sp = read_word(self.target, buffer.add(JMP_BUF_SP)).ok()?;
+        let stored_pc = read_word(self.target, buffer.add(JMP_BUF_PC)).ok()?;
+        let open = |stored: u64| stored.rotate_right(17) ^ guard;
+        let both = [(open(stored_pc), open(stored_sp)), (stored_pc, stored_sp)];
+        let is_code = |pc: u64| self.modules.at(Address(pc)).is_some();
+        let (pc, sp) = both.into_iter().find(|(pc, _)| is_code(*pc))?;
+        Some(Goal {
+            address: Address(pc),
+            stack_at_least: Some(Address(sp)),
+        })
+    }
+
     fn code(&mut self, range: &Range<Address>) -> Option<Vec<u8>> {
         let length = range.end.past(range.start).filter(|n| *n <= LONGEST_LINE)?;
         let mut code = vec![0; length as usize];
@@ -172,6 +209,9 @@ impl Scene for ThreadScene<'_> {
     fn body(&mut self, entry: Address) -> Option<Address> {
         let (_, module) = self.modules.at(entry)?;
         let function = module.function_at(entry)?;
+        if self.skips.covers(&function) {
+            return None;
+        }
         module.line_at(entry).filter(|row| row.line != 0)?;
         Some(match function.entry == Some(entry) {
             true => module.prologue_end(&function),

@@ -55,14 +55,16 @@ impl Debugger {
         }
     }
 
-    /// A thread as a stop's line names it: where it is the only one, nobody
-    /// asks for its name.
+    /// A thread as a stop's line names it: where the program has had no other,
+    /// nobody asks for its name.
     pub(super) fn brief_thread_view(&mut self, thread: ThreadId) -> ThreadView {
-        if self.target.as_ref().is_some_and(|t| t.thread_count() > 1) {
+        let number = self.threads.number(thread);
+        let is_alone = self.target.as_ref().is_none_or(|t| t.thread_count() == 1);
+        if !is_alone || number != 1 {
             return self.thread_view(thread);
         }
         ThreadView {
-            number: self.threads.number(thread),
+            number,
             id: thread,
             name: None,
             handle: None,

@@ -1,9 +1,9 @@
-//! Watchpoints and catchpoints.
+//! Watchpoints: in hardware while it has room, by single steps past that.
 
 use super::run::{Outcome, Verdict};
 use super::{Debugger, Events};
-use crate::breakpoint::{BreakpointId, Reason, Scope, Watch, Wish};
-use crate::command::{Catch, WatchKind};
+use crate::breakpoint::{Breakpoint, BreakpointId, Reason, Scope, Watch, Wish};
+use crate::command::WatchKind;
 use crate::error::{Error, Result};
 use crate::event::{Event, StopReason};
 use crate::target::{Access, Address, ThreadId};
@@ -36,7 +36,15 @@ impl Debugger {
         self.live()?;
         let (value, at, size, shown) = self.watchable(expression)?;
         let reads = kind != WatchKind::Write;
-        let slots = self.take_slots(at, size, reads)?;
+        let slots = match self.take_slots(at, size, reads) {
+            Ok(slots) => slots,
+            Err(_) if !reads => Vec::new(),
+            Err(_) => {
+                return Err(Error::new(
+                    "Expression cannot be implemented with read/access watchpoint.",
+                ));
+            }
+        };
         let mut bytes = vec![0; size as usize];
         self.live()?.read(at, &mut bytes)?;
         let scope = self.scope_of(at)?;
@@ -98,38 +106,6 @@ impl Debugger {
         }))
     }
 
-    /// `catch`, `tcatch`.
-    pub(super) fn catch(&mut self, what: Catch, temporary: bool, events: Events<'_>) -> Result<()> {
-        if !matches!(
-            what,
-            Catch::Fork | Catch::Vfork | Catch::Exec | Catch::Signals(_)
-        ) {
-            return Err(Error::new(format!(
-                "catch {} is not supported yet.",
-                super::info::catch_text(&what)
-            )));
-        }
-        let id = self.breakpoints.add(Wish::Catch(what), temporary).id;
-        events(Event::BreakpointSet(self.breakpoint_view(id)?));
-        Ok(())
-    }
-
-    /// The first enabled catchpoint that catches such a thing; counts the hit.
-    pub(super) fn catches(&mut self, test: impl Fn(&Catch) -> bool) -> Option<BreakpointId> {
-        let found = self.breakpoints.iter().find(|b| match &b.wish {
-            Wish::Catch(what) => b.enabled && test(what),
-            _ => false,
-        });
-        let id = found?.id;
-        let breakpoint = self.breakpoints.get_mut(id)?;
-        breakpoint.hits += 1;
-        let temporary = breakpoint.temporary;
-        if temporary {
-            self.remove_breakpoint(id);
-        }
-        Some(id)
-    }
-
     /// A hardware watchpoint fired: a stop, unless nothing changed.
     pub(super) fn watch_hit(
         &mut self,
@@ -141,9 +117,53 @@ impl Debugger {
             Wish::Watch(watch) if watch.slots.contains(&slot) => Some((b.id, watch.clone())),
             _ => None,
         });
-        let Some((id, mut watch)) = found else {
-            return Ok(Verdict::GoOn);
+        match found {
+            Some((id, watch)) => self.watched_changed(id, watch, thread, events),
+            None => Ok(Verdict::GoOn),
+        }
+    }
+
+    /// Whether some watchpoint has to be watched by single steps.
+    pub(super) fn watches_by_stepping(&self) -> bool {
+        let in_software = |b: &Breakpoint| match &b.wish {
+            Wish::Watch(watch) => b.enabled && watch.slots.is_empty(),
+            _ => false,
         };
+        self.breakpoints.iter().any(in_software)
+    }
+
+    /// After a step: what is watched without hardware.
+    pub(super) fn software_watches(
+        &mut self,
+        thread: ThreadId,
+        events: Events<'_>,
+    ) -> Result<Verdict> {
+        let watches: Vec<(BreakpointId, Watch)> = self
+            .breakpoints
+            .iter()
+            .filter(|b| b.enabled)
+            .filter_map(|b| match &b.wish {
+                Wish::Watch(watch) if watch.slots.is_empty() => Some((b.id, watch.clone())),
+                _ => None,
+            })
+            .collect();
+        for (id, watch) in watches {
+            let verdict = self.watched_changed(id, watch, thread, events)?;
+            if matches!(verdict, Verdict::Stop(_)) {
+                return Ok(verdict);
+            }
+        }
+        Ok(Verdict::GoOn)
+    }
+
+    /// What a watchpoint watches may have changed: if so, and it counts, a stop.
+    fn watched_changed(
+        &mut self,
+        id: BreakpointId,
+        mut watch: Watch,
+        thread: ThreadId,
+        events: Events<'_>,
+    ) -> Result<Verdict> {
         let (at, size) = watch.storage.unwrap_or_default();
         let mut bytes = vec![0; size as usize];
         self.live()?.read(at, &mut bytes)?;
@@ -182,17 +202,6 @@ impl Debugger {
                 let _ = hardware.unwatch(slot);
             }
         }
-    }
-
-    /// A thread entered or left a system call that is being caught.
-    pub(super) fn syscall(
-        &mut self,
-        thread: ThreadId,
-        number: i64,
-        result: Option<i64>,
-    ) -> Result<Verdict> {
-        let _ = (thread, number, result);
-        Ok(Verdict::GoOn)
     }
 
     /// The frame whose local was watched has returned.

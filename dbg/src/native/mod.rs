@@ -93,6 +93,8 @@ pub struct Native {
     /// A vforked child shares our memory: patches are recorded, not in place.
     patches_suspended: bool,
     follow: Follow,
+    /// Threads stop where they enter and leave system calls.
+    catches_syscalls: bool,
     /// An event that needs no waiting.
     ready: Option<TargetEvent>,
     /// How the last resume was meant, for threads that appear meanwhile.
@@ -160,6 +162,7 @@ impl Native {
             copies: Copies::default(),
             patches_suspended: false,
             follow: Follow::default(),
+            catches_syscalls: false,
             ready: None,
             resumed: None,
             early: BTreeMap::new(),
@@ -261,6 +264,7 @@ impl Native {
         known.running = true;
         known.stepping = motion == Motion::Step;
         let moved = flushed.and_then(|()| match motion {
+            Motion::Continue if self.catches_syscalls => sys::proceed_to_syscall(thread, signal),
             Motion::Continue => sys::proceed(thread, signal),
             Motion::Step => sys::step(thread, signal),
         });
@@ -561,6 +565,10 @@ impl Target for Native {
 
     fn follow_child(&mut self, child: bool) {
         self.follow = if child { Follow::Child } else { Follow::Parent };
+    }
+
+    fn catch_syscalls(&mut self, on: bool) {
+        self.catches_syscalls = on;
     }
 
     fn kill(&mut self) -> Result<()> {

@@ -63,6 +63,28 @@ pub fn proceed(thread: i32, signal: i32) -> io::Result<()> {
     plain(libc::PTRACE_CONT, thread, 0, signal as usize)
 }
 
+/// Lets a stopped tracee go on to where it next enters or leaves a system call.
+pub fn proceed_to_syscall(thread: i32, signal: i32) -> io::Result<()> {
+    plain(libc::PTRACE_SYSCALL, thread, 0, signal as usize)
+}
+
+/// Whether a thread that is stopped for a system call is entering it:
+/// `ptrace_syscall_info.op` is 1 then.
+pub fn enters_syscall(thread: i32) -> io::Result<bool> {
+    let mut info = [0u8; 96];
+    // SAFETY: the kernel writes at most as many bytes as the address argument
+    // says, which is the array's length.
+    check(unsafe {
+        libc::ptrace(
+            libc::PTRACE_GET_SYSCALL_INFO,
+            thread,
+            info.len() as *mut c_void,
+            info.as_mut_ptr(),
+        )
+    })?;
+    Ok(info[0] == 1)
+}
+
 /// Lets a stopped tracee execute one instruction.
 pub fn step(thread: i32, signal: i32) -> io::Result<()> {
     plain(libc::PTRACE_SINGLESTEP, thread, 0, signal as usize)

@@ -4,6 +4,7 @@
 use std::os::raw::c_int;
 
 use super::{Follow, Native, Thread, open_memory, process, sys};
+use crate::registers::x86;
 use crate::signal::Signal;
 use crate::target::{
     Address, Happening, Motion, ProcessId, Result, SignalInfo, TargetError, TargetEvent, ThreadId,
@@ -115,6 +116,8 @@ impl Native {
         let signal = libc::WSTOPSIG(status);
         match status >> 16 {
             0 if signal == libc::SIGTRAP => self.trap(thread),
+            // With PTRACE_O_TRACESYSGOOD.
+            0 if signal == libc::SIGTRAP | 0x80 => self.at_syscall(thread),
             0 => self.signalled(thread, signal),
             sys::EVENT_STOP => Ok(Meaning::Stopped),
             libc::PTRACE_EVENT_CLONE => self.cloned(thread),
@@ -142,6 +145,23 @@ impl Native {
         } else {
             Happening::Killed(Signal(libc::WTERMSIG(status)))
         })
+    }
+
+    /// A thread enters or leaves a system call.
+    fn at_syscall(&mut self, thread: i32) -> Result<Meaning> {
+        let Ok(registers) = self.target_registers(ThreadId(thread)) else {
+            return Ok(Meaning::GoOn);
+        };
+        if !self.catches_syscalls {
+            return Ok(Meaning::GoOn);
+        }
+        let Ok(enters) = sys::enters_syscall(thread) else {
+            return Ok(Meaning::GoOn);
+        };
+        Ok(Meaning::Event(Happening::Syscall {
+            number: registers.get(x86::ORIG_RAX) as i64,
+            result: (!enters).then(|| registers.get(x86::RAX) as i64),
+        }))
     }
 
     /// A SIGTRAP: a breakpoint of ours, a finished step, or the program's own.

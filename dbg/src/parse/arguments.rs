@@ -5,8 +5,8 @@ use super::{
     split_word, words, wrong,
 };
 use crate::command::{
-    Catch, Command, Disassemble, HandleWord, Info, SchedulerLocking, Setting, WatchKind,
-    WhichThreads,
+    Catch, Command, Disassemble, HandleWord, Info, Lasting, SchedulerLocking, Setting, Skip,
+    SkipRule, WatchKind, WhichThreads,
 };
 use crate::signal::{SIGNALS, Signal};
 
@@ -50,7 +50,54 @@ pub(super) fn breakpoint_numbers(text: &str) -> Result<Vec<u32>> {
 
 /// `enable [once|delete] [display|breakpoints] N…`.
 pub(super) fn enable(text: &str, on: bool) -> Result<Command> {
-    Ok(Command::Enable(breakpoint_numbers(text)?, on))
+    let (word, rest) = split_word(text);
+    Ok(match word {
+        "once" if on => Command::EnableFor(breakpoint_numbers(rest)?, Lasting::Stops(1)),
+        "delete" if on => Command::EnableFor(breakpoint_numbers(rest)?, Lasting::Delete),
+        "count" if on => {
+            let (count, rest) = split_word(rest);
+            let count = Lasting::Stops(number(count)?);
+            Command::EnableFor(breakpoint_numbers(rest)?, count)
+        }
+        _ => Command::Enable(breakpoint_numbers(text)?, on),
+    })
+}
+
+/// `skip [function NAME|file FILE|-fi FILE|-gfi PATTERN|-fu NAME|-rfu REGEX…]`,
+/// `skip delete|enable|disable N…`.
+pub(super) fn skip(text: &str) -> Result<Skip> {
+    let (word, rest) = split_word(text);
+    let mut rule = SkipRule::default();
+    match word {
+        "" => return Ok(Skip::Here),
+        "delete" => return Ok(Skip::Delete(numbers(rest)?)),
+        "enable" | "disable" => return Ok(Skip::Enable(numbers(rest)?, word == "enable")),
+        "file" if rest.is_empty() => return Ok(Skip::ThisFile),
+        "file" => rule.file = some(rest),
+        "function" if rest.is_empty() => return Ok(Skip::Here),
+        "function" => rule.function = some(rest),
+        _ if !word.starts_with('-') => rule.function = some(text),
+        _ => {
+            let words = split_arguments(text);
+            for pair in words.chunks(2) {
+                let [option, value] = pair else {
+                    return wrong(format!("Missing value for {} option.", pair[0]));
+                };
+                match option.as_str() {
+                    "-fi" | "-file" => rule.file = Some(value.clone()),
+                    "-gfi" | "-gfile" => {
+                        (rule.file, rule.file_is_glob) = (Some(value.clone()), true);
+                    }
+                    "-fu" | "-function" => rule.function = Some(value.clone()),
+                    "-rfu" | "-rfunction" => {
+                        (rule.function, rule.function_is_regex) = (Some(value.clone()), true);
+                    }
+                    other => return wrong(format!("Invalid skip option: {other}")),
+                }
+            }
+        }
+    }
+    Ok(Skip::Add(rule))
 }
 
 /// `watch [-l] EXPR`.
@@ -80,12 +127,19 @@ pub(super) fn catch(text: &str, temporary: bool) -> Result<Command> {
         "exec" => Catch::Exec,
         "throw" => Catch::Throw,
         "catch" => Catch::CatchException,
+        "rethrow" => Catch::Rethrow,
+        "load" => Catch::Load(rest.to_owned()),
+        "unload" => Catch::Unload(rest.to_owned()),
         "panic" => Catch::Panic,
         "signal" => {
             let names = rest.split_whitespace().filter(|w| *w != "all");
             Catch::Signals(names.map(signal).collect::<Result<_>>()?)
         }
-        _ => return wrong("Catch what? syscall, fork, vfork, exec, throw, catch, panic, signal."),
+        _ => {
+            return wrong(
+                "Catch what? syscall, fork, vfork, exec, throw, catch, rethrow, panic, load, unload, signal.",
+            );
+        }
     };
     Ok(Command::Catch { what, temporary })
 }
@@ -190,6 +244,7 @@ const INFO: &[(&str, usize)] = &[
     ("registers", 1),
     ("sharedlibrary", 2),
     ("signals", 3),
+    ("skip", 2),
     ("source", 2),
     ("stack", 2),
     ("symbol", 2),
@@ -225,6 +280,7 @@ pub(super) fn info(text: &str) -> Result<Command> {
         Some("source") => Info::Source,
         Some("signals" | "handle") if rest.is_empty() => Info::Signals(None),
         Some("signals" | "handle") => Info::Signals(Some(signal(rest)?)),
+        Some("skip") => return Ok(Command::Skip(Skip::List)),
         Some("generations") => Info::Generations,
         Some("image") => Info::Image,
         Some("display") => Info::Display,

@@ -131,6 +131,15 @@ fn command(word: &str, rest: &str) -> Result<Command> {
         "delete" => Command::Delete(arguments::breakpoint_numbers(rest)?),
         "clear" => Command::Clear(spec_or_here(rest)?),
         "enable" | "disable" => arguments::enable(rest, word == "enable")?,
+        "save" => match split_word(rest) {
+            (what, file) if what.len() > 1 && "breakpoints".starts_with(what) => {
+                Command::SaveBreakpoints(required(file, "a file")?.into())
+            }
+            _ => return wrong("save breakpoints FILE"),
+        },
+        "rbreak" => Command::BreakMatching(required(rest, "a regular expression")?),
+        "skip" => Command::Skip(arguments::skip(rest)?),
+        "return" => Command::Return(some(rest)),
         "condition" => {
             let (number, expression) = split_word(rest);
             let number = required(number, "breakpoint number")?;

@@ -37,7 +37,7 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
     (
         "catch",
         &[],
-        "Stop at fork, vfork, exec, syscall, throw, catch, signal, panic",
+        "Stop at fork, vfork, exec, syscall [NAME…], throw, catch, rethrow, panic, load, unload, signal",
     ),
     ("tcatch", &[], "Catch something once"),
     (
@@ -45,8 +45,18 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
         &["d", "del", "delet"],
         "Delete breakpoints: all, or these numbers",
     ),
+    (
+        "rbreak",
+        &["rb"],
+        "Set a breakpoint on every function of the program whose name matches a regular expression",
+    ),
+    ("save", &[], "save breakpoints FILE: as commands for -x"),
     ("clear", &["cl"], "Delete the breakpoints at a place"),
-    ("enable", &["en"], "Enable breakpoints"),
+    (
+        "enable",
+        &["en"],
+        "Enable breakpoints: [once | delete | count N] NUMBERS",
+    ),
     ("disable", &["dis", "disa"], "Disable breakpoints"),
     (
         "condition",
@@ -90,6 +100,16 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
         "Go to a greater line, or to a place in this frame",
     ),
     ("advance", &["adv"], "Go on to a place"),
+    (
+        "skip",
+        &[],
+        "Functions that step does not stop in: [function NAME | file FILE | -gfi PATTERN | -rfu REGEX | delete N]",
+    ),
+    (
+        "return",
+        &["ret"],
+        "Return from the selected frame at once, with this value",
+    ),
     ("jump", &["j"], "Go on from another place"),
     ("signal", &["sig"], "Go on with this signal (0: none)"),
     ("kill", &["k"], "End the program"),

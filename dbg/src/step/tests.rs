@@ -117,6 +117,12 @@ impl Scene for Machine {
         });
         code.collect()
     }
+    fn jump_hooks(&mut self) -> Vec<Address> {
+        Vec::new()
+    }
+    fn jump_target(&mut self) -> Option<Goal> {
+        None
+    }
     fn patience(&self) -> usize {
         2
     }
