@@ -7,8 +7,8 @@
 
 mod breakpoints;
 mod calls;
-mod complete;
 mod catch;
+mod complete;
 mod conditions;
 mod core_files;
 mod disassembly;
