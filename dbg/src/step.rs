@@ -269,7 +269,8 @@ impl Stepper {
         let code = scene.code(&self.quiet)?;
         let (exits, calls) = exits::of_line(&self.quiet, &code, pc, &self.function, into)?;
         let length = exits::instructions_from(&self.quiet, &code, pc);
-        if length <= scene.patience() && !(calls && !into) {
+        let is_short = length <= scene.patience();
+        if is_short && (into || !calls) {
             return None;
         }
         let least = Some(scene.sp());
