@@ -10,6 +10,7 @@ use crate::event::{Event, FrameKind, StopReason};
 use crate::registers::x86;
 use crate::signal::Signal;
 use crate::step::{Goal, Kind, Stepper};
+use crate::value;
 
 impl Debugger {
     /// `continue`.
@@ -162,6 +163,26 @@ impl Debugger {
             .collect();
         goals.extend(self.out_of(level));
         self.drive_and_conclude(Plan::To(goals), events)
+    }
+
+    /// The value of an expression as the word that a function returns it in.
+    fn returned_word(&mut self, text: &str) -> Result<u64> {
+        let word = self.evaluate(text, &mut |_| {}, |evaluator| {
+            let value = evaluator.evaluate_text(text)?;
+            let value = evaluator.reader.fetched(&value)?;
+            let bytes = value.content.map_or(Vec::new(), |c| c.bytes.to_vec());
+            if bytes.len() > 8 {
+                return Err(value::Error::new(
+                    "a value of that size cannot be returned.",
+                ));
+            }
+            let is_negative = bytes.last().is_some_and(|byte| byte >> 7 == 1);
+            // A caller looks at as much of it as its type has.
+            let mut word = [if is_negative { 0xff } else { 0 }; 8];
+            word[..bytes.len()].copy_from_slice(&bytes);
+            Ok(u64::from_le_bytes(word))
+        })?;
+        word.ok_or_else(|| Error::new("the program stopped."))
     }
 
     /// `return`: the selected frame's caller goes on as though it had returned.
