@@ -318,8 +318,13 @@ fn no_hit_is_lost_while_threads_pass_a_breakpoint() {
         let said = say(&mut debugger, &format!("run > {}", output.display()));
         assert!(said.contains("exited normally"), "{place}: {said}");
         let said = say(&mut debugger, "info breakpoints");
+        let counted = said.split("already hit ").nth(1);
+        let counted = counted.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+        // A signal that comes before a system call has been made is handled
+        // first, and the call comes to the breakpoint again.
+        let most = hits + if place == "*&pausing" { 100 } else { 0 };
         assert!(
-            said.contains(&format!("already hit {hits} times")),
+            counted.is_some_and(|n| (hits..=most).contains(&n)),
             "{place}: {said}"
         );
         let written = std::fs::read_to_string(&output).unwrap();

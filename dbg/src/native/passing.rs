@@ -18,7 +18,9 @@ use super::{Native, process};
 use crate::displace::{COPY, Copied, Passage, passage};
 use crate::flow::LONGEST;
 use crate::registers::{Registers, x86};
-use crate::target::{Address, Motion, Passed, RemoteSyscall, Result, Target, ThreadId};
+use crate::target::{
+    Address, Motion, Passed, RemoteSyscall, Result, Target, TargetError, ThreadId,
+};
 
 /// How much memory is taken for copies at a time.
 const AREA: u64 = 4096;
@@ -160,7 +162,12 @@ impl Native {
         if inside.is_some_and(|d| d.shown == at && d.is_before) {
             return Ok(Passed::Ready);
         }
-        match self.way(thread, at)? {
+        let way = match self.way(thread, at) {
+            // Its memory is gone: killed, most likely, as the next wait will tell.
+            Err(TargetError::Memory(_)) => return Ok(Passed::Cannot),
+            way => way?,
+        };
+        match way {
             Way::Copy(real) => {
                 let known = self.stopped(thread)?;
                 known.displaced = Some(Displaced {
