@@ -282,13 +282,9 @@ impl Debugger {
         if from == self.modules.added() {
             return;
         }
-        let hooks = self.modules.since(from, Having::Opened);
-        let hooks = hooks.filter_map(|(_, module)| {
-            let symbol = module.symbol_named(CATCH_HOOK)?;
-            Some(symbol.address)
-        });
-        self.catch_hook = hooks.last().or(self.catch_hook);
         for (_, module) in self.modules.since(from, Having::Opened) {
+            let caught = module.symbol_named(CATCH_HOOK).map(|s| s.address);
+            self.catch_hook = caught.or(self.catch_hook);
             let symbols = JUMP_HOOKS
                 .iter()
                 .filter_map(|name| module.symbol_named(name));
