@@ -351,8 +351,8 @@ fn thread_locals_reach_every_thread() {
     );
     host.release(second).unwrap();
     assert_eq!(host.reserve(64, 64).unwrap(), second);
-    host.initialise(first, &7_u64.to_le_bytes()).unwrap();
-    assert!(host.initialise(second + 60, &[0; 8]).is_err());
+    ThreadLocals::initialise(host, first, &7_u64.to_le_bytes()).unwrap();
+    assert!(ThreadLocals::initialise(host, second + 60, &[0; 8]).is_err());
     assert!(host.reserve(ARENA_SIZE as u64, 1).is_err());
     assert!(host.reserve(8, 4096).is_err());
 
