@@ -1,5 +1,6 @@
-// What rustc writes: long mangled names, constants by the hundred, vtables,
-// calls into `core`, jump tables relative to themselves.
+//! What rustc writes: long mangled names, constants by the hundred, vtables,
+//! calls into `core`, jump tables relative to themselves.
+
 #![no_std]
 #![crate_type = "lib"]
 
