@@ -31,6 +31,9 @@ use std::time::SystemTime;
 
 use blake3::{Hash, Hasher};
 
+use super::language::Language;
+use super::rust::toolchain_words;
+
 /// Part of every key: another number when what is kept changes its meaning.
 const FORMAT: &str = "sapwood object cache 1";
 
@@ -44,7 +47,7 @@ const MOST_VARIANTS: usize = 16;
 const CLOCKS: [&[u8]; 3] = [b"__DATE__", b"__TIME__", b"__TIMESTAMP__"];
 
 /// Variables of the environment that change what a compiler does.
-const VARIABLES: [&str; 7] = [
+pub(super) const VARIABLES: [&str; 8] = [
     "CPATH",
     "C_INCLUDE_PATH",
     "CPLUS_INCLUDE_PATH",
@@ -52,6 +55,7 @@ const VARIABLES: [&str; 7] = [
     "COMPILER_PATH",
     "SOURCE_DATE_EPOCH",
     "LC_ALL",
+    "RUSTUP_TOOLCHAIN",
 ];
 
 /// A folder of compiled objects, shared by all processes of a user.
@@ -78,6 +82,8 @@ pub struct Key(Hash);
 pub struct Making<'a> {
     /// The compiler, as it is found in `PATH`.
     pub compiler: &'a OsStr,
+    /// What the source is written in.
+    pub language: Language,
     /// Its options.
     pub options: &'a [OsString],
     /// The name that debug information and `__FILE__` have of the source.
@@ -106,6 +112,12 @@ impl Cache {
         for word in identity(making.compiler)? {
             part(&word);
         }
+        part(making.language.option().as_bytes());
+        if making.language == Language::Rust {
+            for word in toolchain_words() {
+                part(&word);
+            }
+        }
         for option in making.options {
             part(option.as_bytes());
         }
@@ -120,11 +132,13 @@ impl Cache {
         Some(Key(hasher.finalize()))
     }
 
-    /// What was kept for this key, when every header is as it was.
-    pub fn find(&self, key: Key) -> Option<Kept> {
+    /// What was kept for this key, when every header is as it was; and those
+    /// headers.
+    pub fn find(&self, key: Key) -> Option<(Kept, Vec<PathBuf>)> {
         let path = self.manifest_path(key);
         let variants = read_manifest(&path)?;
-        let variant = variants.iter().find(|variant| variant.still_holds())?;
+        let holds = |variant: &Variant| variant.still_holds();
+        let variant = variants.into_iter().find(holds)?;
         let object = self.object_path(variant.object_name(key));
         let kept = decode(&unseal(&object)?)?;
         // Used now: both stay when others have to go.
@@ -133,32 +147,45 @@ impl Cache {
                 let _ = file.set_modified(SystemTime::now());
             }
         }
-        Some(kept)
+        let headers = variant.headers.into_iter().map(|(path, _)| path);
+        Some((kept, headers.collect()))
     }
 
-    /// Keeps what was compiled from a source and these headers.
-    pub fn keep(&self, key: Key, source: &[u8], headers: &[PathBuf], kept: &Kept) {
+    /// Keeps what was compiled, since `began`, from a source and these headers.
+    /// Says whether it may be kept: what depends on the clock may not, nor what
+    /// was made from a header that was changed meanwhile.
+    pub fn keep(
+        &self,
+        key: Key,
+        began: SystemTime,
+        source: &[u8],
+        headers: &[PathBuf],
+        kept: &Kept,
+    ) -> bool {
         // Losing an object costs only time.
-        let _ = self.try_keep(key, source, headers, kept);
+        self.try_keep(key, began, source, headers, kept)
+            .unwrap_or(false)
     }
 
     fn try_keep(
         &self,
         key: Key,
+        began: SystemTime,
         source: &[u8],
         headers: &[PathBuf],
         kept: &Kept,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let mut variant = Variant::default();
         for header in headers.iter().collect::<BTreeSet<_>>() {
             let text = fs::read(header)?;
-            if asks_the_clock(&text) || header.to_string_lossy().contains('\n') {
-                return Ok(());
+            let unchanged = changed_before(&fs::metadata(header)?, began);
+            if !unchanged || asks_the_clock(&text) || header.to_string_lossy().contains('\n') {
+                return Ok(false);
             }
             variant.headers.push((header.clone(), blake3::hash(&text)));
         }
         if asks_the_clock(source) {
-            return Ok(());
+            return Ok(false);
         }
         let object = self.object_path(variant.object_name(key));
         self.write(&object, &encode(kept))?;
@@ -170,10 +197,8 @@ impl Cache {
         variants.truncate(MOST_VARIANTS);
         let text: String = variants.iter().map(Variant::write).collect();
         self.write(&path, text.as_bytes())?;
-        if key.0.as_bytes()[0] == 0 {
-            self.prune()?;
-        }
-        Ok(())
+        self.prune_at_times(key.0)?;
+        Ok(true)
     }
 
     fn manifest_path(&self, key: Key) -> PathBuf {
@@ -185,14 +210,26 @@ impl Cache {
     }
 
     /// Two levels, so that no folder gets too long to look through.
-    fn path(&self, hash: Hash, extension: &str) -> PathBuf {
+    pub(super) fn path(&self, hash: Hash, extension: &str) -> PathBuf {
         let hex = hash.to_hex();
         let (first, rest) = hex.split_at(2);
         self.folder.join(first).join(format!("{rest}.{extension}"))
     }
 
     /// Writes a file with its hash behind it, all at once for whoever reads.
-    fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let seal = blake3::hash(content);
+        self.write_whole(path, content, seal.as_bytes()).map(drop)
+    }
+
+    /// Writes a file, all at once for whoever reads. Gives what the file system
+    /// says of it.
+    pub(super) fn write_whole(
+        &self,
+        path: &Path,
+        content: &[u8],
+        seal: &[u8],
+    ) -> io::Result<fs::Metadata> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)?;
@@ -200,13 +237,22 @@ impl Cache {
         let new = folder.join(format!("new-{}-{number}", std::process::id()));
         let written = fs::File::create(&new).and_then(|mut file| {
             file.write_all(content)?;
-            file.write_all(blake3::hash(content).as_bytes())
+            file.write_all(seal)?;
+            fs::rename(&new, path)?;
+            file.metadata()
         });
-        let renamed = written.and_then(|()| fs::rename(&new, path));
-        if renamed.is_err() {
+        if written.is_err() {
             let _ = fs::remove_file(&new);
         }
-        renamed
+        written
+    }
+
+    /// Prunes once in a while, by the chance of a hash.
+    pub(super) fn prune_at_times(&self, hash: Hash) -> io::Result<()> {
+        match hash.as_bytes()[0] {
+            0 => self.prune(),
+            _ => Ok(()),
+        }
     }
 
     /// Removes what was not used for longest until the rest is small enough;
@@ -215,8 +261,11 @@ impl Cache {
         let mut files = Vec::new();
         for folder in fs::read_dir(&self.folder)?.flatten() {
             for file in fs::read_dir(folder.path())?.flatten() {
-                let metadata = file.metadata()?;
-                files.push((metadata.modified()?, metadata.len(), file.path()));
+                // Another process may have removed it.
+                let (Ok(metadata), Ok(used)) = (file.metadata(), last_use(&file.path())) else {
+                    continue;
+                };
+                files.push((used, metadata.len(), file.path()));
             }
         }
         files.sort();
@@ -230,6 +279,20 @@ impl Cache {
         }
         Ok(())
     }
+}
+
+/// When a file was used last. An image is never touched, because its times are
+/// its mark; what stands for it is its record.
+fn last_use(path: &Path) -> io::Result<SystemTime> {
+    let record = path.with_extension("run");
+    let noted = match path
+        .extension()
+        .is_some_and(|extension| extension == "image")
+    {
+        true => fs::metadata(record).or_else(|_| fs::metadata(path)),
+        false => fs::metadata(path),
+    };
+    noted?.modified()
 }
 
 /// One compilation that a manifest remembers: the headers it read.
@@ -280,7 +343,7 @@ fn read_manifest(path: &Path) -> Option<Vec<Variant>> {
 }
 
 /// A file's content, when its hash says that it is whole.
-fn unseal(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn unseal(path: &Path) -> Option<Vec<u8>> {
     let mut content = fs::read(path).ok()?;
     let end = content.len().checked_sub(blake3::OUT_LEN)?;
     let seal: [u8; blake3::OUT_LEN] = content[end..].try_into().ok()?;
@@ -306,6 +369,12 @@ fn decode(bytes: &[u8]) -> Option<Kept> {
     })
 }
 
+/// Whether a header is what the compiler read: last changed before it began. A
+/// clock's coarse step may make that seem so for some milliseconds more.
+pub(super) fn changed_before(metadata: &fs::Metadata, began: SystemTime) -> bool {
+    metadata.modified().is_ok_and(|changed| changed <= began)
+}
+
 fn asks_the_clock(text: &[u8]) -> bool {
     CLOCKS.iter().any(|clock| {
         text.windows(clock.len())
@@ -328,7 +397,7 @@ fn identity(compiler: &OsStr) -> Option<[Vec<u8>; 2]> {
     Some([path.into_os_string().as_bytes().to_vec(), marks.into()])
 }
 
-fn find(program: &OsStr) -> Option<PathBuf> {
+pub(super) fn find(program: &OsStr) -> Option<PathBuf> {
     if program.as_bytes().contains(&b'/') {
         return Some(PathBuf::from(program));
     }
@@ -339,11 +408,16 @@ fn find(program: &OsStr) -> Option<PathBuf> {
 }
 
 /// The headers in what `-MD` wrote: a rule of make, with backslashes before
-/// spaces and line ends.
-pub fn headers_of_rule(rule: &str) -> Vec<PathBuf> {
+/// spaces and line ends; `rustc` writes more rules after it, which say the same.
+/// None when variables of the environment were compiled in.
+pub fn headers_of_rule(rule: &str) -> Option<Vec<PathBuf>> {
+    if rule.contains("\n# env-dep:") {
+        return None;
+    }
     let joined = rule.replace("\\\n", " ");
-    let Some((_, prerequisites)) = joined.split_once(": ") else {
-        return Vec::new();
+    let first = joined.lines().next().unwrap_or_default();
+    let Some((_, prerequisites)) = first.split_once(": ") else {
+        return Some(Vec::new());
     };
     let mut names = vec![String::new()];
     let mut characters = prerequisites.chars().peekable();
@@ -356,11 +430,8 @@ pub fn headers_of_rule(rule: &str) -> Vec<PathBuf> {
             other => last.push(other),
         }
     }
-    names
-        .into_iter()
-        .filter(|name| !name.is_empty())
-        .map(PathBuf::from)
-        .collect()
+    let names = names.into_iter().filter(|name| !name.is_empty());
+    Some(names.map(PathBuf::from).collect())
 }
 
 #[cfg(test)]
@@ -371,10 +442,20 @@ mod tests {
     fn making(text: &str) -> Making<'_> {
         Making {
             compiler: "/bin/sh".as_ref(),
+            language: Language::C,
             options: &[],
             name: "x.c",
             text: text.as_bytes(),
         }
+    }
+
+    /// A moment after everything that the test has written.
+    fn later() -> SystemTime {
+        SystemTime::now() + std::time::Duration::from_secs(1)
+    }
+
+    fn object(cache: &Cache, key: Key) -> Option<Kept> {
+        cache.find(key).map(|(kept, _)| kept)
     }
 
     fn kept(object: &str) -> Kept {
@@ -395,24 +476,26 @@ mod tests {
         fs::write(&header, "one").unwrap();
         cache.keep(
             key,
+            later(),
             b"int x;",
             std::slice::from_ref(&header),
             &kept("first"),
         );
-        assert_eq!(cache.find(key), Some(kept("first")));
+        assert_eq!(object(&cache, key), Some(kept("first")));
         assert_eq!(cache.find(cache.key(&making("int y;")).unwrap()), None);
 
         fs::write(&header, "two").unwrap();
         assert_eq!(cache.find(key), None);
         cache.keep(
             key,
+            later(),
             b"int x;",
             std::slice::from_ref(&header),
             &kept("second"),
         );
-        assert_eq!(cache.find(key), Some(kept("second")));
+        assert_eq!(object(&cache, key), Some(kept("second")));
         fs::write(&header, "one").unwrap();
-        assert_eq!(cache.find(key), Some(kept("first")));
+        assert_eq!(object(&cache, key), Some(kept("first")));
         fs::remove_file(&header).unwrap();
         assert_eq!(cache.find(key), None);
     }
@@ -422,10 +505,10 @@ mod tests {
         let scratch = Scratch::new().unwrap();
         let cache = Cache::at(scratch.path().join("cache"));
         let key = cache.key(&making("int x;")).unwrap();
-        cache.keep(key, b"int x;", &[], &kept("object"));
-        assert_eq!(cache.find(key), Some(kept("object")));
-        let object = cache.object_path(Variant::default().object_name(key));
-        for path in [object, cache.manifest_path(key)] {
+        cache.keep(key, later(), b"int x;", &[], &kept("object"));
+        assert_eq!(object(&cache, key), Some(kept("object")));
+        let file = cache.object_path(Variant::default().object_name(key));
+        for path in [file, cache.manifest_path(key)] {
             let whole = fs::read(&path).unwrap();
             for length in 0..whole.len() {
                 fs::write(&path, &whole[..length]).unwrap();
@@ -438,7 +521,7 @@ mod tests {
                 assert_eq!(cache.find(key), None);
             }
             fs::write(&path, &whole).unwrap();
-            assert_eq!(cache.find(key), Some(kept("object")));
+            assert_eq!(object(&cache, key), Some(kept("object")));
         }
     }
 
@@ -451,8 +534,8 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        cache.keep(key, b"int x;", &[], &kept("object"));
-                        assert_eq!(cache.find(key), Some(kept("object")));
+                        cache.keep(key, later(), b"int x;", &[], &kept("object"));
+                        assert_eq!(object(&cache, key), Some(kept("object")));
                     }
                 });
             }
@@ -465,14 +548,14 @@ mod tests {
         let cache = Cache::at(scratch.path().join("cache"));
         let text = "char *t = __TIME__;";
         let key = cache.key(&making(text)).unwrap();
-        cache.keep(key, text.as_bytes(), &[], &kept("object"));
+        cache.keep(key, later(), text.as_bytes(), &[], &kept("object"));
         assert_eq!(cache.find(key), None);
     }
 
     #[test]
     fn rules_of_make_are_read() {
         let rule = "object.o: main.c /usr/include/stdio.h \\\n  a\\ b.h dollar$$.h\n";
-        let names: Vec<_> = headers_of_rule(rule);
+        let names = headers_of_rule(rule).unwrap();
         let expected = ["main.c", "/usr/include/stdio.h", "a b.h", "dollar$.h"];
         assert_eq!(names, expected.map(PathBuf::from));
     }

@@ -1,7 +1,7 @@
 //! [`compile`]: sources to relocatable objects, through the machine's own
 //! compilers.
 //!
-//! Each source is one run of `cc` or `c++` in a [`Scratch`] folder, as many at a
+//! Each source is one run of its compiler in a [`Scratch`] folder, as many at a
 //! time as there are cores; what comes back is bytes. The compiler runs in the
 //! user's working directory, so that its messages name the files as the user
 //! did, and with `TMPDIR` in the scratch folder, so that nothing is left even
@@ -15,170 +15,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
-use super::cache::{Cache, Kept, Making, headers_of_rule};
+use super::cache::{Cache, Kept, Making, changed_before, headers_of_rule};
+use super::language::{Flags, Language, Source, Tools};
+use super::rust;
 use super::scratch::Scratch;
-
-/// A language that there is a compiler for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Language {
-    /// C, compiled by `cc`.
-    C,
-    /// C++, compiled by `c++`.
-    Cxx,
-}
-
-impl Language {
-    /// What a file is written in, by its name.
-    pub fn of(path: &Path) -> Option<Language> {
-        match path.extension()?.to_str()? {
-            "c" => Some(Language::C),
-            "cc" | "cpp" | "cxx" | "C" | "c++" => Some(Language::Cxx),
-            _ => None,
-        }
-    }
-
-    /// The compiler's name for the language (`-x`).
-    fn option(self) -> &'static str {
-        match self {
-            Language::C => "c",
-            Language::Cxx => "c++",
-        }
-    }
-
-    /// The Debian packages that bring the compiler and what it needs.
-    fn packages(self) -> &'static str {
-        match self {
-            Language::C => "gcc libc6-dev",
-            Language::Cxx => "g++ libc6-dev",
-        }
-    }
-}
-
-/// Something to compile.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// A file, named as the user did.
-    File {
-        /// Where it is.
-        path: PathBuf,
-        /// What it is written in.
-        language: Language,
-    },
-    /// Text that is in no file.
-    Text {
-        /// The file name that messages and debug information give it, such as
-        /// `snip.c`: a plain name, no path.
-        name: String,
-        /// What it is written in.
-        language: Language,
-        /// The text.
-        text: String,
-    },
-}
-
-impl Source {
-    /// A file whose name says what it is written in.
-    pub fn file(path: impl Into<PathBuf>) -> Option<Source> {
-        let path = path.into();
-        let language = Language::of(&path)?;
-        Some(Source::File { path, language })
-    }
-
-    /// What it is written in.
-    pub fn language(&self) -> Language {
-        match self {
-            Source::File { language, .. } | Source::Text { language, .. } => *language,
-        }
-    }
-
-    /// What messages call it.
-    pub fn name(&self) -> String {
-        match self {
-            Source::File { path, .. } => path.display().to_string(),
-            Source::Text { name, .. } => name.clone(),
-        }
-    }
-}
-
-/// How to compile.
-#[derive(Clone, Default, Debug)]
-pub struct Flags {
-    /// The level after `-O`; the compiler's own default when there is none.
-    pub optimise: Option<String>,
-    /// Whether to write debug information.
-    pub debug: bool,
-    /// Folders for included files.
-    pub include: Vec<PathBuf>,
-    /// Macros, as `NAME` or `NAME=VALUE`.
-    pub defines: Vec<String>,
-    /// Options given as they are, after all others.
-    pub extra: Vec<OsString>,
-}
-
-impl Flags {
-    /// Adds what code needs that is linked into a running process: it may lie
-    /// anywhere (so nothing reaches outside directly), its names are its own,
-    /// and its thread-locals lie at fixed offsets in the worker's arena.
-    pub fn for_a_live_image(mut self) -> Flags {
-        let live = [
-            "-fPIC",
-            "-fno-semantic-interposition",
-            "-ftls-model=initial-exec",
-            "-fno-lto",
-        ];
-        self.extra.extend(live.map(OsString::from));
-        self
-    }
-
-    fn arguments(&self) -> Vec<OsString> {
-        let joined = |option: &str, value: &OsStr| {
-            let mut word = OsString::from(option);
-            word.push(value);
-            word
-        };
-        let optimise = self
-            .optimise
-            .iter()
-            .map(|level| joined("-O", OsStr::new(level)));
-        let debug = self.debug.then(|| OsString::from("-g"));
-        let include = self.include.iter().map(|dir| joined("-I", dir.as_os_str()));
-        let defines = self.defines.iter().map(|d| joined("-D", OsStr::new(d)));
-        optimise
-            .chain(debug)
-            .chain(include)
-            .chain(defines)
-            .chain(self.extra.iter().cloned())
-            .collect()
-    }
-}
-
-/// The compilers' names, or paths.
-#[derive(Clone, Debug)]
-pub struct Tools {
-    /// For C.
-    pub cc: OsString,
-    /// For C++.
-    pub cxx: OsString,
-}
-
-impl Default for Tools {
-    fn default() -> Tools {
-        Tools {
-            cc: "cc".into(),
-            cxx: "c++".into(),
-        }
-    }
-}
-
-impl Tools {
-    fn for_language(&self, language: Language) -> &OsStr {
-        match language {
-            Language::C => &self.cc,
-            Language::Cxx => &self.cxx,
-        }
-    }
-}
 
 /// What became of a source.
 #[derive(Clone, Debug)]
@@ -189,6 +31,9 @@ pub struct Compiled {
     pub object: Vec<u8>,
     /// What the compiler had to say all the same, as it wrote it; often empty.
     pub warnings: String,
+    /// The headers that it was made from, when nothing else made it what it is:
+    /// known with a cache only, and not for a source that asks for the time.
+    pub headers: Option<Vec<PathBuf>>,
 }
 
 /// Why there is no object.
@@ -198,8 +43,8 @@ pub enum CompileError {
     NoCompiler {
         /// The name under which it was looked for.
         name: String,
-        /// The Debian packages that bring it.
-        packages: &'static str,
+        /// What brings it.
+        install: &'static str,
     },
     /// The compiler would not have it; its own messages, as it wrote them.
     Rejected(String),
@@ -210,10 +55,10 @@ pub enum CompileError {
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CompileError::NoCompiler { name, packages } => write!(
+            CompileError::NoCompiler { name, install } => write!(
                 f,
                 "no compiler: `{name}` is not installed\n\
-                 install it with: apt-get install {packages}"
+                 install it with: {install}"
             ),
             CompileError::Rejected(messages) => f.write_str(messages.trim_end()),
             CompileError::Failed(why) => f.write_str(why),
@@ -222,6 +67,15 @@ impl fmt::Display for CompileError {
 }
 
 impl std::error::Error for CompileError {}
+
+impl CompileError {
+    pub(super) fn no_compiler(name: &OsStr, language: Language) -> CompileError {
+        CompileError::NoCompiler {
+            name: name.to_string_lossy().into_owned(),
+            install: language.how_to_install(),
+        }
+    }
+}
 
 /// Compiles every source, at most one for each core at a time, and gives the
 /// objects in the sources' order. When some do not compile, the error has the
@@ -239,7 +93,7 @@ pub fn compile(
     }
     let scratch = Scratch::new().map_err(|error| CompileError::Failed(error.to_string()))?;
     let job = Job {
-        options: flags.arguments(),
+        flags,
         tools,
         cache,
         scratch: scratch.path(),
@@ -289,9 +143,20 @@ fn gather(
     }
 }
 
+/// Whether a file was left alone since then: the text that was read is what the
+/// compiler read.
+fn is_as_at(source: &Source, began: SystemTime) -> bool {
+    match source {
+        Source::File { path, .. } => {
+            std::fs::metadata(path).is_ok_and(|metadata| changed_before(&metadata, began))
+        }
+        Source::Text { .. } => true,
+    }
+}
+
 /// What the compilations of one call have in common.
 struct Job<'a> {
-    options: Vec<OsString>,
+    flags: &'a Flags,
     tools: &'a Tools,
     cache: Option<&'a Cache>,
     scratch: &'a Path,
@@ -304,6 +169,7 @@ impl Job<'_> {
         let Some(cache) = self.cache else {
             return self.run(index, source).map(|(compiled, _)| compiled);
         };
+        let began = SystemTime::now();
         let text = match source {
             Source::Text { text, .. } => text.clone().into_bytes(),
             Source::File { path, .. } => std::fs::read(path)
@@ -311,31 +177,43 @@ impl Job<'_> {
         };
         let key = cache.key(&Making {
             compiler: self.tools.for_language(source.language()),
-            options: &self.options,
+            language: source.language(),
+            options: &self.flags.arguments(source.language()),
             name: &name,
             text: &text,
         });
-        if let Some(Kept { object, warnings }) = key.and_then(|key| cache.find(key)) {
+        let found = key.and_then(|key| cache.find(key));
+        if let Some((Kept { object, warnings }, headers)) = found {
             return Ok(Compiled {
                 name,
                 object,
                 warnings,
+                headers: Some(headers),
             });
         }
-        let (compiled, headers) = self.run(index, source)?;
-        if let Some(key) = key {
+        let (mut compiled, headers) = self.run(index, source)?;
+        if let Some(key) = key.filter(|_| is_as_at(source, began))
+            && let Some(headers) = headers
+        {
             let kept = Kept {
                 object: compiled.object.clone(),
                 warnings: compiled.warnings.clone(),
             };
-            cache.keep(key, &text, &headers, &kept);
+            if cache.keep(key, began, &text, &headers, &kept) {
+                compiled.headers = Some(headers);
+            }
         }
         Ok(compiled)
     }
 
     /// Runs the compiler. Gives the object, and the headers that it read when
-    /// there is a cache that wants to know.
-    fn run(&self, index: usize, source: &Source) -> Result<(Compiled, Vec<PathBuf>), CompileError> {
+    /// there is a cache that wants to know; none when it was made from more than
+    /// files.
+    fn run(
+        &self,
+        index: usize,
+        source: &Source,
+    ) -> Result<(Compiled, Option<Vec<PathBuf>>), CompileError> {
         let name = source.name();
         let failed = |error: io::Error| CompileError::Failed(format!("{name}: {error}"));
         let folder = self.scratch.join(index.to_string());
@@ -343,59 +221,115 @@ impl Job<'_> {
         let (object, rule) = (folder.join("object.o"), folder.join("rule.d"));
         let tool = self.tools.for_language(source.language());
 
-        let mut command = Command::new(tool);
-        command
-            .arg("-c")
-            .args(&self.options)
-            .arg("-o")
-            .arg(&object)
-            .args(["-x", source.language().option()])
-            .env("TMPDIR", self.scratch)
-            .stdin(Stdio::null());
-        if self.cache.is_some() {
-            command.args(["-MD", "-MF"]).arg(&rule);
-        }
         let path = match source {
             Source::File { path, .. } => path.clone(),
             Source::Text { name, text, .. } => {
                 let path = folder.join(name);
                 std::fs::write(&path, text).map_err(failed)?;
-                let mut map = OsString::from("-ffile-prefix-map=");
-                map.push(&folder);
-                map.push("/=");
-                command.args(["-iquote", "."]).arg(map);
                 path
             }
         };
-        let output = match command.arg(&path).output() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(CompileError::NoCompiler {
-                    name: tool.to_string_lossy().into_owned(),
-                    packages: source.language().packages(),
-                });
+        let is_text = matches!(source, Source::Text { .. });
+        let run = |program: bool| {
+            let mut command = match source.language() {
+                Language::Rust => self.rustc(program, &object, &rule),
+                language => self.cc(language, &object, &rule, is_text.then_some(&folder)),
+            };
+            match command.arg(&path).output() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(CompileError::no_compiler(tool, source.language()))
+                }
+                other => other.map_err(failed),
             }
-            other => other.map_err(failed)?,
+        };
+        let output = match source.language() {
+            Language::Rust => {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let program = rust::has_main(&text);
+                let output = run(program)?;
+                // A library whose text looked like a program's.
+                match program && String::from_utf8_lossy(&output.stderr).contains("error[E0601]") {
+                    true => run(false)?,
+                    false => output,
+                }
+            }
+            _ => run(false)?,
         };
         let messages = messages(&output, &folder);
         if !output.status.success() {
             return Err(rejection(&name, &output, messages));
         }
-        let headers = std::fs::read_to_string(&rule)
-            .map(|rule| headers_of_rule(&rule))
-            .unwrap_or_default();
+        let rule = std::fs::read_to_string(&rule).unwrap_or_default();
         let compiled = Compiled {
             name: name.clone(),
             object: std::fs::read(&object).map_err(failed)?,
             warnings: messages,
+            headers: None,
         };
         // The source's text is in the key already.
-        Ok((
-            compiled,
-            headers
-                .into_iter()
-                .filter(|header| *header != path)
-                .collect(),
-        ))
+        let headers = headers_of_rule(&rule);
+        let others = headers.map(|all| all.into_iter().filter(|one| *one != path).collect());
+        Ok((compiled, others))
+    }
+}
+
+impl Job<'_> {
+    /// The command for all compilers but `rustc`. Text that is in no file lies in
+    /// `folder`.
+    fn cc(
+        &self,
+        language: Language,
+        object: &Path,
+        rule: &Path,
+        folder: Option<&PathBuf>,
+    ) -> Command {
+        let mut command = self.command(language);
+        command
+            .arg("-c")
+            .args(self.flags.arguments(language))
+            .arg("-o")
+            .arg(object)
+            .args(["-x", language.option()]);
+        if self.cache.is_some() {
+            command.args(["-MD", "-MF"]).arg(rule);
+        }
+        if let Some(folder) = folder {
+            let mut map = OsString::from("-ffile-prefix-map=");
+            map.push(folder);
+            map.push("/=");
+            command.args(["-iquote", "."]).arg(map);
+        }
+        command
+    }
+
+    /// The command for `rustc`: a program's `main` is C's too, a library's
+    /// public `extern "C"` functions are there for others.
+    fn rustc(&self, program: bool, object: &Path, rule: &Path) -> Command {
+        let emit = |kind: &str, path: &Path| {
+            let mut word = OsString::from(format!("{kind}="));
+            word.push(path);
+            word
+        };
+        let mut command = self.command(Language::Rust);
+        command
+            .args(self.flags.arguments(Language::Rust))
+            .arg(if program {
+                "--crate-type=bin"
+            } else {
+                "--crate-type=lib"
+            })
+            .arg("--emit")
+            .arg(emit("obj", object));
+        if self.cache.is_some() {
+            command.arg("--emit").arg(emit("dep-info", rule));
+        }
+        command
+    }
+
+    fn command(&self, language: Language) -> Command {
+        let mut command = Command::new(self.tools.for_language(language));
+        command.env("TMPDIR", self.scratch).stdin(Stdio::null());
+        command
     }
 }
 

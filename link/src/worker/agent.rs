@@ -159,7 +159,7 @@ fn serve(channel: &Channel, arena: &mut Arena) -> Next {
 }
 
 /// Does one request. What fails changed nothing.
-fn answer(request: Request, file: Option<File>, arena: &mut Arena) -> io::Result<Reply> {
+pub(super) fn answer(request: Request, file: Option<File>, arena: &mut Arena) -> io::Result<Reply> {
     match request {
         Request::Reserve(want) => reserve(&want, file),
         Request::Release { start, length } => {
@@ -226,12 +226,7 @@ fn answer(request: Request, file: Option<File>, arena: &mut Arena) -> io::Result
             arena.release(offset);
             Ok(Reply::Done)
         }
-        Request::Resolve { names } => Ok(Reply::Found(
-            names
-                .iter()
-                .map(|(name, version)| resolve(name, version.as_deref()))
-                .collect(),
-        )),
+        Request::Resolve { names } => Ok(Reply::Found(resolve_all(&names))),
         Request::Open { library } => open_library(&library)
             .map(|()| Reply::Done)
             .map_err(io::Error::other),
@@ -388,29 +383,81 @@ fn open_library(library: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What names stand for in this process.
+fn resolve_all(names: &[(String, Option<String>)]) -> Vec<Option<Outside>> {
+    let loaded = Loaded::now();
+    let found = |(name, version): &(String, Option<String>)| {
+        let name = CString::new(name.as_str()).ok()?;
+        let version = version.as_deref().map(CString::new).transpose().ok()?;
+        resolve(&name, version.as_deref(), &loaded)
+    };
+    names.iter().map(found).collect()
+}
+
 /// What a name stands for in this process.
-fn resolve(name: &str, version: Option<&str>) -> Option<Outside> {
-    let c_name = CString::new(name).ok()?;
-    let version = version.map(CString::new).transpose().ok()?;
+pub(super) fn resolve(name: &CStr, version: Option<&CStr>, loaded: &Loaded) -> Option<Outside> {
     // SAFETY: C strings, looked up; an indirect function's resolver, which the
     // loader runs, is the library's own.
     let found = unsafe {
         match version {
-            None => libc::dlsym(libc::RTLD_DEFAULT, c_name.as_ptr()),
-            Some(version) => libc::dlvsym(libc::RTLD_DEFAULT, c_name.as_ptr(), version.as_ptr()),
+            None => libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()),
+            Some(version) => libc::dlvsym(libc::RTLD_DEFAULT, name.as_ptr(), version.as_ptr()),
         }
     };
     if found.is_null() {
-        return linked_in(name).map(Outside::Address);
+        return linked_in(name.to_str().ok()?).map(Outside::Address);
     }
-    if let Some(function) = crash::stands_in_for(name) {
+    let given = name.to_str().ok().and_then(crash::stands_in_for);
+    if let Some(function) = given {
         return Some(Outside::Address(function));
     }
-    Some(match is_in_a_library(found) {
+    Some(match loaded.has(found as u64) {
         true => Outside::Address(HostAddr(found as u64)),
         // The loader gave the calling thread's copy of a thread-local.
         false => Outside::ThreadOffset((found as i64).wrapping_sub(arena::thread_pointer())),
     })
+}
+
+/// Where the loaded objects lie: everything with a name lies in one of them,
+/// but thread-locals.
+pub(super) struct Loaded(Vec<std::ops::Range<u64>>);
+
+impl Loaded {
+    /// The objects that are loaded now.
+    pub fn now() -> Loaded {
+        let mut loaded = Loaded(Vec::new());
+        // SAFETY: the function is called for each object before this returns,
+        // with the pointer given here.
+        unsafe { libc::dl_iterate_phdr(Some(note_object), (&raw mut loaded).cast()) };
+        loaded
+    }
+
+    fn has(&self, address: u64) -> bool {
+        self.0.iter().any(|range| range.contains(&address))
+    }
+}
+
+/// Adds an object's segments to the [`Loaded`] that `list` points to.
+unsafe extern "C" fn note_object(
+    info: *mut libc::dl_phdr_info,
+    _size: usize,
+    list: *mut c_void,
+) -> c_int {
+    // SAFETY: the loader gives a valid description of an object, with its
+    // program headers; `list` is what `now` gave.
+    let (info, headers, loaded) = unsafe {
+        let info = &*info;
+        let headers = std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
+        (info, headers, &mut *list.cast::<Loaded>())
+    };
+    let segments = headers
+        .iter()
+        .filter(|header| header.p_type == libc::PT_LOAD);
+    loaded.0.extend(segments.map(|header| {
+        let start = info.dlpi_addr.wrapping_add(header.p_vaddr);
+        start..start.wrapping_add(header.p_memsz)
+    }));
+    0
 }
 
 /// The few names that no shared library has, because a linker takes them from
@@ -427,19 +474,13 @@ fn linked_in(name: &str) -> Option<HostAddr> {
     Some(HostAddr(address as u64))
 }
 
-/// Whether an address lies in a loaded object, as everything with a name does
-/// but thread-locals.
-fn is_in_a_library(address: *const c_void) -> bool {
-    // SAFETY: zeroes are a valid value of the structure, which the call fills.
-    unsafe {
-        let mut info = std::mem::zeroed::<libc::Dl_info>();
-        libc::dladdr(address, &raw mut info) != 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn resolve(name: &str, version: Option<&str>) -> Option<Outside> {
+        resolve_all(&[(name.to_owned(), version.map(str::to_owned))])[0]
+    }
 
     #[test]
     fn names_are_told_apart() {

@@ -21,6 +21,9 @@
 //! | `stop` | stopping its threads, from the controller |
 //! | `crash` | what a worker writes down as it dies, and how it is read |
 //! | `debuggers` | telling an outside gdb or lldb of published objects |
+//! | `recorder` | a ground that writes down what a publish does |
+//! | `kept` | [`KeptImage`]: what was written down, as data |
+//! | `replay` | [`Replay`]: a kept image started without a link session |
 //! | `mapping` | owned `mmap`s |
 //! | `signals` | dispositions, passing signals on, dying of the same one |
 //!
@@ -59,17 +62,23 @@ pub mod agent;
 mod channel;
 mod crash;
 mod debuggers;
+mod kept;
 mod mapping;
 mod process;
+mod recorder;
+mod replay;
 mod services;
 pub mod signals;
 mod space;
 mod start;
 mod stop;
-mod wire;
+pub(crate) mod wire;
 
 pub use crate::arena::ARENA_SIZE;
 pub use crash::Crash;
+pub use kept::KeptImage;
 pub use process::{Afterwards, Debugger, Fate, Program, Worker, WorkerError};
+pub use recorder::{Answers, Noting, record, relink};
+pub use replay::{Ended, Found, Replay};
 pub use services::{WorkerHost, WorkerResolver};
 pub use space::WorkerSpace;

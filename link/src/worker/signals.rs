@@ -106,20 +106,27 @@ pub fn restore_defaults() -> io::Result<()> {
     check(unsafe { libc::sigaltstack(&raw const none, std::ptr::null_mut()) })
 }
 
-/// Blocks every signal for the calling thread.
-pub fn block_all() -> io::Result<()> {
-    // SAFETY: an all-zero set is a valid value to be filled by `sigfillset`.
-    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set is valid for writes, then for reads; the old mask is not
-    // asked for.
+/// Blocks every signal for the calling thread. Gives those that were blocked
+/// before.
+pub fn block_all() -> io::Result<libc::sigset_t> {
+    // SAFETY: all-zero sets are valid values to be filled by the calls.
+    let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };
+    // SAFETY: the sets are valid for writes, then for reads.
     let failed = unsafe {
         libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut())
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before)
     };
     match failed {
-        0 => Ok(()),
+        0 => Ok(before),
         error => Err(io::Error::from_raw_os_error(error)),
     }
+}
+
+/// Blocks these signals for the calling thread, and no others.
+pub fn restore(blocked: &libc::sigset_t) {
+    // SAFETY: the set is valid for reads; the call cannot fail for a valid
+    // `how`.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, blocked, std::ptr::null_mut()) };
 }
 
 /// Ends this process by `signal`, as a shell expects of a wrapper whose program

@@ -375,32 +375,34 @@ fn tag_of(protection: Protection) -> u8 {
     }
 }
 
+/// Bytes in the making: what a [`Decoder`] reads again.
 #[derive(Default)]
-struct Encoder(Vec<u8>);
+pub(crate) struct Encoder(pub Vec<u8>);
 
 impl Encoder {
-    fn tag(&mut self, tag: u8) {
+    pub fn tag(&mut self, tag: u8) {
         self.0.push(tag);
     }
 
-    fn numbers(&mut self, numbers: &[u64]) {
+    pub fn numbers(&mut self, numbers: &[u64]) {
         for number in numbers {
             self.0.extend_from_slice(&number.to_le_bytes());
         }
     }
 
-    fn record(&mut self, tag: u8, numbers: &[u64]) {
+    pub fn record(&mut self, tag: u8, numbers: &[u64]) {
         self.tag(tag);
         self.numbers(numbers);
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub fn bytes(&mut self, bytes: &[u8]) {
         self.numbers(&[bytes.len() as u64]);
         self.0.extend_from_slice(bytes);
     }
 }
 
-struct Decoder<'a>(&'a [u8]);
+/// Reads what an [`Encoder`] wrote, and trusts no length in it.
+pub(crate) struct Decoder<'a>(pub &'a [u8]);
 
 impl<'a> Decoder<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], Garbled> {
@@ -409,11 +411,11 @@ impl<'a> Decoder<'a> {
         Ok(taken)
     }
 
-    fn tag(&mut self) -> Result<u8, Garbled> {
+    pub fn tag(&mut self) -> Result<u8, Garbled> {
         Ok(self.take(1)?[0])
     }
 
-    fn flag(&mut self) -> Result<bool, Garbled> {
+    pub fn flag(&mut self) -> Result<bool, Garbled> {
         match self.tag()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -430,24 +432,24 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<u64, Garbled> {
+    pub fn number(&mut self) -> Result<u64, Garbled> {
         let (number, rest) = self.0.split_first_chunk().ok_or(Garbled)?;
         self.0 = rest;
         Ok(u64::from_le_bytes(*number))
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], Garbled> {
+    pub fn bytes(&mut self) -> Result<&'a [u8], Garbled> {
         let length = usize::try_from(self.number()?).map_err(|_| Garbled)?;
         self.take(length)
     }
 
-    fn text(&mut self) -> Result<String, Garbled> {
+    pub fn text(&mut self) -> Result<String, Garbled> {
         String::from_utf8(self.bytes()?.to_vec()).map_err(|_| Garbled)
     }
 
     /// A counted list. Each item takes at least one byte, so a count beyond
     /// what is left is a lie, found out before anything is allocated.
-    fn list<T>(
+    pub fn list<T>(
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, Garbled>,
     ) -> Result<Vec<T>, Garbled> {
@@ -458,7 +460,7 @@ impl<'a> Decoder<'a> {
         (0..count).map(|_| item(self)).collect()
     }
 
-    fn end<T>(&self, message: T) -> Result<T, Garbled> {
+    pub fn end<T>(&self, message: T) -> Result<T, Garbled> {
         if self.0.is_empty() {
             Ok(message)
         } else {
