@@ -37,6 +37,8 @@
 //! After each command nothing may be left: no process that it started, and no
 //! file in `TMPDIR`.
 //!
+//! The cases of `tests/libraries` are run by `bash tests/libraries/all` only.
+//!
 //! `cargo test --test cases WORD…` runs the cases whose names contain a word.
 //! With `SAPWOOD_BLESS=1` in the environment what was printed becomes what is
 //! expected; look at the difference before committing it.
@@ -46,9 +48,14 @@ mod harness;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Libraries that take minutes to compile; see `tests/libraries/all`.
+    let areas: &[&str] = match std::env::var_os("SAPWOOD_LIBRARIES") {
+        Some(_) => &["libraries"],
+        None => &["cli", "dbg", "emu", "run"],
+    };
     harness::runner::run(
         std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")),
-        &["cli", "dbg", "emu", "run"],
+        areas,
         std::path::Path::new(env!("CARGO_BIN_EXE_sapwood")),
     )
 }
