@@ -122,9 +122,11 @@ static void bulk(const char *path, double bytes) {
   auto archive = ok(object::Archive::create((*file)->getMemBufferRef()));
   auto &library = jit->getMainJITDylib();
   library.addGenerator(ok(DynamicLibrarySearchGenerator::GetForCurrentProcess('\0')));
-  // The C library has it in its static part only.
+#if LLVM_VERSION_MAJOR < 20
+  // The C library has it in its static part only; newer JITs define it themselves.
   ok(library.define(
       absoluteSymbols({{jit->mangleAndIntern("atexit"), outside((void (*)())&atexit)}})));
+#endif
   std::vector<std::string> names;
   Error error = Error::success();
   for (auto &child : archive->children(error)) {
