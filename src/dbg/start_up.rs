@@ -23,7 +23,7 @@ pub struct StartUp {
     pub warning: Option<String>,
 }
 
-/// Finds the files; `user` is the user's number.
+/// Finds the files of whoever runs us, where they are now.
 pub fn find() -> StartUp {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let configuration = std::env::var_os("XDG_CONFIG_HOME")
