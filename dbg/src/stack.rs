@@ -17,6 +17,8 @@ use sapwood_dwarf::{
     SourceFrame, UnwindError, Unwinder,
 };
 
+use crate::value::demangled;
+
 /// One frame as the source has it.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -251,7 +253,7 @@ impl<'a> Frames<'a> {
             let symbol = match sources.is_empty() {
                 true => module.symbol_at(lookup).map(|(symbol, offset)| {
                     let past = address.pc().0.wrapping_sub(lookup.0);
-                    (symbol.name.into(), offset + past)
+                    (demangled(symbol.name).into(), offset + past)
                 }),
                 false => None,
             };

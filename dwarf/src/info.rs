@@ -22,7 +22,7 @@ use crate::names::NameIndex;
 use crate::rows::{self, HashedRows, Identity, Rows};
 use crate::split::{Package, SplitFiles};
 use crate::units::{Slot, UnitRanges};
-use crate::{Bytes, DebugFiles, EntryId, Error, Result, Type, Variable};
+use crate::{Bytes, DebugFiles, EntryId, Error, Result, Type, TypeId, Variable};
 
 /// How sections are read.
 pub(crate) type Slice<'a> = gimli::EndianSlice<'a, LittleEndian>;
@@ -179,6 +179,8 @@ pub(crate) struct Info<'a> {
     pub(crate) files: OnceLock<FileIndex>,
     pub(crate) names: OnceLock<NameIndex>,
     pub(crate) signatures: OnceLock<FxHashMap<u64, EntryId>>,
+    /// Rust's tables of methods, by address: the types that they are for.
+    pub(crate) vtables: OnceLock<FxHashMap<u64, TypeId>>,
     pub(crate) types: Mutex<FxHashMap<EntryId, Arc<Type>>>,
     pub(crate) functions: Mutex<FxHashMap<EntryId, Arc<Function>>>,
     pub(crate) bodies: Mutex<FxHashMap<EntryId, Arc<Body>>>,
@@ -266,6 +268,7 @@ impl<'a> Info<'a> {
             files: OnceLock::new(),
             names: OnceLock::new(),
             signatures: OnceLock::new(),
+            vtables: OnceLock::new(),
             types: Mutex::default(),
             functions: Mutex::default(),
             bodies: Mutex::default(),

@@ -191,6 +191,14 @@ impl<'a> Info<'a> {
         all
     }
 
+    /// The variables outside all functions.
+    pub(crate) fn variable_ids(&self) -> impl Iterator<Item = EntryId> {
+        let names = self.names().iter();
+        names
+            .filter(|&name| is_any(name, &[NameKind::Variable]))
+            .map(id_of)
+    }
+
     fn index_unit(&self, index: u32, names: &mut Vec<[u32; 3]>) {
         let Some(slot) = self.slot(index) else {
             return;

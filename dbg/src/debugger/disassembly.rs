@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::event::{Disassembly, DisassemblyRow, Event, Instruction};
 use crate::flow::LONGEST;
 use crate::target::Address;
+use crate::value::demangled;
 
 /// More bytes than anybody reads.
 const MOST: u64 = 1 << 20;
@@ -178,7 +179,7 @@ impl Debugger {
         let (symbol, offset) = module.symbol_at(start).ok_or_else(none)?;
         let size = symbol.size.max(offset + 1);
         Ok((
-            Some(symbol.name.to_owned()),
+            Some(demangled(symbol.name).into_owned()),
             vec![symbol.address.range(size)],
         ))
     }

@@ -9,6 +9,7 @@ use crate::event::{Event, RegisterView};
 use crate::registers::{Registers, VectorState};
 use crate::signal::{Dispositions, SIGNALS, Signal};
 use crate::target::Address;
+use crate::value::demangled;
 
 /// Names of x86-64's flag bits.
 const FLAGS: &[(u32, &str)] = &[
@@ -172,7 +173,7 @@ impl Debugger {
             return Some((function.name.clone(), offset));
         }
         let (symbol, offset) = module.symbol_at(at)?;
-        Some((symbol.name.to_owned(), offset))
+        Some((demangled(symbol.name).into_owned(), offset))
     }
 
     fn info_registers(&mut self, names: &[String], all: bool, events: Events<'_>) -> Result<()> {
@@ -329,7 +330,11 @@ impl Debugger {
         let at = self.evaluate_address(expression)?;
         let found = self.modules.at(at).and_then(|(_, module)| {
             let (symbol, offset) = module.symbol_at(at)?;
-            Some((symbol.name.to_owned(), offset, module.name().to_owned()))
+            Some((
+                demangled(symbol.name).into_owned(),
+                offset,
+                module.name().to_owned(),
+            ))
         });
         let Some((name, offset, module)) = found else {
             return Err(Error::new(format!("No symbol matches {expression}.")));

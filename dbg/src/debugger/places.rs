@@ -11,6 +11,7 @@ use crate::breakpoint::{BreakpointId, Place, Wish};
 use crate::command::{Catch, Spec};
 use crate::error::{Error, Result};
 use crate::target::Address;
+use crate::value::demangled;
 
 /// `endbr64`.
 const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
@@ -39,9 +40,10 @@ pub(super) fn describe(module: Option<&Module>, address: Address) -> Place {
         let source = m.inlined_at(address).into_iter().next();
         source.map(|s| s.function.name.clone()).or_else(|| {
             let (symbol, offset) = m.symbol_at(address)?;
+            let name = demangled(symbol.name);
             Some(match offset {
-                0 => symbol.name.to_owned(),
-                offset => format!("{}+{offset}", symbol.name),
+                0 => name.into_owned(),
+                offset => format!("{name}+{offset}"),
             })
         })
     });

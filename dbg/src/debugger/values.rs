@@ -22,7 +22,7 @@ use crate::target::{Address, ThreadId};
 use crate::value::abi::{self, Returned};
 use crate::value::format::{self, Format as Shown};
 use crate::value::print::Style;
-use crate::value::{self, Reader, Shape, Source, Type, Value};
+use crate::value::{self, Reader, Shape, Source, Type, Value, demangled};
 
 /// The first DWARF number of the xmm registers (System V psABI, figure 3.36).
 const XMM0: u16 = 17;
@@ -731,7 +731,7 @@ impl Debugger {
     fn data_symbol(&self, at: Address) -> Option<(String, u64)> {
         let (_, module) = self.modules.at(at)?;
         let (symbol, offset) = module.symbol_at(at)?;
-        (offset < symbol.size.max(1)).then(|| (symbol.name.to_owned(), offset))
+        (offset < symbol.size.max(1)).then(|| (demangled(symbol.name).into_owned(), offset))
     }
 }
 

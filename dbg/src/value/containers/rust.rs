@@ -9,6 +9,27 @@ use sapwood_dwarf::Address;
 use super::{Contents, Subject, Summary};
 use crate::value::{Error, Reader, Shape, Type, Value};
 
+/// Whether a type of that name is a pointer to a trait object.
+fn points_to_object(name: &str) -> bool {
+    const POINTERS: [&str; 7] = [
+        "&mut ",
+        "&",
+        "*const ",
+        "*mut ",
+        "alloc::boxed::Box<",
+        "alloc::rc::Rc<",
+        "alloc::sync::Arc<",
+    ];
+    let target = POINTERS
+        .iter()
+        .find_map(|&pointer| name.strip_prefix(pointer));
+    target.is_some_and(|target| target.trim_start_matches('(').starts_with("dyn "))
+}
+
+/// Where a table of methods has the alignment of the type, in bytes from its
+/// start: behind the address of its destructor and the size.
+const TABLE_ALIGN: u64 = 16;
+
 fn summary(heading: impl Into<String>, contents: Contents) -> Result<Option<Summary>, Error> {
     Ok(Some(Summary {
         heading: heading.into(),
@@ -22,13 +43,15 @@ impl Reader<'_> {
         subject: &Subject<'_>,
         name: &str,
     ) -> Result<Option<Summary>, Error> {
+        if points_to_object(name) {
+            return self.rust_object(subject);
+        }
         match subject.base {
             "alloc::string::String" | "std::ffi::os_str::OsString" | "std::path::PathBuf" => {
                 self.rust_string(subject)
             }
-            "&str" | "&mut str" | "alloc::boxed::Box"
-                if name.contains("str") && !name.contains('[') =>
-            {
+            "&str" | "&mut str" => self.rust_slice(subject, true),
+            "alloc::boxed::Box" if name.starts_with("alloc::boxed::Box<str") => {
                 self.rust_slice(subject, true)
             }
             "alloc::vec::Vec" => self.rust_vec(subject),
@@ -322,6 +345,38 @@ impl Reader<'_> {
         };
         let heading = format!("{short}(strong={strong}, weak={})", weak.saturating_sub(1));
         summary(heading, Contents::Row(vec![value], false))
+    }
+
+    /// A pointer to a trait object, shown as what it points to: the type comes
+    /// from the table of methods.
+    fn rust_object(&mut self, subject: &Subject<'_>) -> Result<Option<Summary>, Error> {
+        // A counted pointer wraps a `NonNull`, which wraps the pair.
+        const MAX_WRAPPERS: u32 = 4;
+        let mut pair = subject.value.clone();
+        for _ in 0..MAX_WRAPPERS {
+            if self.find_member(&pair, "vtable", 0)?.is_some() {
+                break;
+            }
+            pair = self.only_member(&pair)?;
+        }
+        let table = Address(self.path_number(&pair, &["vtable"])?);
+        let mut at = Address(self.path_number(&pair, &["pointer"])?);
+        let implementor = self
+            .modules
+            .at(table)
+            .and_then(|(id, module)| Some(Type::Described(id, module.implementor(table)?)));
+        let Some(implementor) = implementor else {
+            return Ok(None);
+        };
+        // A counted object lies behind its two counts.
+        const COUNTS: u64 = 16;
+        if let "alloc::rc::Rc" | "alloc::sync::Arc" = subject.base {
+            let align = self.source.read_unsigned(table.add(TABLE_ALIGN), 8)?;
+            let counts = COUNTS.checked_next_multiple_of(align).unwrap_or(COUNTS);
+            at = at.add(counts);
+        }
+        let value = Value::in_memory(implementor, at);
+        summary("", Contents::Inner(value.into()))
     }
 
     /// The number that cells and atomics wrap.
