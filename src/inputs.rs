@@ -8,8 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use sapwood_link::source::{
-    self, Asking, Cache, Compiled, Flags, Language, Library, Question, Source, Tools,
+    self, Asking, Cache, Chosen, Compiled, Flags, Language, Library, Making, Question, References,
+    Registry, Source, Tools, UserFolder,
 };
+use sapwood_link::worker::lazy::LibraryId;
 use sapwood_link::worker::signals;
 
 use crate::failure::Failure;
@@ -54,6 +56,8 @@ pub struct Request {
     pub libraries: Vec<String>,
     /// What followed each `-L`.
     pub folders: Vec<PathBuf>,
+    /// A file of libraries that are source, all of which may be used.
+    pub registry: Option<PathBuf>,
     /// How to compile.
     pub flags: Flags,
     /// Whether to look for libraries that define what nothing else does.
@@ -71,6 +75,21 @@ pub struct Gathered {
     pub warnings: String,
     /// Every file that any of it was made from, where they are all known.
     pub files: Option<Vec<PathBuf>>,
+    /// Libraries of the registry that are among the inputs.
+    pub with_program: Vec<LibraryId>,
+    /// Whether others may be called when the program runs.
+    pub is_lazy: bool,
+}
+
+/// The libraries of a command line.
+#[derive(Debug)]
+pub struct Libraries {
+    /// The system's.
+    pub system: Vec<Library>,
+    /// Those that are source, when the registry has any that may be used.
+    pub chosen: Option<Chosen>,
+    /// Where the registry lies.
+    registry: Option<PathBuf>,
 }
 
 impl Gathered {
@@ -85,26 +104,23 @@ impl Gathered {
 
 impl Request {
     /// Compiles and reads everything; `libraries` are
-    /// [`find_libraries`](Request::find_libraries)'s. An error leaves nothing
+    /// [`find_libraries`](Request::find_libraries)'. An error leaves nothing
     /// behind.
     pub fn gather(
         &self,
-        libraries: &[Library],
+        libraries: &Libraries,
         cache: Option<&Cache>,
     ) -> Result<Gathered, Failure> {
         let mut inputs = Vec::new();
         let mut warnings = String::new();
         let mut files = Some(self.files.clone());
-        let mut compiled = self.compile(cache)?.into_iter();
+        let mut compiled = self.compile(libraries, cache)?.into_iter();
         for file in &self.files {
             inputs.push(match Language::of(file) {
                 Some(_) => {
                     let one = compiled.next().expect("each source was compiled");
                     warnings.push_str(&one.warnings);
-                    match (&mut files, one.headers) {
-                        (Some(files), Some(headers)) => files.extend(headers),
-                        _ => files = None,
-                    }
+                    note_headers(&mut files, one.headers);
                     Input::Object {
                         name: one.name,
                         bytes: one.object,
@@ -113,12 +129,8 @@ impl Request {
                 None => read(file)?,
             });
         }
-        for library in libraries {
-            let (Library::Shared(path) | Library::Archive(path)) = library;
-            if let Some(files) = &mut files {
-                files.push(path.clone());
-            }
-            inputs.push(open_library(library.clone())?);
+        for library in &libraries.system {
+            inputs.push(open_library(library, &mut files)?);
         }
         if self.has_rust() {
             let std = source::rust_library(&Tools::default().rustc).map_err(Failure::new)?;
@@ -134,23 +146,68 @@ impl Request {
         if inputs.iter().any(has_others_in_it) {
             files = None;
         }
-        Ok(Gathered {
+        let mut gathered = Gathered {
             inputs,
             warnings,
             files,
-        })
+            with_program: Vec::new(),
+            is_lazy: false,
+        };
+        if let Some(chosen) = &libraries.chosen {
+            gathered.add_chosen(chosen, libraries.registry.as_deref())?;
+        }
+        Ok(gathered)
     }
 
     /// What each `-l` means, and C++ without one.
-    pub fn find_libraries(&self) -> Result<Vec<Library>, Failure> {
-        let mut found = Vec::new();
-        for name in &self.libraries {
-            found.extend(source::find_library(name, &self.folders).map_err(Failure::new)?);
+    pub fn find_libraries(&self) -> Result<Libraries, Failure> {
+        let (registry, path) = match self.find_registry()? {
+            Some((registry, path)) => (registry, Some(path)),
+            None => (Registry::default(), None),
+        };
+        let (of_source, others): (Vec<String>, Vec<String>) =
+            (self.libraries.iter().cloned()).partition(|name| registry.get(name).is_some());
+        let mut system = Vec::new();
+        for name in &others {
+            system.extend(source::find_library(name, &self.folders).map_err(Failure::new)?);
         }
         if self.has_cxx() {
-            found.extend(source::find_library("stdc++", &[]).map_err(Failure::new)?);
+            system.extend(source::find_library("stdc++", &[]).map_err(Failure::new)?);
         }
-        Ok(found)
+        let all = self.registry.is_some();
+        let chosen = (all || !of_source.is_empty()).then(|| {
+            let making = Making {
+                flags: self.flags.clone(),
+                tools: Tools::default(),
+                cache: self.cache(),
+                folders: self.folders.clone(),
+            };
+            let warn = |warnings: &str| eprint!("{warnings}");
+            Chosen::new(registry, &of_source, all, making, warn)
+        });
+        Ok(Libraries {
+            system,
+            registry: path.filter(|_| chosen.is_some()),
+            chosen,
+        })
+    }
+
+    /// The registry that was asked for, or else the user's own.
+    fn find_registry(&self) -> Result<Option<(Registry, PathBuf)>, Failure> {
+        let own = || {
+            let folder = source::user_folder(UserFolder::Configuration)?;
+            Some(folder.join("libraries.toml")).filter(|path| path.is_file())
+        };
+        let wanted = match &self.registry {
+            Some(path) => Some(path.clone()),
+            None if self.libraries.is_empty() => None,
+            None => own(),
+        };
+        let Some(path) = wanted else {
+            return Ok(None);
+        };
+        let registry = Registry::read(&path).map_err(Failure::new)?;
+        Ok(Some((registry, path)))
     }
 
     /// The objects' cache, when it may be used.
@@ -160,22 +217,31 @@ impl Request {
 
     /// All that decides what the linked program is, but for the files' contents;
     /// `None` when that cannot be told.
-    pub fn question(&self, libraries: &[Library]) -> Option<Question> {
+    pub fn question(&self, libraries: &Libraries) -> Option<Question> {
         let mut asking = Asking::new()?;
+        let tools = Tools::default();
+        let mut asked = Vec::new();
         for language in self.files.iter().filter_map(|file| Language::of(file)) {
-            asking.compiler(&Tools::default(), language)?;
+            if !asked.contains(&tools.for_language(language)) {
+                asking.compiler(&tools, language)?;
+                asked.push(tools.for_language(language));
+            }
         }
         for file in &self.files {
             asking.part(file.as_os_str().as_bytes());
         }
-        for library in libraries {
+        for library in &libraries.system {
             let (Library::Shared(path) | Library::Archive(path)) = library;
+            asking.part(path.as_os_str().as_bytes());
+        }
+        if let Some(path) = &libraries.registry {
             asking.part(path.as_os_str().as_bytes());
         }
         for folder in &self.folders {
             asking.part(folder.as_os_str().as_bytes());
         }
-        asking.part(format!("{:?} {}", self.flags, self.autoload).as_bytes());
+        let options = (&self.flags, self.autoload, &self.libraries, &self.registry);
+        asking.part(format!("{options:?}").as_bytes());
         Some(asking.ask())
     }
 
@@ -189,7 +255,11 @@ impl Request {
         languages.any(Language::wants_cxx_library)
     }
 
-    fn compile(&self, cache: Option<&Cache>) -> Result<Vec<Compiled>, Failure> {
+    fn compile(
+        &self,
+        libraries: &Libraries,
+        cache: Option<&Cache>,
+    ) -> Result<Vec<Compiled>, Failure> {
         let sources: Vec<Source> = self.files.iter().filter_map(Source::file).collect();
         for source in &sources {
             // The compiler's own words for this are about an assembler.
@@ -198,35 +268,109 @@ impl Request {
             };
             fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
         }
-        let flags = self.flags.clone().for_a_live_image();
-        // Ctrl-C ends the compilers; what they leave has to be removed first.
-        let (result, interrupted) =
-            signals::hold_off(|| source::compile(&sources, &flags, &Tools::default(), cache))
-                .map_err(Failure::new)?;
-        if let Some(signal) = interrupted {
-            signals::die_of(signal);
+        let mut flags = self.flags.clone().for_a_live_image();
+        if let Some(chosen) = &libraries.chosen {
+            flags.include.extend(chosen.include());
         }
-        result.map_err(Failure::new)
+        uninterrupted(|| source::compile(&sources, &flags, &Tools::default(), cache))?
+            .map_err(Failure::new)
     }
 }
 
-/// `$XDG_CACHE_HOME/sapwood/objects`; none where there is no home.
+impl Gathered {
+    /// Compiles the libraries of the registry that must come with the program.
+    fn add_chosen(&mut self, chosen: &Chosen, registry: Option<&Path>) -> Result<(), Failure> {
+        let mut references = References::default();
+        for input in &self.inputs {
+            match input {
+                Input::Object { bytes, .. } => references.object(bytes),
+                Input::Archive { bytes, .. } => references.archive(bytes),
+                Input::Shared(_) => {}
+            }
+        }
+        if let Some(files) = &mut self.files {
+            files.extend(registry.map(Path::to_path_buf));
+        }
+        loop {
+            let wanted = chosen.wanted(&references, &self.with_program);
+            if wanted.is_empty() {
+                break;
+            }
+            for library in wanted {
+                self.add_library_of(chosen, library, &mut references)?;
+                self.with_program.push(library);
+            }
+        }
+        self.is_lazy = chosen.is_lazy(&references, &self.with_program);
+        Ok(())
+    }
+
+    fn add_library_of(
+        &mut self,
+        chosen: &Chosen,
+        library: LibraryId,
+        references: &mut References,
+    ) -> Result<(), Failure> {
+        let made = uninterrupted(|| chosen.compile(library))?.map_err(Failure::new)?;
+        if let Some(files) = &mut self.files {
+            files.extend(made.sources);
+        }
+        for one in made.objects {
+            self.warnings.push_str(&one.warnings);
+            note_headers(&mut self.files, one.headers);
+            references.object(&one.object);
+            self.inputs.push(Input::Object {
+                name: one.name,
+                bytes: one.object,
+            });
+        }
+        for outside in &made.libraries {
+            let input = open_library(outside, &mut self.files)?;
+            if let Input::Archive { bytes, .. } = &input {
+                references.archive(bytes);
+            }
+            self.inputs.push(input);
+        }
+        Ok(())
+    }
+}
+
+/// Adds to the files that an object was made from the headers that its compiler
+/// read, where all are known.
+fn note_headers(files: &mut Option<Vec<PathBuf>>, headers: Option<Vec<PathBuf>>) {
+    match (&mut *files, headers) {
+        (Some(files), Some(headers)) => files.extend(headers),
+        _ => *files = None,
+    }
+}
+
+/// Compiles. Ctrl-C ends the compilers; what they leave has to be removed first.
+fn uninterrupted<T>(compile: impl FnOnce() -> T) -> Result<T, Failure> {
+    let (result, interrupted) = signals::hold_off(compile).map_err(Failure::new)?;
+    match interrupted {
+        Some(signal) => signals::die_of(signal),
+        None => Ok(result),
+    }
+}
+
+/// The objects' cache; none where there is no home.
 fn cache() -> Option<Cache> {
-    let folder = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    Some(Cache::at(folder.join("sapwood/objects")))
+    let folder = source::user_folder(UserFolder::Cache)?;
+    Some(Cache::at(folder.join("objects")))
 }
 
 fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(format!("cannot read {}: {error}", path.display()))
 }
 
-fn open_library(library: Library) -> Result<Input, Failure> {
+fn open_library(library: &Library, files: &mut Option<Vec<PathBuf>>) -> Result<Input, Failure> {
+    let (Library::Shared(path) | Library::Archive(path)) = library;
+    if let Some(files) = files {
+        files.push(path.clone());
+    }
     match library {
-        Library::Shared(path) => Ok(Input::Shared(path)),
-        Library::Archive(path) => read(&path),
+        Library::Shared(path) => Ok(Input::Shared(path.clone())),
+        Library::Archive(path) => read(path),
     }
 }
 

@@ -48,11 +48,13 @@ fn dispatch(arguments: &mut lexopt::Parser) -> Result<ExitCode, Failure> {
         Some("link") => link::main(arguments),
         Some("help") => help::main(arguments),
         // Not for people: `sapwood run` and `sapwood dbg FILE.c` start this
-        // executable again as the process that the program lives in.
+        // executable again as the process that the program lives in, and a kept
+        // program does when it crashes.
         Some("__worker") => {
             let rest: Vec<OsString> = arguments.raw_args()?.collect();
             sapwood_link::worker::agent::main(&rest)
         }
+        Some("__crashed") => run::report_crash(arguments.raw_args()?.collect()),
         _ => Err(Failure::usage(
             Topic::Sapwood,
             format!("no command is named {:?}", word.to_string_lossy()),

@@ -6,20 +6,20 @@
 //! error is found before the program did anything; and while it runs, what is to
 //! be kept is made.
 
+mod image;
+
 use std::ffi::{OsStr, OsString};
-use std::fmt::{self, Display};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::SystemTime;
 
-use sapwood_link::source::{self, Answer, Cache, Library, Question};
+use image::{Image, NotLinked, link, session};
+use sapwood_link::source::{self, Answer, Cache, Question};
 use sapwood_link::worker::{
-    self, Afterwards, Answers, Crash, Debugger, Ended, Fate, Found, Noting, Program, Replay,
-    Worker, signals,
+    self, Afterwards, Answers, Crash, Debugger, Fate, Found, Program, Worker, signals,
 };
-use sapwood_link::{
-    AddressSpace, Error, Generation, Ground, HostAddr, HostError, Near, Options, Parts, Session,
-};
+use sapwood_link::{AddressSpace, Error, HostAddr, Near, Session};
 
 use crate::failure::Failure;
 use crate::help::{self, Topic};
@@ -31,6 +31,8 @@ struct Asked {
     debugger: Debugger,
     /// Whether `perf` is told the names of functions.
     perf: bool,
+    /// Whether the program is linked, even if it was kept.
+    relink: bool,
     /// What follows `--`.
     arguments: Vec<OsString>,
 }
@@ -53,7 +55,7 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
         ..Request::default()
     };
     let mut arguments = Vec::new();
-    let (mut debugger, mut perf) = (Debugger::Ignore, false);
+    let (mut debugger, mut perf, mut relink) = (Debugger::Ignore, false, false);
     let text = |value: OsString| {
         value
             .into_string()
@@ -78,6 +80,7 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
             Long("debuggable") => debugger = Debugger::Allow,
             Long("wait") => debugger = Debugger::Await,
             Long("perf") => perf = true,
+            Long("relink") => relink = true,
             Short('g') => request.flags.debug = true,
             Short('O') => {
                 let level = parser.optional_value().unwrap_or_else(|| "1".into());
@@ -90,6 +93,9 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
             Short('D') => {
                 let macro_ = text(parser.value().map_err(usage)?)?;
                 request.flags.defines.push(macro_);
+            }
+            Long("registry") => {
+                request.registry = Some(PathBuf::from(parser.value().map_err(usage)?));
             }
             Long("autoload") => request.autoload = true,
             Long("edition") => {
@@ -114,6 +120,7 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
         request,
         debugger,
         perf,
+        relink,
         arguments,
     }))
 }
@@ -138,58 +145,52 @@ fn run(asked: Asked) -> Result<ExitCode, Failure> {
         .as_ref()
         .filter(|_| plain)
         .and_then(|cache| Some((cache, request.question(&libraries)?)));
-    let known = question.and_then(|(cache, question)| cache.find_run(question));
-    if let Some(Answer::Image { found, warnings }) = &known {
+    let known = question
+        .filter(|_| !asked.relink)
+        .and_then(|(cache, question)| cache.find_run(question));
+    let is_new = known.is_none();
+    if let Some(Answer::Image { found, warnings }) = known {
         eprint!("{warnings}");
-        if let Some((fate, crash)) = replay(found, &argv)? {
-            let place = crash.and_then(|crash| place_in_kept(&asked, &libraries, found, &crash));
-            return end(&name, fate, place);
-        }
+        return Err(become_kept(found, argv));
     }
     let mut gathered = request.gather(&libraries, cache.as_ref())?;
     eprint!("{}", gathered.warnings);
+    let lazy = libraries.chosen.filter(|_| gathered.is_lazy);
     let program = Program {
         debuggable: asked.debugger != Debugger::Ignore,
         writes_down_crashes: true,
+        lazy: lazy.is_some(),
         ..Program::this(&name)
     };
     let mut worker = Worker::start_process(&program).map_err(Failure::new)?;
-    let near = worker.near_libraries().map_err(Failure::new)?;
-    let mut session = session(near);
-    let (main, answers) = link_in_worker(request, &mut session, &mut worker, &mut gathered)?;
-    tell_others(&asked, &session, &mut worker)?;
+    let lazy = lazy.map(|chosen| (chosen, gathered.with_program.clone()));
+    let mut image = Image::new(&mut worker, lazy).map_err(Failure::new)?;
+    let (main, answers) = link_in_worker(request, &mut image, &mut worker, &mut gathered)?;
+    tell_others(&asked, &mut image, &mut worker)?;
     signals::pass_on_to(worker.pid()).map_err(Failure::new)?;
     worker
         .start_under(main, &argv, Afterwards::Leave, asked.debugger)
         .map_err(Failure::new)?;
-    if let (Some((cache, question)), None) = (question, known) {
+    if let (Some((cache, question)), true, Some(answers)) = (question, is_new, answers) {
         keep(cache, question, began, &gathered, &answers);
     }
     let fate = worker.wait().map_err(Failure::new)?;
     signals::pass_on_no_more();
-    let place = crash_place(&session, &mut worker);
+    image.stop();
+    let place = image.crash_place(&mut worker);
     end(&name, fate, place)
 }
 
-fn session(near: Near) -> Session {
-    Session::new(Options {
-        near,
-        ..Options::default()
-    })
-}
-
 /// Tells perf and debuggers of the program, where that was asked for.
-fn tell_others(asked: &Asked, session: &Session, worker: &mut Worker) -> Result<(), Failure> {
+fn tell_others(asked: &Asked, image: &mut Image, worker: &mut Worker) -> Result<(), Failure> {
     let pid = worker.pid();
     if asked.perf {
         let path = format!("/tmp/perf-{pid}.map");
-        let map = session.view().perf_map(Generation::EMPTY);
-        let written = std::fs::write(&path, map);
+        let written = std::fs::write(&path, image.perf_map());
         written.map_err(|error| Failure::new(format!("{path}: {error}")))?;
     }
     if asked.debugger != Debugger::Ignore {
-        let told = worker.tell_debuggers(session, Generation::EMPTY);
-        told.map_err(Failure::new)?;
+        image.tell_debuggers(worker).map_err(Failure::new)?;
         match asked.debugger {
             Debugger::Await => eprintln!("process {pid} waits for a debugger: gdb -p {pid}"),
             _ => eprintln!("process {pid} runs the program"),
@@ -199,29 +200,23 @@ fn tell_others(asked: &Asked, session: &Session, worker: &mut Worker) -> Result<
 }
 
 /// Links everything into the worker. Gives the address of `main`, and what names
-/// outside stood for. With `--autoload`, libraries that define what nothing else
-/// does are opened, and join the inputs.
+/// outside stood for, where all are known. With `--autoload`, libraries that
+/// define what nothing else does are opened, and join the inputs.
 fn link_in_worker(
     request: &Request,
-    session: &mut Session,
+    image: &mut Image,
     worker: &mut Worker,
     gathered: &mut Gathered,
-) -> Result<(HostAddr, Answers), Failure> {
+) -> Result<(HostAddr, Option<Answers>), Failure> {
     for path in gathered.inputs.iter().filter_map(Input::shared) {
         worker.open_library(&path).map_err(Failure::new)?;
     }
     loop {
-        let mut noting = Noting::new(&mut worker.resolver);
-        let mut ground = Parts {
-            space: &mut worker.space,
-            host: &mut worker.host,
-            resolver: &mut noting,
-        };
-        let missing = match link(session, &gathered.inputs, &mut ground) {
-            Ok(main) => return Ok((main, noting.answers())),
+        let missing = match image.link(worker, &gathered.inputs) {
+            Ok(linked) => return Ok(linked),
             Err(NotLinked::Error(Error::Undefined(missing))) if request.autoload => missing,
             Err(NotLinked::Faulted(fault)) => {
-                let place = crash_place(session, worker).map(|place| format!(" {place}"));
+                let place = image.crash_place(worker).map(|place| format!(" {place}"));
                 let place = place.unwrap_or_default();
                 return Err(Failure::new(format!("before main: {fault}{place}")));
             }
@@ -252,13 +247,8 @@ fn end(name: &OsStr, fate: Fate, place: Option<String>) -> Result<ExitCode, Fail
     fate.follow()
 }
 
-/// Where the program crashed: `in parse+0x12 (parse.c)`.
-fn crash_place(session: &Session, worker: &mut Worker) -> Option<String> {
-    let crash = worker.crash()?;
-    place_of(&crash, session, &mut worker.space)
-}
-
-fn place_of(crash: &Crash, session: &Session, space: &mut dyn AddressSpace) -> Option<String> {
+/// Where a program crashed: `in parse+0x12 (parse.c)`.
+fn crash_place(crash: &Crash, session: &Session, space: &mut dyn AddressSpace) -> Option<String> {
     let place = crash.place(&session.view(), &mut |at, into| {
         space.read(at, into).is_ok()
     });
@@ -267,34 +257,61 @@ fn place_of(crash: &Crash, session: &Session, space: &mut dyn AddressSpace) -> O
 
 /// The same for a program that was kept: what was linked then is linked again,
 /// for no process, to know what lies where.
-fn place_in_kept(
-    asked: &Asked,
-    libraries: &[Library],
-    found: &Found,
-    crash: &Crash,
-) -> Option<String> {
+fn place_in_kept(asked: &Asked, crash: &Crash) -> Option<String> {
     let request = &asked.request;
-    let gathered = request.gather(libraries, request.cache().as_ref()).ok()?;
+    let libraries = request.find_libraries().ok()?;
+    let cache = request.cache()?;
+    let Some(Answer::Image { found, .. }) = cache.find_run(request.question(&libraries)?) else {
+        return None;
+    };
+    let gathered = request.gather(&libraries, Some(&cache)).ok()?;
     worker::relink(&found.image, |ground| {
         let mut session = session(Near::Anywhere);
         link(&mut session, &gathered.inputs, ground).ok()?;
-        place_of(crash, &session, ground.space())
+        crash_place(crash, &session, ground.space())
     })
 }
 
-/// Runs a program that was linked before; gives how it ended, and where if it
-/// crashed. `None` when it cannot begin, and has to be linked anew.
-fn replay(found: &Found, argv: &[OsString]) -> Result<Option<(Fate, Option<Crash>)>, Failure> {
-    let Ok(mut child) = Replay::start(found, argv.to_vec()) else {
-        return Ok(None);
+/// Becomes a program that was linked before. Where that fails this process begins
+/// again, and links it.
+fn become_kept(found: Found, argv: Vec<OsString>) -> Failure {
+    let mut reporter: Vec<OsString> = vec!["sapwood".into(), "__crashed".into()];
+    reporter.push(std::env::current_dir().unwrap_or_default().into());
+    reporter.extend(std::env::args_os().skip(2));
+    let error = worker::become_kept(found, argv, reporter);
+    let again = Command::new("/proc/self/exe")
+        .args(["run", "--relink"])
+        .args(std::env::args_os().skip(2))
+        .exec();
+    Failure::new(format!(
+        "cannot start the program: {error}, nor link it: {again}"
+    ))
+}
+
+/// Says how a kept program crashed: `folder`, then the command line of its
+/// `sapwood run`.
+pub fn report_crash(words: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let Some((crash, (folder, words))) = Crash::to_report().zip(words.split_first()) else {
+        return Err(Failure::new(
+            "`__crashed` is how sapwood starts itself, and not for people",
+        ));
     };
-    match child.wait().map_err(Failure::new)? {
-        Ended::NotBegun => Ok(None),
-        Ended::Program(fate) => Ok(Some((fate, child.crash()))),
-        Ended::BeforeMain(fate) => Err(Failure::new(format!(
-            "before main: target lost: the worker {fate}"
-        ))),
+    let died = Fate::Died(crash.signal);
+    let mut parser = lexopt::Parser::from_args(words.iter().cloned());
+    let asked = read_command_line(&mut parser)?;
+    let name = asked.as_ref().map(|asked| program_name(&asked.request));
+    let place = asked
+        .filter(|_| std::env::set_current_dir(folder).is_ok())
+        .and_then(|asked| place_in_kept(&asked, &crash));
+    let place = place.map(|place| format!(" {place}")).unwrap_or_default();
+    match crash.before_main {
+        true => eprintln!("error: before main: target lost: the worker {died}{place}"),
+        false => {
+            let name = name.unwrap_or_default();
+            eprintln!("error: {} {died}{place}", name.display());
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Keeps the program for the next time, while it runs: links it once more, for
@@ -321,53 +338,6 @@ fn keep(
         &gathered.warnings,
         image.as_ref().ok(),
     );
-}
-
-/// Why there is no program.
-enum NotLinked {
-    Error(Error),
-    Faulted(HostError),
-    Other(String),
-}
-
-impl Display for NotLinked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NotLinked::Error(error) => error.fmt(f),
-            NotLinked::Faulted(fault) => write!(f, "before main: {fault}"),
-            NotLinked::Other(why) => f.write_str(why),
-        }
-    }
-}
-
-impl From<Error> for NotLinked {
-    fn from(error: Error) -> NotLinked {
-        NotLinked::Error(error)
-    }
-}
-
-/// Links everything and gives the address of `main`.
-fn link(
-    session: &mut Session,
-    inputs: &[Input],
-    ground: &mut dyn Ground,
-) -> Result<HostAddr, NotLinked> {
-    let mut batch = session.batch();
-    for input in inputs {
-        match input {
-            Input::Object { name, bytes } => batch.object(name, bytes)?,
-            Input::Archive { name, bytes } => batch.archive(name, bytes.as_slice())?,
-            Input::Shared(_) => {}
-        }
-    }
-    let published = batch.publish(ground)?;
-    if let Some(fault) = published.faulted {
-        return Err(NotLinked::Faulted(fault));
-    }
-    match session.view().symbol("main") {
-        Some(main) => Ok(main.address),
-        None => Err(NotLinked::Other("no file defines `main`".to_owned())),
-    }
 }
 
 /// Whether a program that died of this signal did something wrong: others are

@@ -12,17 +12,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use sapwood_dwarf::Bytes;
+use sapwood_link::source::{UserFolder, user_folder};
 
 /// The most that the folder holds, in bytes.
 const MOST_BYTES: u64 = 512 << 20;
 
 /// Where indexes are kept; `None` where the user has no folder for such things.
 fn folder() -> Option<PathBuf> {
-    let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = named
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    Some(cache.join("sapwood/indexes"))
+    Some(user_folder(UserFolder::Cache)?.join("indexes"))
 }
 
 fn name(build_id: &[u8], kind: u32) -> String {

@@ -355,15 +355,14 @@ static OWN: Mutex<Arena> = Mutex::new(Arena {
     template: None,
 });
 
-impl OwnArena {
-    fn lock() -> MutexGuard<'static, Arena> {
-        OWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
+/// This process's arena.
+pub(crate) fn own() -> MutexGuard<'static, Arena> {
+    OWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl ThreadLocals for OwnArena {
     fn reserve(&mut self, size: u64, alignment: u64) -> Result<i64, HostError> {
-        let room = OwnArena::lock().reserve(size, alignment);
+        let room = own().reserve(size, alignment);
         room.ok_or_else(|| {
             let why = format!(
                 "there is no room: it wants {size} bytes aligned to {alignment} in every thread, \
@@ -374,12 +373,12 @@ impl ThreadLocals for OwnArena {
     }
 
     fn initialise(&mut self, offset: i64, bytes: &[u8]) -> Result<(), HostError> {
-        let done = OwnArena::lock().initialise(offset, bytes);
+        let done = own().initialise(offset, bytes);
         done.map_err(|error| HostError::Failed(error.to_string()))
     }
 
     fn release(&mut self, offset: i64) -> Result<(), HostError> {
-        OwnArena::lock().release(offset);
+        own().release(offset);
         Ok(())
     }
 }

@@ -684,9 +684,7 @@ fn drive_debugger(tool: &str, flags: &[&str], command: &str, commands: &[&str], 
     });
     let object = compile(&["-fPIC", "-O0", "-g"], STEPPED);
     ground.publish(false, &[("stepped.o", &object)]).unwrap();
-    let told = ground
-        .worker
-        .tell_debuggers(&ground.session, Generation::EMPTY);
+    let told = ground.worker.tell_debuggers(&ground.session);
     assert_eq!(told.unwrap(), ground.session.generation());
     let main = ground.session.view().symbol("main").unwrap().address;
     ground

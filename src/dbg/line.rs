@@ -18,6 +18,7 @@ use sapwood_dbg::event::Stopped;
 use sapwood_dbg::parse::{ParseError, parse};
 use sapwood_dbg::render::render;
 use sapwood_dbg::{Command, Debugger, Event};
+use sapwood_link::source::{UserFolder, user_folder};
 
 use super::complete::Words;
 use super::{colour, json};
@@ -148,11 +149,7 @@ fn cannot_read(error: &dyn std::fmt::Display) -> Failure {
 
 /// `$XDG_STATE_HOME/sapwood/history`; `None` where there is no home.
 fn history_file() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
-    let folder = state.join("sapwood");
+    let folder = user_folder(UserFolder::State)?;
     fs::create_dir_all(&folder).ok()?;
     Some(folder.join("history"))
 }

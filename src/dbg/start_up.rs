@@ -11,6 +11,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use sapwood_link::source::{UserFolder, user_folder};
+
 /// The project's file.
 const PROJECT: &str = ".sapwoodinit";
 
@@ -25,12 +27,7 @@ pub struct StartUp {
 
 /// Finds the files of whoever runs us, where they are now.
 pub fn find() -> StartUp {
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    let configuration = std::env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(home?.join(".config")))
-        .map(|folder| folder.join("sapwood"));
+    let configuration = user_folder(UserFolder::Configuration);
     let here = std::env::current_dir().ok();
     find_in(configuration.as_deref(), here.as_deref())
 }

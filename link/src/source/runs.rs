@@ -15,6 +15,7 @@
 //! by its hash, the rest and the mark of the `.image`. An image that was written
 //! to after it was kept has another mark, and is no image.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -246,7 +247,8 @@ impl Cache {
             let metadata = fs::metadata(path).ok()?;
             settled(&metadata, began).then(|| (path.clone(), Mark::of(&metadata)))
         };
-        let Some(files) = files.iter().map(marked).collect::<Option<Vec<_>>>() else {
+        let once: BTreeSet<&PathBuf> = files.iter().collect();
+        let Some(files) = once.into_iter().map(marked).collect::<Option<Vec<_>>>() else {
             return false;
         };
         let kept = match image {

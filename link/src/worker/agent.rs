@@ -2,8 +2,8 @@
 //!
 //! The same loop runs twice at most: on the main thread until the program is
 //! started, and on a thread of its own afterwards, when the controller wants to
-//! go on publishing. Between requests it holds the socket, and how much of the
-//! thread-local arena is taken.
+//! go on publishing. Between requests it holds the socket. A thread that calls a
+//! [lazy](super::lazy) symbol does the same requests over a socket of its own.
 
 use std::ffi::{CStr, CString, OsString, c_int, c_void};
 use std::fs::File;
@@ -12,10 +12,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use super::channel::Channel;
+use super::lazy::{self, stubs};
 use super::mapping::PAGE;
 use super::wire::{Reply, Request};
 use super::{crash, signals, start};
-use crate::arena::{self, Arena};
+use crate::arena;
 use crate::fork::{self, Fork};
 use crate::gdb::Listed;
 use crate::{HostAddr, Outside, Protection, Reserve, gap};
@@ -23,17 +24,18 @@ use crate::{HostAddr, Outside, Protection, Reserve, gap};
 /// The worker's entry: what follows `__worker` on the command line. Never
 /// returns: it becomes the program, or ends with its controller.
 pub fn main(command_line: &[OsString]) -> ! {
-    let (socket, record) = match command_line {
-        [socket] => (socket, None),
-        [socket, record] => (socket, Some(record)),
-        _ => refuse(),
+    let [socket, record, bell] = command_line else {
+        refuse()
     };
     let Some(socket) = descriptor_from(socket, libc::S_IFSOCK) else {
         refuse()
     };
-    let record = record.map(|record| descriptor_from(record, libc::S_IFREG));
+    let record = descriptor_from(record, libc::S_IFREG).map(File::from);
+    if let Some(bell) = descriptor_from(bell, libc::S_IFSOCK) {
+        lazy::asking::connect(bell);
+    }
     let channel = Channel::to_controller(UnixStream::from(socket));
-    serve_until_started(channel, record.flatten().map(File::from))
+    serve_until_started(channel, record)
 }
 
 fn refuse() -> ! {
@@ -69,8 +71,7 @@ fn serve_until_started(channel: Channel, record: Option<File>) -> ! {
     }
     // Forks are counted from here on.
     Fork::watch();
-    let mut arena = Arena::default();
-    match serve(&channel, &mut arena) {
+    match serve(&channel) {
         Next::Start {
             main,
             arguments,
@@ -78,7 +79,7 @@ fn serve_until_started(channel: Channel, record: Option<File>) -> ! {
             wait,
         } => {
             if serve {
-                leave_an_agent(channel, arena);
+                leave_an_agent(channel);
             } else {
                 drop(channel);
             }
@@ -92,10 +93,10 @@ fn serve_until_started(channel: Channel, record: Option<File>) -> ! {
 }
 
 /// Starts the thread that goes on serving while the program runs.
-fn leave_an_agent(channel: Channel, mut arena: Arena) {
+fn leave_an_agent(channel: Channel) {
     let agent = move || {
         let _ = signals::block_all();
-        serve(&channel, &mut arena);
+        serve(&channel);
         // The controller is gone, and the program must not outlive it.
         // SAFETY: a signal to this process.
         unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
@@ -119,7 +120,7 @@ enum Next {
     ControllerGone,
 }
 
-fn serve(channel: &Channel, arena: &mut Arena) -> Next {
+fn serve(channel: &Channel) -> Next {
     loop {
         let Ok((frame, file)) = channel.receive() else {
             return Next::ControllerGone;
@@ -148,9 +149,7 @@ fn serve(channel: &Channel, arena: &mut Arena) -> Next {
                     wait,
                 };
             }
-            other => {
-                answer(other, file, arena).unwrap_or_else(|error| Reply::Failed(error.to_string()))
-            }
+            other => answer(other, file).unwrap_or_else(|error| Reply::Failed(error.to_string())),
         };
         if channel.send(&reply.encode(), None).is_err() {
             return Next::ControllerGone;
@@ -159,7 +158,7 @@ fn serve(channel: &Channel, arena: &mut Arena) -> Next {
 }
 
 /// Does one request. What fails changed nothing.
-pub(super) fn answer(request: Request, file: Option<File>, arena: &mut Arena) -> io::Result<Reply> {
+pub(super) fn answer(request: Request, file: Option<File>) -> io::Result<Reply> {
     match request {
         Request::Reserve(want) => reserve(&want, file),
         Request::Release { start, length } => {
@@ -216,14 +215,14 @@ pub(super) fn answer(request: Request, file: Option<File>, arena: &mut Arena) ->
             unsafe { __deregister_frame(start as *const u8) };
             Ok(Reply::Done)
         }
-        Request::ReserveThreadLocal { size, alignment } => Ok(arena
+        Request::ReserveThreadLocal { size, alignment } => Ok(arena::own()
             .reserve(size, alignment)
             .map_or(Reply::NoRoom, |offset| Reply::Value(offset.cast_unsigned()))),
-        Request::InitialiseThreadLocal { offset, bytes } => {
-            arena.initialise(offset, &bytes).map(|()| Reply::Done)
-        }
+        Request::InitialiseThreadLocal { offset, bytes } => arena::own()
+            .initialise(offset, &bytes)
+            .map(|()| Reply::Done),
         Request::ReleaseThreadLocal { offset } => {
-            arena.release(offset);
+            arena::own().release(offset);
             Ok(Reply::Done)
         }
         Request::Resolve { names } => Ok(Reply::Found(resolve_all(&names))),
@@ -262,7 +261,24 @@ pub(super) fn answer(request: Request, file: Option<File>, arena: &mut Arena) ->
             let mapped = unsafe { map(start, length, protection, Some(&file), libc::MAP_FIXED) };
             mapped.map(|_| Reply::Done)
         }
-        Request::Start { .. } => unreachable!("the serving loop takes it"),
+        Request::Stub { token } => {
+            let token = u32::try_from(token).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            stubs::stub(stubs::Token(token)).map(|stub| Reply::Value(stub.get()))
+        }
+        Request::Bind {
+            cells,
+            library,
+            instance,
+        } => {
+            for (token, function) in cells {
+                stubs::bind(stubs::Token(token as u32), HostAddr(function));
+            }
+            lazy::asking::note_loaded(library, instance);
+            Ok(Reply::Done)
+        }
+        Request::Start { .. } | Request::GoOn { .. } | Request::GiveUp { .. } => {
+            Err(io::Error::other("what only a serving loop is told"))
+        }
     }
 }
 

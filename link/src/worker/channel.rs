@@ -4,6 +4,9 @@
 //! The controller's end also watches the worker's process, because a closed
 //! socket alone does not tell that it died: a child that the program forked may
 //! hold the socket open.
+//!
+//! A [`Bell`] is another kind of socket: each packet that arrives on it brings one
+//! end of a channel, from whoever wants to be served.
 
 use std::fs::File;
 use std::io;
@@ -27,6 +30,33 @@ impl Channel {
             socket,
             peer: Some(peer),
         }
+    }
+
+    /// The controller's end of a channel that a worker made, or a child of it; and
+    /// that process's number.
+    pub fn over(socket: File) -> io::Result<(Channel, u32)> {
+        let socket = UnixStream::from(OwnedFd::from(socket));
+        let mut peer = libc::ucred {
+            pid: 0,
+            uid: 0,
+            gid: 0,
+        };
+        let mut length = size_of_val(&peer) as libc::socklen_t;
+        // SAFETY: the structure and its length are valid for writes.
+        let failed = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERCRED,
+                (&raw mut peer).cast(),
+                &raw mut length,
+            )
+        };
+        if failed != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let pid = peer.pid.cast_unsigned();
+        Ok((Channel::to_worker(socket, watch(pid)?), pid))
     }
 
     /// The worker's end, from the descriptor that the controller passed down.
@@ -91,7 +121,8 @@ impl Channel {
         let mut filled = 0;
         while filled < into.len() {
             self.ready(libc::POLLIN)?;
-            match receive_some(self.socket.as_fd(), &mut into[filled..], file) {
+            let rest = &mut into[filled..];
+            match receive_some(self.socket.as_fd(), rest, file, libc::MSG_DONTWAIT) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => filled += count,
                 Err(error) if retry(&error) => {}
@@ -127,6 +158,84 @@ impl Channel {
             } else if watched[1].revents != 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+        }
+    }
+}
+
+/// A descriptor that becomes readable when the process dies. The caller knows
+/// that the number is still its own.
+pub fn watch(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: a system call on numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// The controller's end of the socket on which it is asked to serve.
+#[derive(Debug)]
+pub struct Bell(OwnedFd);
+
+impl Bell {
+    /// A bell, and the end that rings it.
+    pub fn new() -> io::Result<(Bell, OwnedFd)> {
+        let mut ends = [0; 2];
+        let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+        // SAFETY: the array is valid for writes.
+        if unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptors were just made, and nobody else owns them.
+        let [ours, theirs] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+        Ok((Bell(ours), theirs))
+    }
+
+    /// Waits for a packet, and gives the file that came with it; an error when
+    /// nobody can ring any more.
+    pub fn answer(&self) -> io::Result<(Vec<u8>, Option<File>)> {
+        let mut packet = vec![0; LONGEST_PACKET];
+        loop {
+            let mut file = None;
+            match receive_some(self.0.as_fd(), &mut packet, &mut file, 0) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(length) => {
+                    packet.truncate(length);
+                    return Ok((packet, file));
+                }
+                Err(error) if retry(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whoever waits, or will, is told that nobody can ring any more.
+    pub fn silence(&self) {
+        // SAFETY: a system call on a descriptor of ours.
+        unsafe { libc::shutdown(self.0.as_raw_fd(), libc::SHUT_RDWR) };
+    }
+}
+
+/// Longer than any packet is: a question with all libraries.
+const LONGEST_PACKET: usize = 32 << 10;
+
+/// Rings a bell: sends a packet and a file beside it, whole or not at all.
+pub fn send_packet(bell: BorrowedFd<'_>, packet: &[u8], file: BorrowedFd<'_>) -> io::Result<()> {
+    loop {
+        match send_some(bell, packet, Some(file)) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut full = libc::pollfd {
+                    fd: bell.as_raw_fd(),
+                    events: libc::POLLOUT,
+                    revents: 0,
+                };
+                // SAFETY: the structure is valid for writes for the call.
+                unsafe { libc::poll(&raw mut full, 1, -1) };
+            }
+            Err(error) if retry(&error) => {}
+            Err(error) => return Err(error),
         }
     }
 }
@@ -193,6 +302,7 @@ fn receive_some(
     socket: BorrowedFd<'_>,
     into: &mut [u8],
     file: &mut Option<File>,
+    flags: libc::c_int,
 ) -> io::Result<usize> {
     let mut run = libc::iovec {
         iov_base: into.as_mut_ptr().cast(),
@@ -211,7 +321,7 @@ fn receive_some(
         libc::recvmsg(
             socket.as_raw_fd(),
             &raw mut message,
-            libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT,
+            libc::MSG_CMSG_CLOEXEC | flags,
         )
     };
     let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
@@ -235,6 +345,27 @@ fn receive_some(
 mod tests {
     use super::*;
     use std::io::{Read, Seek, Write};
+
+    #[test]
+    fn a_bell_brings_a_channel_and_who_made_it() {
+        let (bell, ringing) = Bell::new().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let ours = Channel::to_controller(ours);
+        send_packet(ringing.as_fd(), b"question", theirs.as_fd()).unwrap();
+        let (packet, file) = bell.answer().unwrap();
+        assert_eq!(packet, b"question");
+        let (channel, pid) = Channel::over(file.unwrap()).unwrap();
+        assert_eq!(pid, std::process::id());
+        channel.send(b"answer", None).unwrap();
+        assert_eq!(ours.receive().unwrap().0, b"answer");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| bell.answer().is_err());
+            bell.silence();
+            assert!(waiting.join().unwrap());
+        });
+        drop(bell);
+        assert!(send_packet(ringing.as_fd(), b"question", theirs.as_fd()).is_err());
+    }
 
     #[test]
     fn frames_arrive_whole_with_their_file() {

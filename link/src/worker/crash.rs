@@ -1,7 +1,8 @@
 //! How a program crashed: written down by the worker as it dies, read by the
 //! controller afterwards.
 //!
-//! The two share a page or more of memory from the start. In the worker a handler
+//! The two share a page or more of memory from the start. (A program that has no
+//! controller [starts](report) whoever reads it.) In the worker a handler
 //! of the signals that crashes are made of writes pc, fault address, the top of
 //! the stack and the list of mappings there, puts the signal back to its default
 //! and returns: the instruction faults again, and the process dies as it would
@@ -19,7 +20,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use super::mapping::{Mapping, memory_file};
-use super::signals;
+use super::{report, signals};
 use crate::addr::HostAddr;
 use crate::stop::follows_call;
 use crate::view::View;
@@ -34,6 +35,8 @@ const STACK_WORDS: usize = 4;
 const MAPS_LENGTH: usize = 5;
 /// The process whose record it is.
 const PROCESS: usize = 6;
+/// Whether `main` has not been called, where that is known.
+const BEFORE_MAIN: usize = 7;
 /// The stack's words follow, then the mappings.
 const STACK: usize = 16;
 const MOST_STACK: usize = 1008;
@@ -66,6 +69,8 @@ pub struct Crash {
     pub pc: HostAddr,
     /// The address that could not be reached, for the signals that have one.
     pub fault: HostAddr,
+    /// Whether that is known to have been before `main`.
+    pub before_main: bool,
     /// The words at the top of its stack.
     stack: Vec<u64>,
     /// `/proc/PID/maps` at that moment.
@@ -83,28 +88,42 @@ impl Record {
 
     /// What the worker with this number wrote down.
     pub fn read(&mut self, pid: u32) -> Option<Crash> {
-        let bytes = self.memory.bytes(0..LENGTH);
-        let word = |index: usize| {
-            let word = &bytes[index * 8..index * 8 + 8];
-            u64::from_le_bytes(word.try_into().expect("eight bytes"))
-        };
-        if word(WHOLE) != 1 || word(PROCESS) != u64::from(pid) {
-            return None;
-        }
-        let words = (word(STACK_WORDS) as usize).min(MOST_STACK);
-        let most = LENGTH as usize - MAPS * 8;
-        let maps = &bytes[MAPS * 8..][..(word(MAPS_LENGTH) as usize).min(most)];
-        Some(Crash {
-            signal: word(SIGNAL) as i32,
-            pc: HostAddr(word(PC)),
-            fault: HostAddr(word(FAULT)),
-            stack: (STACK..STACK + words).map(word).collect(),
-            maps: String::from_utf8_lossy(maps).into_owned(),
-        })
+        parse(self.memory.bytes(0..LENGTH))
+            .filter(|(process, _)| *process == u64::from(pid))
+            .map(|(_, crash)| crash)
     }
 }
 
+/// The process that wrote a record down, and how it crashed.
+fn parse(bytes: &[u8]) -> Option<(u64, Crash)> {
+    let word = |index: usize| {
+        let word = &bytes[index * 8..index * 8 + 8];
+        u64::from_le_bytes(word.try_into().expect("eight bytes"))
+    };
+    if bytes.len() as u64 != LENGTH || word(WHOLE) != 1 {
+        return None;
+    }
+    let words = (word(STACK_WORDS) as usize).min(MOST_STACK);
+    let most = LENGTH as usize - MAPS * 8;
+    let maps = &bytes[MAPS * 8..][..(word(MAPS_LENGTH) as usize).min(most)];
+    let crash = Crash {
+        signal: word(SIGNAL) as i32,
+        pc: HostAddr(word(PC)),
+        fault: HostAddr(word(FAULT)),
+        before_main: word(BEFORE_MAIN) != 0,
+        stack: (STACK..STACK + words).map(word).collect(),
+        maps: String::from_utf8_lossy(maps).into_owned(),
+    };
+    Some((word(PROCESS), crash))
+}
+
 impl Crash {
+    /// How the program crashed that started this process to report it.
+    pub fn to_report() -> Option<Crash> {
+        let record = std::fs::read(format!("/proc/self/fd/{}", report::RECORD_FD));
+        parse(&record.ok()?).map(|(_, crash)| crash)
+    }
+
     /// Where it was, in words: `parse+0x12 (parse.c)`, and when that was in a
     /// library, which function of the image it was called from. The latter is
     /// found among the words on the stack. `code` reads the image's bytes.
@@ -165,17 +184,26 @@ static RECORD: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
 /// Maps the record and installs the handlers.
 pub fn write_down_crashes(file: &File) -> io::Result<()> {
+    begin(libc::MAP_SHARED, file.as_raw_fd())
+}
+
+/// The same in memory of this process's own, for [`report`]. What crashes until
+/// [`main_is_called`] crashes before `main`.
+pub fn report_crashes() -> io::Result<()> {
+    begin(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)?;
+    put(BEFORE_MAIN, 1);
+    Ok(())
+}
+
+/// See [`report_crashes`].
+pub fn main_is_called() {
+    put(BEFORE_MAIN, 0);
+}
+
+fn begin(kind: libc::c_int, file: libc::c_int) -> io::Result<()> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping of the kernel's choice touches nobody's memory.
-    let start = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            LENGTH as usize,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-            0,
-        )
-    };
+    let start = unsafe { libc::mmap(ptr::null_mut(), LENGTH as usize, access, kind, file, 0) };
     if start == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
@@ -222,6 +250,11 @@ extern "C" fn crashed(signal: libc::c_int, info: *mut libc::siginfo_t, context: 
             put(STACK_WORDS, read.max(0) as u64 / 8);
             put(MAPS_LENGTH, read_maps(record.add(MAPS).cast()));
             put(WHOLE, 1);
+            report::report(record.cast_const().cast(), LENGTH as usize);
+            if (*record.add(BEFORE_MAIN)).load(Ordering::Acquire) != 0 {
+                // There was no program yet: it could not be started.
+                libc::_exit(1);
+            }
         }
         libc::signal(signal, libc::SIG_DFL);
         // What was sent, and is not a fault, would not come again by itself.

@@ -20,10 +20,12 @@
 //! | `start` | the worker's side: becomes the program |
 //! | `stop` | stopping its threads, from the controller |
 //! | `crash` | what a worker writes down as it dies, and how it is read |
+//! | `lazy` | libraries that are linked when they are called |
 //! | `debuggers` | telling an outside gdb or lldb of published objects |
 //! | `recorder` | a ground that writes down what a publish does |
 //! | `kept` | [`KeptImage`]: what was written down, as data |
-//! | `replay` | [`Replay`]: a kept image started without a link session |
+//! | `replay` | [`become_kept`]: a kept image started without a link session |
+//! | `report` | a crash of such a program, reported |
 //! | `mapping` | owned `mmap`s |
 //! | `signals` | dispositions, passing signals on, dying of the same one |
 //!
@@ -63,10 +65,12 @@ mod channel;
 mod crash;
 mod debuggers;
 mod kept;
+pub mod lazy;
 mod mapping;
 mod process;
 mod recorder;
 mod replay;
+mod report;
 mod services;
 pub mod signals;
 mod space;
@@ -79,6 +83,6 @@ pub use crash::Crash;
 pub use kept::KeptImage;
 pub use process::{Afterwards, Debugger, Fate, Program, Worker, WorkerError};
 pub use recorder::{Answers, Noting, record, relink};
-pub use replay::{Ended, Found, Replay};
+pub use replay::{Found, become_kept};
 pub use services::{WorkerHost, WorkerResolver};
 pub use space::WorkerSpace;

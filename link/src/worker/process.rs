@@ -2,10 +2,9 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -13,17 +12,16 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustc_hash::FxHashMap;
-
-use super::channel::Channel;
+use super::channel::{Bell, Channel, watch};
 use super::crash::{Crash, Record};
+use super::debuggers::Listing;
 use super::services::{WorkerHost, WorkerResolver};
 use super::signals;
 use super::space::WorkerSpace;
 use super::wire::{Reply, Request};
 use crate::host::{Host, HostError, Outside, Resolver, Wanted};
 use crate::space::{AddressSpace, Near, SpaceError, Write};
-use crate::{Ground, HostAddr, InputId};
+use crate::{Ground, HostAddr};
 
 /// What a worker is started from.
 #[derive(Clone, Debug)]
@@ -38,6 +36,8 @@ pub struct Program {
     /// Whether the worker writes down where it crashes, for
     /// [`Worker::crash`]. The program finds handlers of SIGSEGV and its kind then.
     pub writes_down_crashes: bool,
+    /// Whether it can have [lazy libraries](super::lazy).
+    pub lazy: bool,
 }
 
 impl Program {
@@ -48,6 +48,7 @@ impl Program {
             name: name.into(),
             debuggable: false,
             writes_down_crashes: false,
+            lazy: false,
         }
     }
 }
@@ -76,6 +77,12 @@ pub enum Afterwards {
 #[derive(Debug)]
 pub struct WorkerError(String);
 
+impl WorkerError {
+    pub(super) fn new(why: impl Into<String>) -> WorkerError {
+        WorkerError(why.into())
+    }
+}
+
 impl fmt::Display for WorkerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -100,8 +107,8 @@ pub struct Worker {
     process: Child,
     ended: bool,
     record: Option<Record>,
-    /// Objects that debuggers know of, and by what the worker takes them back.
-    pub(super) listed: FxHashMap<InputId, u64>,
+    bell: Option<Bell>,
+    pub(super) listing: Listing,
 }
 
 impl Worker {
@@ -112,12 +119,19 @@ impl Worker {
         let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
         let record = program.writes_down_crashes.then(Record::new);
         let record = record.transpose().map_err(cannot)?;
-        let file = record.as_ref().map(|record| &record.file);
-        let process = command(program, &theirs, file).spawn().map_err(cannot)?;
-        drop(theirs);
+        let bell = program.lazy.then(Bell::new);
+        let (bell, ringing) = bell.transpose().map_err(cannot)?.unzip();
+        let passed = [
+            Some(theirs.as_raw_fd()),
+            record.as_ref().map(|record| record.file.as_raw_fd()),
+            ringing.as_ref().map(AsRawFd::as_raw_fd),
+        ];
+        let process = command(program, passed).spawn().map_err(cannot)?;
+        drop((theirs, ringing));
         // From here on a return drops `process`, so it has to be reaped.
         let mut process = process;
-        let watched = watch(&process);
+        // It is not reaped yet, so its number is its own.
+        let watched = watch(process.id());
         let peer = match watched {
             Ok(peer) => peer,
             Err(error) => {
@@ -126,10 +140,7 @@ impl Worker {
                 return Err(cannot(error));
             }
         };
-        let line = Arc::new(Line {
-            channel: Mutex::new(Some(Channel::to_worker(ours, peer))),
-            pid: process.id(),
-        });
+        let line = Arc::new(Line::new(Channel::to_worker(ours, peer), process.id()));
         Ok(Worker {
             space: WorkerSpace::new(line.clone(), program.debuggable),
             host: WorkerHost::new(line.clone()),
@@ -138,8 +149,14 @@ impl Worker {
             process,
             ended: false,
             record,
-            listed: FxHashMap::default(),
+            bell,
+            listing: Listing::default(),
         })
+    }
+
+    /// The controller's end of the bell that lazy calls ring.
+    pub(super) fn take_bell(&mut self) -> Option<Bell> {
+        self.bell.take()
     }
 
     /// The worker's process number.
@@ -277,18 +294,12 @@ impl fmt::Display for Fate {
     }
 }
 
-/// The command that starts a worker with its end of the socket.
-fn command(program: &Program, socket: &UnixStream, record: Option<&File>) -> Command {
+/// The command that starts a worker with descriptors for it: its end of the
+/// socket, the record of a crash, and the bell; `-` for one that is not there.
+fn command(program: &Program, passed: [Option<RawFd>; 3]) -> Command {
     let mut command = Command::new(&program.executable);
-    command
-        .arg0(&program.name)
-        .arg("__worker")
-        .arg(socket.as_raw_fd().to_string())
-        .args(record.map(|record| record.as_raw_fd().to_string()));
-    let passed = [
-        Some(socket.as_raw_fd()),
-        record.map(|record| record.as_raw_fd()),
-    ];
+    let words = passed.map(|fd| fd.map_or("-".to_owned(), |fd| fd.to_string()));
+    command.arg0(&program.name).arg("__worker").args(words);
     let controller = std::process::id();
     let mask = signal_mask();
     // SAFETY: between fork and exec only system calls are made, on values
@@ -325,18 +336,6 @@ fn signal_mask() -> libc::sigset_t {
     }
 }
 
-/// A descriptor that becomes readable when the process dies.
-fn watch(process: &Child) -> io::Result<OwnedFd> {
-    // SAFETY: a system call on numbers; the child is not reaped yet, so its
-    // number is its own.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, process.id(), 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor was just made, and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
 /// The connection that all parts of one worker share.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -346,6 +345,29 @@ pub(super) struct Line {
 }
 
 impl Line {
+    pub(super) fn new(channel: Channel, pid: u32) -> Line {
+        Line {
+            channel: Mutex::new(Some(channel)),
+            pid,
+        }
+    }
+
+    /// Says what is not answered. A peer that is gone does not hear it.
+    pub(super) fn tell(&self, last: &Request) {
+        let held = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = &*held {
+            let _ = channel.send(&last.encode(), None);
+        }
+    }
+
+    /// Waits until the peer is gone.
+    pub(super) fn wait_for_end(&self) {
+        let held = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = &*held {
+            while channel.receive().is_ok() {}
+        }
+    }
+
     /// One round trip. An error is text that says why the worker is lost.
     pub(super) fn ask(
         &self,

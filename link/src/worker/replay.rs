@@ -1,56 +1,21 @@
-//! [`Replay`]: a kept image started in a child process, with no link session.
+//! [`become_kept`]: a kept image started in this process, with no link session.
 //!
-//! The child is forked, not executed anew: it begins with what this process has
-//! mapped already, and nothing it does reaches this process. It maps the image,
-//! fills in outside addresses, does the steps of the plan and becomes the
-//! program. A page shared with the parent says how far it came, so that a child
-//! that could not begin costs nothing but another way to start, and one that
-//! died in an initialiser is told from one that died in `main`.
+//! No process is made for it: this one maps the image, fills in outside addresses,
+//! does the steps of the plan and becomes the program. That is irrevocable at once,
+//! so a process that finds on the way that the image does not fit has to be
+//! executed anew.
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::crash::{Crash, Record};
 use super::kept::{ContentRange, KeptImage, KeptRegion};
-use super::mapping::PAGE;
-use super::process::Fate;
 use super::wire::{Reply, Request};
-use super::{agent, crash, signals, start};
+use super::{agent, crash, report, start};
 use crate::Protection;
-use crate::arena::Arena;
 use crate::host::Outside;
-
-/// How far the child came.
-const PREPARING: u32 = 0;
-const INITIALISING: u32 = 1;
-const RUNNING: u32 = 2;
-
-/// How a replayed program ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ended {
-    /// It never began: the image does not fit this process. Nothing of it ran.
-    NotBegun,
-    /// An initialiser ended the process.
-    BeforeMain(Fate),
-    /// The program ended.
-    Program(Fate),
-}
-
-/// A child process that a kept image was started in. Killed when dropped,
-/// unless it has ended before, and when the thread that started it ends.
-#[derive(Debug)]
-pub struct Replay {
-    pid: libc::pid_t,
-    stage: *const AtomicU32,
-    record: Record,
-    ended: bool,
-}
 
 /// A kept image, and the file that its pages are mapped from.
 #[derive(Debug)]
@@ -63,151 +28,57 @@ pub struct Found {
     pub content: File,
 }
 
-impl Replay {
-    /// Starts a kept image. The process must have no other thread: the child has
-    /// only a copy of the calling one. From then on signals that other processes
-    /// send to this one are [passed on](signals::pass_on_to), the first one too:
-    /// they are held back until somebody is there to take them.
-    pub fn start(found: &Found, arguments: Vec<OsString>) -> io::Result<Replay> {
-        let record = Record::new()?;
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let kind = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let page = unsafe { libc::mmap(std::ptr::null_mut(), PAGE as usize, access, kind, -1, 0) };
-        if page == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let stage: *const AtomicU32 = page.cast_const().cast();
-        let parent = std::process::id();
-        let mask = signals::block_all()?;
-        // SAFETY: the caller says that this process has one thread, so the child
-        // may do what it likes.
-        match unsafe { libc::fork() } {
-            -1 => {
-                let error = io::Error::last_os_error();
-                // SAFETY: made above, and nobody else knows of it.
-                unsafe { libc::munmap(page, PAGE as usize) };
-                signals::restore(&mask);
-                Err(error)
-            }
-            0 => {
-                // SAFETY: mapped above, page-aligned, zero, and never unmapped
-                // in the child.
-                let stage = unsafe { &*stage };
-                let _ = child(found, arguments, parent, &mask, &record.file, stage);
-                // SAFETY: ends the child at once; nothing of the parent's is
-                // flushed or undone twice.
-                unsafe { libc::_exit(127) }
-            }
-            pid => {
-                let replay = Replay {
-                    pid,
-                    stage,
-                    record,
-                    ended: false,
-                };
-                let passed_on = signals::pass_on_to(replay.pid());
-                signals::restore(&mask);
-                passed_on.map(|()| replay)
-            }
-        }
-    }
-
-    /// The child's process number.
-    pub fn pid(&self) -> u32 {
-        self.pid.cast_unsigned()
-    }
-
-    /// How the child crashed, once it did and if it could write that down.
-    pub fn crash(&mut self) -> Option<Crash> {
-        self.record.read(self.pid())
-    }
-
-    /// Waits for the child to end.
-    pub fn wait(&mut self) -> io::Result<Ended> {
-        let mut status = 0;
-        // SAFETY: waits for our own child; `status` is valid for writes.
-        while unsafe { libc::waitpid(self.pid, &raw mut status, 0) } < 0 {
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
-        self.ended = true;
-        signals::pass_on_no_more();
-        let status = ExitStatus::from_raw(status);
-        let fate = match status.signal() {
-            Some(signal) => Fate::Died(signal),
-            None => Fate::Exited(status.code().unwrap_or(127)),
-        };
-        // SAFETY: mapped until `self` is dropped.
-        Ok(match unsafe { &*self.stage }.load(Ordering::Acquire) {
-            PREPARING => Ended::NotBegun,
-            INITIALISING => Ended::BeforeMain(fate),
-            _ => Ended::Program(fate),
-        })
-    }
-}
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        // SAFETY: the child is ours and was not reaped, so its number is its
-        // own; the page was made by `start`, and is not used after this.
-        unsafe {
-            if !self.ended {
-                libc::kill(self.pid, libc::SIGKILL);
-                libc::waitpid(self.pid, std::ptr::null_mut(), 0);
-            }
-            libc::munmap(self.stage.cast_mut().cast(), PAGE as usize);
+/// Makes this process, which must have no other thread, a kept program. When that
+/// crashes, `reporter` is the command line with which this executable is started
+/// to report it; see [`Crash::to_report`](crate::worker::Crash::to_report).
+///
+/// Returns only when the image does not fit this process. Nothing of the program
+/// has run then, but this process is not what it was.
+pub fn become_kept(found: Found, arguments: Vec<OsString>, reporter: Vec<OsString>) -> io::Error {
+    match prepare(&found, reporter) {
+        Err(error) => error,
+        Ok(()) => {
+            let Found { image, content, .. } = found;
+            // The program finds no descriptor of ours.
+            drop(content);
+            run(image, arguments)
         }
     }
 }
 
-/// Everything that the child does. Returns only when the program cannot begin.
-fn child(
-    found: &Found,
-    arguments: Vec<OsString>,
-    parent: u32,
-    mask: &libc::sigset_t,
-    record: &File,
-    stage: &AtomicU32,
-) -> io::Result<()> {
-    // SAFETY: a system call on numbers.
-    let killed_with_parent = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    // SAFETY: as above.
-    if killed_with_parent != 0 || unsafe { libc::getppid() }.cast_unsigned() != parent {
-        return Err(io::ErrorKind::NotFound.into());
-    }
+/// All that runs no code of the image.
+fn prepare(found: &Found, reporter: Vec<OsString>) -> io::Result<()> {
     start::prepare()?;
-    crash::write_down_crashes(record)?;
-    signals::restore(mask);
+    report::report_by(reporter)?;
+    crash::report_crashes()?;
     for (region, range) in found.image.regions.iter().zip(&found.ranges) {
         map(region, *range, &found.content)?;
     }
-    let (prepare, initialise): (Vec<&Request>, Vec<&Request>) = (found.image.steps.iter())
-        .partition(|step| !matches!(step, Request::Call { .. } | Request::AtExit { .. }));
-    let mut arena = Arena::default();
-    for step in prepare.iter().filter(|step| opens(step)) {
-        does(step, &mut arena)?;
+    let steps = || found.image.steps.iter().filter(|step| !initialises(step));
+    for step in steps().filter(|step| opens(step)) {
+        does(step)?;
     }
     fill_in(&found.image)?;
-    for step in prepare.iter().filter(|step| !opens(step)) {
-        does(step, &mut arena)?;
+    for step in steps().filter(|step| !opens(step)) {
+        does(step)?;
     }
-    // From here on code of the image runs.
-    stage.store(INITIALISING, Ordering::Release);
-    for step in initialise {
-        let done = does(step, &mut arena);
-        if done.is_err() {
+    Ok(())
+}
+
+/// Runs the program.
+fn run(image: KeptImage, arguments: Vec<OsString>) -> ! {
+    for step in image.steps.iter().filter(|step| initialises(step)) {
+        if does(step).is_err() {
             std::process::exit(127);
         }
     }
-    stage.store(RUNNING, Ordering::Release);
-    // SAFETY: the page with the stage is the child's to give back: the program
-    // has nothing of ours within reach that the parent believes.
-    unsafe { libc::munmap(std::ptr::from_ref(stage).cast_mut().cast(), PAGE as usize) };
+    crash::main_is_called();
     let arguments = arguments.into_iter().map(OsStringExt::into_vec).collect();
-    start::become_program(found.image.main, arguments)
+    start::become_program(image.main, arguments)
+}
+
+fn initialises(step: &Request) -> bool {
+    matches!(step, Request::Call { .. } | Request::AtExit { .. })
 }
 
 fn opens(step: &Request) -> bool {
@@ -215,8 +86,8 @@ fn opens(step: &Request) -> bool {
 }
 
 /// Does a step as a worker would.
-fn does(step: &Request, arena: &mut Arena) -> io::Result<()> {
-    match agent::answer(step.clone(), None, arena)? {
+fn does(step: &Request) -> io::Result<()> {
+    match agent::answer(step.clone(), None)? {
         Reply::NoRoom | Reply::Failed(_) => Err(io::ErrorKind::OutOfMemory.into()),
         _ => Ok(()),
     }

@@ -79,6 +79,16 @@ impl WorkerSpace {
         }
     }
 
+    /// Whether all pages are private.
+    pub(super) fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// Has another thread of the same process do what is asked from now on.
+    pub(super) fn speak_through(&mut self, line: Arc<Line>) {
+        self.line = line;
+    }
+
     /// How often the worker has forked; nothing while it is doing so. Its threads
     /// may be stopped: none is asked.
     fn forks(&self) -> Option<u64> {

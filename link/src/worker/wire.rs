@@ -83,6 +83,54 @@ pub enum Request {
     List { debug_image: Vec<u8> },
     /// Take that back.
     Unlist { listed: u64 },
+    /// Where is the stub of a lazy symbol? Answered by `Value`, its address.
+    Stub { token: u64 },
+    /// A lazy library is there: stubs go to these functions.
+    Bind {
+        cells: Vec<(u64, u64)>,
+        library: u64,
+        instance: u64,
+    },
+    /// The lazy call goes on at this address. Not answered.
+    GoOn { function: u64 },
+    /// The lazy call has nowhere to go, for this reason. Not answered.
+    GiveUp { why: String },
+}
+
+/// What a worker asks, or a child of it, when a lazy symbol is called: not a
+/// frame, but one packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The symbol.
+    pub token: u32,
+    /// The process, by a number that none of its children has.
+    pub process: u64,
+    /// The thread that called.
+    pub thread: u64,
+    /// The libraries that the process has, and which instances of them.
+    pub loaded: Vec<(u64, u64)>,
+}
+
+impl Question {
+    /// The question as a packet.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::default();
+        out.numbers(&[u64::from(self.token), self.process, self.thread]);
+        out.pairs(&self.loaded);
+        out.0
+    }
+
+    /// The inverse of [`encode`](Question::encode).
+    pub fn decode(packet: &[u8]) -> Result<Question, Garbled> {
+        let mut from = Decoder(packet);
+        let question = Question {
+            token: u32::try_from(from.number()?).map_err(|_| Garbled)?,
+            process: from.number()?,
+            thread: from.number()?,
+            loaded: from.pairs()?,
+        };
+        from.end(question)
+    }
 }
 
 /// What the worker answers.
@@ -200,6 +248,20 @@ impl Request {
                 out.bytes(debug_image);
             }
             Request::Unlist { listed } => out.record(20, &[*listed]),
+            Request::Stub { token } => out.record(21, &[*token]),
+            Request::Bind {
+                cells,
+                library,
+                instance,
+            } => {
+                out.record(22, &[*library, *instance]);
+                out.pairs(cells);
+            }
+            Request::GoOn { function } => out.record(23, &[*function]),
+            Request::GiveUp { why } => {
+                out.tag(24);
+                out.bytes(why.as_bytes());
+            }
         }
         out.0
     }
@@ -304,6 +366,21 @@ impl Request {
             20 => Request::Unlist {
                 listed: from.number()?,
             },
+            21 => Request::Stub {
+                token: from.number()?,
+            },
+            22 => {
+                let (library, instance) = (from.number()?, from.number()?);
+                Request::Bind {
+                    cells: from.pairs()?,
+                    library,
+                    instance,
+                }
+            }
+            23 => Request::GoOn {
+                function: from.number()?,
+            },
+            24 => Request::GiveUp { why: from.text()? },
             _ => return Err(Garbled),
         };
         from.end(request)
@@ -399,6 +476,13 @@ impl Encoder {
         self.numbers(&[bytes.len() as u64]);
         self.0.extend_from_slice(bytes);
     }
+
+    pub fn pairs(&mut self, pairs: &[(u64, u64)]) {
+        self.numbers(&[pairs.len() as u64]);
+        for (one, other) in pairs {
+            self.numbers(&[*one, *other]);
+        }
+    }
 }
 
 /// Reads what an [`Encoder`] wrote, and trusts no length in it.
@@ -458,6 +542,10 @@ impl<'a> Decoder<'a> {
             return Err(Garbled);
         }
         (0..count).map(|_| item(self)).collect()
+    }
+
+    pub fn pairs(&mut self) -> Result<Vec<(u64, u64)>, Garbled> {
+        self.list(|from| Ok((from.number()?, from.number()?)))
     }
 
     pub fn end<T>(&self, message: T) -> Result<T, Garbled> {
@@ -551,6 +639,16 @@ mod tests {
                 debug_image: vec![22, 23],
             },
             Request::Unlist { listed: 24 },
+            Request::Stub { token: 25 },
+            Request::Bind {
+                cells: vec![(26, 27), (28, 29)],
+                library: 30,
+                instance: 31,
+            },
+            Request::GoOn { function: 32 },
+            Request::GiveUp {
+                why: "it does not compile".into(),
+            },
         ]
     }
 
@@ -578,6 +676,21 @@ mod tests {
         for reply in replies() {
             assert_eq!(Reply::decode(&reply.encode()), Ok(reply));
         }
+    }
+
+    #[test]
+    fn a_question_arrives_as_it_was_asked() {
+        let question = Question {
+            token: 1,
+            process: 2,
+            thread: 3,
+            loaded: vec![(4, 5), (6, 7)],
+        };
+        let packet = question.encode();
+        for cut in 0..packet.len() {
+            assert_eq!(Question::decode(&packet[..cut]), Err(Garbled));
+        }
+        assert_eq!(Question::decode(&packet), Ok(question));
     }
 
     #[test]
