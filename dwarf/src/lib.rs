@@ -46,6 +46,7 @@ mod tail_calls;
 mod types;
 mod units;
 mod unwind;
+mod versions;
 mod vtables;
 
 pub use address::{Address, FrameAddress};

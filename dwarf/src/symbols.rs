@@ -8,6 +8,7 @@ use object::{LittleEndian, pod};
 
 use crate::elf::{Elf, Section};
 use crate::files::hash_name;
+use crate::versions::{Version, Versions};
 use crate::{Address, Module};
 
 /// A symbol of a module's ELF symbol tables.
@@ -56,6 +57,9 @@ pub enum Binding {
 #[derive(Default)]
 pub(crate) struct SymbolTable {
     symbols: Vec<Entry>,
+    /// Addresses of dynamic symbols that have versions, where their names lie in
+    /// `.dynstr`, and which version; sorted.
+    versions: Vec<(u64, u32, Version)>,
     /// Hash of the name and index of the symbol, sorted.
     by_name: OnceLock<Vec<(u32, u32)>>,
 }
@@ -82,16 +86,35 @@ impl Entry {
     }
 }
 
-/// Reads the symbols of one table. Damaged parts are left out.
-fn read_table(elf: &Elf, data: &[u8], kind: elf::SectionType, is_debug: bool) -> Vec<Entry> {
+/// A table's symbols, as they lie in the file.
+fn table<'d>(elf: &Elf, data: &'d [u8], kind: elf::SectionType) -> &'d [Sym64<LittleEndian>] {
     let Some(table) = elf.sections.iter().find(|section| section.kind == kind) else {
-        return Vec::new();
+        return &[];
     };
     let bytes = data.get(table.file.clone()).unwrap_or_default();
     let count = bytes.len() / size_of::<Sym64<LittleEndian>>();
-    let Ok((symbols, _)) = pod::slice_from_bytes::<Sym64<LittleEndian>>(bytes, count) else {
-        return Vec::new();
-    };
+    pod::slice_from_bytes(bytes, count).map_or(&[], |(symbols, _)| symbols)
+}
+
+/// The versions of the dynamic symbols that have any, by address.
+fn read_versions(elf: &Elf, data: &[u8]) -> Vec<(u64, u32, Version)> {
+    let versions = Versions::read(elf, data);
+    let symbols = table(elf, data, elf::SHT_DYNSYM).iter().enumerate();
+    let mut found: Vec<(u64, u32, Version)> = symbols
+        .filter_map(|(number, symbol)| {
+            let version = versions.of(number);
+            let entry = read_symbol(elf, symbol).filter(|_| version.name.is_some())?;
+            Some((entry.address, entry.name, version))
+        })
+        .collect();
+    found.sort_by_key(|(address, name, _)| (*address, *name));
+    found.shrink_to_fit();
+    found
+}
+
+/// Reads the symbols of one table. Damaged parts are left out.
+fn read_table(elf: &Elf, data: &[u8], kind: elf::SectionType, is_debug: bool) -> Vec<Entry> {
+    let symbols = table(elf, data, kind);
     let is_dynamic = kind == elf::SHT_DYNSYM;
     let entries = symbols.iter().filter_map(|symbol| read_symbol(elf, symbol));
     entries
@@ -171,6 +194,7 @@ impl SymbolTable {
         symbols.shrink_to_fit();
         SymbolTable {
             symbols,
+            versions: read_versions(elf, bytes.get()),
             by_name: OnceLock::new(),
         }
     }
@@ -227,6 +251,51 @@ impl Module {
 
     /// The defined symbols of that exact name, strong ones first.
     pub fn symbols_named(&self, name: &str) -> Vec<Symbol<'_>> {
+        let entries = self.entries_named(name);
+        entries
+            .into_iter()
+            .map(|entry| self.symbol(entry))
+            .collect()
+    }
+
+    /// What code elsewhere means by a name: the definition of that version or,
+    /// when it asks for none, of the default one. A module without versions is
+    /// content with any, as the dynamic linker is.
+    pub fn exported(&self, name: &str, version: Option<&str>) -> Option<Symbol<'_>> {
+        let entries = self.entries_named(name).into_iter();
+        let mut entries = entries.filter(|entry| entry.binding != Binding::Local);
+        let is_meant = |entry: &&Entry| {
+            let mut versions = self.versions_of(entry, name).peekable();
+            let has_none = versions.peek().is_none();
+            has_none
+                || versions.any(|known| match version {
+                    Some(version) => self.dynamic_string(known.name) == Some(version),
+                    None => !known.is_hidden,
+                })
+        };
+        entries.find(is_meant).map(|entry| self.symbol(entry))
+    }
+
+    /// The versions of a symbol.
+    fn versions_of(&self, entry: &Entry, name: &str) -> impl Iterator<Item = Version> {
+        let versions = &self.symbol_table().versions;
+        let from = versions.partition_point(|(address, ..)| *address < entry.address);
+        let here = versions[from..].iter();
+        here.take_while(|(address, ..)| *address == entry.address)
+            .filter(move |(_, text, _)| self.dynamic_string(Some(*text)) == Some(name))
+            .map(|(.., version)| *version)
+    }
+
+    /// A text of `.dynstr`.
+    fn dynamic_string(&self, at: Option<u32>) -> Option<&str> {
+        let (bytes, elf) = self.loaded_file();
+        let strings = bytes.get().get(strings(elf, true)?.file.clone())?;
+        let text = strings.get(at? as usize..)?;
+        let end = text.iter().position(|&byte| byte == 0)?;
+        std::str::from_utf8(&text[..end]).ok()
+    }
+
+    fn entries_named(&self, name: &str) -> Vec<&Entry> {
         let table = self.symbol_table();
         let by_name = table.by_name.get_or_init(|| {
             let names = table.symbols.iter().enumerate();
@@ -241,11 +310,11 @@ impl Module {
         let same = by_name[from..]
             .iter()
             .take_while(|&&(other, _)| other == hash);
-        let mut found: Vec<Symbol<'_>> = same
-            .map(|&(_, index)| self.symbol(&table.symbols[index as usize]))
-            .filter(|symbol| symbol.name == name)
+        let mut found: Vec<&Entry> = same
+            .map(|&(_, index)| &table.symbols[index as usize])
+            .filter(|entry| self.symbol_name(entry) == name)
             .collect();
-        found.sort_by_key(|symbol| symbol.binding);
+        found.sort_by_key(|entry| entry.binding);
         found
     }
 

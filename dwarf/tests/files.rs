@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use common::{Folder, has, open};
+use common::{Folder, fixture, has, open};
 use sapwood_dwarf::{Address, Bytes, DebugFiles, Input, Module, ModuleKind, Wanted};
 
 /// Splits a program in two, as distributions do, with a link from one to the
@@ -190,4 +190,26 @@ fn a_stripped_file_has_the_symbols_that_it_carries_packed() {
         .symbol_at(expected.expect("it is there").0.add(2))
         .expect("one");
     assert_eq!((symbol.name, into), ("sum", 2));
+}
+
+#[test]
+fn a_name_means_its_default_version_or_the_one_that_is_asked_for() {
+    let folder = Folder::new("versions");
+    let script = format!("-Wl,--version-script={}", fixture("versions.map").display());
+    let options = ["-shared", "-fPIC", script.as_str()];
+    let library = folder.compile("cc", "versions.c", &options, "libversions.so");
+    let module = open(&library, 0x1000);
+    let at = |name: &str| Some(module.symbol_named(name).expect("in .symtab").address);
+    let exported = |name: &str, version| module.exported(name, version).map(|s| s.address);
+    assert_eq!(exported("changed", None), at("second"));
+    assert_eq!(exported("changed", Some("V2")), at("second"));
+    assert_eq!(exported("changed", Some("V1")), at("first"));
+    assert_ne!(at("first"), at("second"));
+    assert_eq!(exported("plain", None), at("plain"));
+    assert_eq!(exported("plain", Some("V1")), at("plain"));
+    for (name, version) in [("changed", "V3"), ("plain", "V2"), ("nothing", "V1")] {
+        assert_eq!(exported(name, Some(version)), None, "{name}@{version}");
+    }
+    // What only the library itself sees is not for others.
+    assert_eq!(exported("first", None), None);
 }

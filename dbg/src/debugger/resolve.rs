@@ -60,20 +60,31 @@ impl Missing {
 impl<'a> ProgramNames<'a> {
     /// The program's own names first, then what was published and is not for
     /// others to see (the session knows the rest), the newest first, then the
-    /// libraries'.
-    fn find(&self, name: &str) -> Option<(Address, SymbolKind, Option<ModuleId>)> {
-        let of = |wanted: ModuleKind, locals: bool| {
+    /// libraries'. A version is of the last only.
+    fn find(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> Option<(Address, SymbolKind, Option<ModuleId>)> {
+        let of = |wanted: ModuleKind| {
             let mut modules = self.modules.opened();
             modules.find_map(|(id, module)| {
-                let (at, kind) = (module.kind() == wanted)
-                    .then(|| self.find_in(module, name, locals))
-                    .flatten()?;
+                if module.kind() != wanted {
+                    return None;
+                }
+                let (at, kind) = match wanted {
+                    ModuleKind::Executable if version.is_none() => self.own(module, name)?,
+                    _ => {
+                        let symbol = module.exported(name, version)?;
+                        (symbol.address, symbol.kind)
+                    }
+                };
                 Some((at, kind, Some(id)))
             })
         };
-        of(ModuleKind::Executable, true)
-            .or_else(|| self.published(name))
-            .or_else(|| of(ModuleKind::Library, false))
+        of(ModuleKind::Executable)
+            .or_else(|| self.published(name).filter(|_| version.is_none()))
+            .or_else(|| of(ModuleKind::Library))
     }
 
     /// The newest static of that name that was published.
@@ -93,15 +104,12 @@ impl<'a> ProgramNames<'a> {
         Some((Address(symbol.address.get()), kind, None))
     }
 
-    /// The address of a name in a module.
-    fn find_in(&self, module: &Module, name: &str, locals: bool) -> Option<(Address, SymbolKind)> {
+    /// The address of a name in the program, where it may be a static one.
+    fn own(&self, module: &Module, name: &str) -> Option<(Address, SymbolKind)> {
         let symbols = module.symbols_named(name);
         let first = symbols.first()?;
         if first.binding != sapwood_dwarf::Binding::Local {
             return Some((first.address, first.kind));
-        }
-        if !locals {
-            return None;
         }
         if symbols.len() > 1
             && let Some(near) = self.near
@@ -119,7 +127,7 @@ impl<'a> ProgramNames<'a> {
 impl<'a> ProgramNames<'a> {
     /// The address of a function.
     pub fn function(&self, name: &str) -> Option<Address> {
-        self.find(name).map(|(at, ..)| at)
+        self.find(name, None).map(|(at, ..)| at)
     }
 }
 
@@ -148,7 +156,7 @@ impl Resolver for ProgramNames<'_> {
                 answers.push(Some(Outside::Address(HostAddr(place.0))));
                 continue;
             }
-            let answer = match self.find(want.name) {
+            let answer = match self.find(want.name, want.version) {
                 None => None,
                 Some((offset, SymbolKind::ThreadLocal, Some(module))) => {
                     match self.known.thread_blocks.get(&module) {
