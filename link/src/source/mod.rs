@@ -11,6 +11,7 @@
 //! | `registry` | [`Registry`]: libraries that are source, by name |
 //! | `references` | [`References`]: what objects want of others, and how |
 //! | `chosen` | [`Chosen`]: the registry's libraries that a program uses |
+//! | `marks` | what the file system says of files |
 //! | `autoload` | [`definers`]: names to the libraries that define them |
 //! | `scratch` | [`Scratch`]: a temporary folder that is removed again |
 //! | `user` | [`user_folder`]: where a user keeps what is ours |
@@ -27,6 +28,7 @@ mod chosen;
 mod compiler;
 mod language;
 mod library;
+mod marks;
 mod references;
 mod registry;
 mod runs;

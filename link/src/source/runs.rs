@@ -26,6 +26,7 @@ use blake3::{Hash, Hasher};
 
 use super::cache::{Cache, VARIABLES, find, unseal};
 use super::language::{Language, Tools};
+use super::marks::{Looking, Mark};
 use super::rust::toolchain_words;
 use crate::worker::wire::{Decoder, Encoder, Garbled};
 use crate::worker::{Found, KeptImage};
@@ -113,38 +114,6 @@ impl Asking {
     }
 }
 
-/// What the file system says of a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Mark([u64; 7]);
-
-impl Mark {
-    fn of(metadata: &Metadata) -> Mark {
-        Mark([
-            metadata.dev(),
-            metadata.ino(),
-            metadata.len(),
-            metadata.mtime().cast_unsigned(),
-            metadata.mtime_nsec().cast_unsigned(),
-            metadata.ctime().cast_unsigned(),
-            metadata.ctime_nsec().cast_unsigned(),
-        ])
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut out = Encoder::default();
-        out.numbers(&self.0);
-        out.0
-    }
-
-    fn read(from: &mut Decoder<'_>) -> Result<Mark, Garbled> {
-        let mut mark = Mark([0; 7]);
-        for number in &mut mark.0 {
-            *number = from.number()?;
-        }
-        Ok(mark)
-    }
-}
-
 /// Whether a file was last changed well before a moment: if it is unchanged now,
 /// it is what anybody read since then.
 pub(super) fn settled(metadata: &Metadata, began: SystemTime) -> bool {
@@ -198,9 +167,10 @@ impl Record {
     }
 
     fn still_holds(&self) -> bool {
-        self.files.iter().all(|(path, mark)| {
-            fs::metadata(path).is_ok_and(|metadata| Mark::of(&metadata) == *mark)
-        })
+        let mut looking = Looking::default();
+        self.files
+            .iter()
+            .all(|(path, mark)| looking.mark(path) == Some(*mark))
     }
 }
 
@@ -247,8 +217,10 @@ impl Cache {
             let metadata = fs::metadata(path).ok()?;
             settled(&metadata, began).then(|| (path.clone(), Mark::of(&metadata)))
         };
-        let once: BTreeSet<&PathBuf> = files.iter().collect();
-        let Some(files) = once.into_iter().map(marked).collect::<Option<Vec<_>>>() else {
+        // Each once, those of a folder together.
+        let once: BTreeSet<_> = files.iter().map(|path| (path.parent(), path)).collect();
+        let files = once.into_iter().map(|(_, path)| marked(path));
+        let Some(files) = files.collect::<Option<Vec<_>>>() else {
             return false;
         };
         let kept = match image {
