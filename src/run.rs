@@ -216,6 +216,10 @@ fn link_in_worker(
             Ok(linked) => return Ok(linked),
             Err(NotLinked::Error(Error::Undefined(missing))) if request.autoload => missing,
             Err(NotLinked::Faulted(fault)) => {
+                // An initialiser that calls `exit` ends its program.
+                if let Ok(Some(fate @ Fate::Exited(_))) = worker.fate() {
+                    fate.follow();
+                }
                 let place = image.crash_place(worker).map(|place| format!(" {place}"));
                 let place = place.unwrap_or_default();
                 return Err(Failure::new(format!("before main: {fault}{place}")));

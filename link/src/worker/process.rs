@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::channel::{Bell, Channel, watch};
@@ -236,10 +236,14 @@ impl Worker {
     pub fn wait(&mut self) -> io::Result<Fate> {
         let status = self.process.wait()?;
         self.ended = true;
-        Ok(match status.signal() {
-            Some(signal) => Fate::Died(signal),
-            None => Fate::Exited(status.code().unwrap_or(127)),
-        })
+        Ok(Fate::of(status))
+    }
+
+    /// How the worker ended, if it has.
+    pub fn fate(&mut self) -> io::Result<Option<Fate>> {
+        let status = self.process.try_wait()?;
+        self.ended |= status.is_some();
+        Ok(status.map(Fate::of))
     }
 }
 
@@ -276,6 +280,13 @@ pub enum Fate {
 }
 
 impl Fate {
+    fn of(status: ExitStatus) -> Fate {
+        match status.signal() {
+            Some(signal) => Fate::Died(signal),
+            None => Fate::Exited(status.code().unwrap_or(127)),
+        }
+    }
+
     /// Ends this process in the same way.
     pub fn follow(self) -> ! {
         match self {

@@ -10,7 +10,7 @@
 use std::ffi::c_void;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::stubs::{self, Token};
 use crate::HostAddr;
@@ -22,15 +22,19 @@ use crate::worker::{agent, signals};
 /// The most lazy libraries that a process has.
 pub const MOST_LIBRARIES: usize = 1024;
 
-/// Where questions are sent.
+/// Where questions are sent, and which socket that is: a program may close what is
+/// not its own, and have another file of the same number.
 static CONTROLLER: AtomicI32 = AtomicI32::new(-1);
+static SOCKET: AtomicU64 = AtomicU64::new(0);
 
 /// For each library which instance of it this process has; 0 for none.
 static LOADED: [AtomicU32; MOST_LIBRARIES] = [const { AtomicU32::new(0) }; MOST_LIBRARIES];
 
 /// Lazy symbols may be called from now on.
 pub fn connect(controller: OwnedFd) {
-    CONTROLLER.store(controller.into_raw_fd(), Ordering::Release);
+    let controller = controller.into_raw_fd();
+    SOCKET.store(socket_of(controller).unwrap_or(0), Ordering::Relaxed);
+    CONTROLLER.store(controller, Ordering::Release);
     stubs::answer_with(Box::new(|token, blocked| {
         ask(token, blocked).unwrap_or_else(|why| give_up(&why))
     }));
@@ -72,16 +76,26 @@ fn ask(token: Token, blocked: &libc::sigset_t) -> Result<HostAddr, String> {
 
 fn send(question: &[u8], socket: BorrowedFd<'_>) -> std::io::Result<()> {
     let controller: RawFd = CONTROLLER.load(Ordering::Acquire);
-    if controller < 0 {
+    if socket_of(controller) != Some(SOCKET.load(Ordering::Relaxed)) {
         return Err(std::io::ErrorKind::NotConnected.into());
     }
-    // SAFETY: the descriptor is this file's for good, unless the program closed
-    // what is not its own: then sending fails.
+    // SAFETY: the descriptor is this file's, as was just seen.
     channel::send_packet(
         unsafe { BorrowedFd::borrow_raw(controller) },
         question,
         socket,
     )
+}
+
+/// The number of the socket that a descriptor stands for.
+fn socket_of(descriptor: RawFd) -> Option<u64> {
+    // SAFETY: asks about a descriptor that may not exist; zeroes are a valid
+    // answer to be written over.
+    unsafe {
+        let mut found = std::mem::zeroed::<libc::stat>();
+        let known = libc::fstat(descriptor, &raw mut found) == 0;
+        (known && found.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(found.st_ino)
+    }
 }
 
 /// Why there is no function.
