@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use object::elf::{SHN_UNDEF, SymbolInfo, SymbolOther, SymbolSection, SymbolType};
+use object::elf::{STB_GLOBAL, STT_FUNC, STT_NOTYPE, STT_OBJECT, STT_TLS};
+use object::{LittleEndian, U16, U32, U64, pod};
+
 use crate::addr::HostAddr;
 use crate::archive::Archive;
 use crate::elf;
@@ -9,13 +13,13 @@ use crate::error::Error;
 use crate::host::{Host, Resolver};
 use crate::ids::{AtomId, Generation, InputId};
 use crate::image;
-use crate::model::{AtomKind, Binding, RelocKind, SymbolKind, Visibility};
+use crate::model::{AtomKind, NONE, RelocKind};
 use crate::names;
 use crate::publish;
 use crate::session::Session;
 use crate::space::AddressSpace;
 use crate::staged::{
-    Role, Source, Staged, StagedAtom, StagedDefinition, StagedInput, StagedReloc, StagedSymbol,
+    Mark, Name, Role, Source, Span, Staged, StagedAtom, StagedInput, StagedReloc, SymbolRecord,
 };
 
 /// The ground an image grows on: where its bytes live, what can be asked of
@@ -154,9 +158,8 @@ impl<'s, 'i> Batch<'s, 'i> {
         check_spec(input, spec)?;
         let staged = &mut self.staged;
         let number = staged.inputs.len() as u32;
-        let (atom, first_symbol) = (staged.atoms.len() as u32, staged.symbols.len() as u32);
+        let (atom, first_symbol) = (staged.atoms.len() as u32, staged.marks.len() as u32);
         let input_name = staged.keep(input.as_bytes());
-        let name = staged.keep(spec.name.unwrap_or("").as_bytes());
         let bytes = staged.keep(spec.bytes);
         let relocs =
             staged.keep_relocs(
@@ -170,26 +173,31 @@ impl<'s, 'i> Batch<'s, 'i> {
                         addend: reloc.addend,
                     }),
             );
+        // Texts first, so that the records lie together.
+        let mut text = staged.built.len() as u32;
         for reloc in spec.relocs {
             staged.wants_low |= crate::arch::x86_64::is_absolute_32(reloc.kind);
-            push_global(
-                staged,
-                number,
-                reloc.target,
-                StagedDefinition::Undefined,
-                0,
-                SymbolKind::Untyped,
-            );
+            staged.keep_text(reloc.target);
+        }
+        let name = staged.keep_text(spec.name.unwrap_or(""));
+        let first_record = staged.built.len();
+        for reloc in spec.relocs {
+            add_global(staged, &mut text, reloc.target, SHN_UNDEF, 0, STT_NOTYPE);
         }
         if let Some(name) = spec.name {
             let kind = match spec.kind {
-                AtomKind::Code => SymbolKind::Function,
-                AtomKind::ThreadLocal => SymbolKind::ThreadLocal,
-                _ => SymbolKind::Object,
+                AtomKind::Code => STT_FUNC,
+                AtomKind::ThreadLocal => STT_TLS,
+                _ => STT_OBJECT,
             };
-            let here = StagedDefinition::Atom(atom, 0);
-            push_global(staged, number, name, here, spec.size, kind);
+            add_global(staged, &mut text, name, BUILT_SECTION, spec.size, kind);
         }
+        let records = Span {
+            start: first_record as u32,
+            len: (staged.built.len() - first_record) as u32,
+        };
+        let sections = staged.sections.len() as u32;
+        staged.sections.extend([NONE, atom]);
         staged.atoms.push(StagedAtom {
             input: number,
             kind: spec.kind,
@@ -204,9 +212,17 @@ impl<'s, 'i> Batch<'s, 'i> {
         staged.inputs.push(StagedInput {
             name: input_name,
             source: Source::Built,
-            sections: 0..0,
+            sections: sections..sections + 2,
             atoms: atom..atom + 1,
-            symbols: first_symbol..staged.symbols.len() as u32,
+            symbols: first_symbol..staged.marks.len() as u32,
+            first_global: first_symbol,
+            records,
+            // A hand-built name counts from the start of all of them.
+            strings: Span {
+                start: 0,
+                len: staged.built.len() as u32,
+            },
+            section_numbers: Span::default(),
             has_debug: false,
         });
         Ok(())
@@ -243,27 +259,53 @@ impl Drop for Batch<'_, '_> {
     }
 }
 
-fn push_global(
+/// The number of the section that a hand-built atom is in.
+const BUILT_SECTION: SymbolSection = SymbolSection(1);
+
+/// Adds a global symbol to the input that is being built: a record as an object
+/// has it. `text` is where its name was kept, and becomes where the next one
+/// was.
+fn add_global(
     staged: &mut Staged<'_>,
-    input: u32,
+    text: &mut u32,
     name: &str,
-    definition: StagedDefinition,
+    section: SymbolSection,
     size: u64,
-    kind: SymbolKind,
+    kind: SymbolType,
 ) {
-    let symbol = StagedSymbol {
-        name: staged.keep(name.as_bytes()),
-        hash: names::hash(name.as_bytes()),
-        input,
-        definition,
-        size,
-        binding: Binding::Global,
-        visibility: Visibility::Default,
-        kind,
-        nameless: false,
-        referred: definition == StagedDefinition::Undefined,
+    let record = SymbolRecord {
+        st_name: U32::new(LittleEndian, *text),
+        st_info: SymbolInfo::new(STB_GLOBAL, kind),
+        st_other: SymbolOther(0),
+        st_shndx: U16::new(LittleEndian, section),
+        st_value: U64::new(LittleEndian, 0),
+        st_size: U64::new(LittleEndian, size),
     };
-    staged.symbols.push(symbol);
+    staged.keep(pod::bytes_of(&record));
+    let span = Span {
+        start: *text,
+        len: name.len() as u32,
+    };
+    *text += span.len + 1;
+    let Staged {
+        names,
+        inputs,
+        built,
+        ..
+    } = staged;
+    let new = Name {
+        text: span,
+        input: inputs.len() as u32,
+        hash: names::hash(name.as_bytes()),
+    };
+    let number = names.number_of(new, |known| {
+        let input = inputs.get(known.input as usize);
+        let bytes = input.map_or(&**built, |input| input.source.bytes(built));
+        known.text.of(bytes) == name.as_bytes()
+    });
+    let mut mark = Mark::of_name(number);
+    mark.refer(section == SHN_UNDEF);
+    staged.marks.push(mark);
 }
 
 fn check_spec(input: &str, spec: &AtomSpec<'_>) -> Result<(), Error> {

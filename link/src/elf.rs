@@ -7,19 +7,17 @@
 //! Source: System V ABI, chapter 4 (generic ELF), and the psABI of the
 //! architecture for its section types.
 
-use object::elf::{
-    self, FileHeader64, GRP_COMDAT, SHF_ALLOC, SHF_EXECINSTR, SHF_TLS, SHF_WRITE, Sym64,
-};
+use object::elf::{self, FileHeader64, GRP_COMDAT, SHF_ALLOC, SHF_EXECINSTR, SHF_TLS, SHF_WRITE};
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym, SymbolTable};
-use object::{LittleEndian, SectionIndex, SymbolIndex};
+use object::{LittleEndian, SectionIndex, SymbolIndex, pod};
 
 use crate::arch::{Arch, x86_64};
 use crate::error::Error;
-use crate::model::{AtomKind, Binding, NONE, RelocKind, SymbolKind, Visibility};
+use crate::model::{AtomKind, Binding, NONE, RelocKind, SymbolKind};
 use crate::names::hash_to_nul;
 use crate::staged::{
-    Group, RELA_LEN, Role, Source, Span, Staged, StagedAtom, StagedDefinition, StagedInput,
-    StagedSymbol, make_room, read_rela,
+    Group, Mark, Name, RELA_LEN, Role, Says, Source, Span, Staged, StagedAtom, StagedInput,
+    SymbolAt, SymbolRecord, make_room, read_rela,
 };
 
 const LE: LittleEndian = LittleEndian;
@@ -73,6 +71,7 @@ struct Reader<'r, 'i, 'd> {
     /// atom of each, or `NONE`.
     first_section: usize,
     first_symbol: u32,
+    first_global: u32,
     has_debug: bool,
 }
 
@@ -95,7 +94,8 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         staged.sections.resize(first_section + sections.len(), NONE);
         Ok(Reader {
             first_section,
-            first_symbol: staged.symbols.len() as u32,
+            first_symbol: staged.marks.len() as u32,
+            first_global: 0,
             has_debug: false,
             staged,
             name,
@@ -109,15 +109,24 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
     fn read(mut self) -> Result<StagedInput<'i>, Error> {
         let first_atom = self.staged.atoms.len() as u32;
         self.read_sections()?;
-        self.read_symbols()?;
-        self.read_groups()?;
+        let strings = self.strings()?;
+        self.read_symbols(&strings)?;
+        self.read_groups(&strings)?;
         self.read_relocations()?;
+        let section_numbers = self.section_numbers()?;
         Ok(StagedInput {
             name: self.staged.keep(self.name.as_bytes()),
             source: Source::Built,
             sections: self.first_section as u32..self.staged.sections.len() as u32,
             atoms: first_atom..self.staged.atoms.len() as u32,
-            symbols: self.first_symbol..self.staged.symbols.len() as u32,
+            symbols: self.first_symbol..self.staged.marks.len() as u32,
+            first_global: self.first_global,
+            records: self.span(pod::bytes_of_slice(self.symbols.symbols())),
+            strings: Span {
+                start: strings.start,
+                len: strings.bytes.len() as u32,
+            },
+            section_numbers,
             has_debug: self.has_debug,
         })
     }
@@ -195,42 +204,103 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         Ok(atom)
     }
 
-    fn read_symbols(&mut self) -> Result<(), Error> {
-        let strings = self.strings()?;
-        let input = self.staged.inputs.len() as u32;
-        make_room(&mut self.staged.symbols, self.symbols.len().max(1));
-        for (index, record) in self.symbols.symbols().iter().enumerate() {
-            let (info, offset) = (record.st_info, record.st_name(LE));
-            let (kind, binding) = (info.st_type().0 & 15, info.st_bind().0 & 15);
-            let is_place = kind == elf::STT_SECTION.0 || kind == elf::STT_FILE.0;
-            let mut nameless = offset == 0 || is_place;
-            let mut name = StringName::NONE;
-            if !nameless {
-                name = strings.name(offset).ok_or_else(|| {
-                    Error::malformed(self.name, format!("symbol {index}: its name is bad"))
-                })?;
-                nameless = name.bytes.is_empty()
-                    || (binding == elf::STB_LOCAL.0 && name.bytes.starts_with(b".L"));
-            }
-            let definition = self.definition(SymbolIndex(index), record, nameless, name.bytes)?;
-            self.staged.symbols.push(StagedSymbol {
-                name: name.span,
-                hash: name.hash,
-                input,
-                definition,
-                size: record.st_size(LE),
-                binding: BINDINGS[usize::from(binding)],
-                visibility: VISIBILITIES[usize::from(record.st_visibility().0 & 3)],
-                kind: KINDS[usize::from(kind)],
-                nameless,
-                referred: false,
-            });
+    /// Checks the symbols and numbers the names that others see.
+    fn read_symbols(&mut self, strings: &Strings<'d>) -> Result<(), Error> {
+        let records = self.symbols.symbols();
+        make_room(&mut self.staged.marks, records.len().max(1));
+        // An object's own come first.
+        let locals = records
+            .iter()
+            .take_while(|record| record.binding() == Binding::Local);
+        let locals = locals.count();
+        self.first_global = self.first_symbol + locals as u32;
+        for (index, record) in records[..locals].iter().enumerate() {
+            self.read_local(strings, index, record)?;
         }
-        if self.symbols.is_empty() {
+        for (index, record) in records.iter().enumerate().skip(locals) {
+            if record.binding() == Binding::Local {
+                self.read_local(strings, index, record)?;
+            } else {
+                self.read_global(strings, index, record)?;
+            }
+        }
+        if records.is_empty() {
             // Symbol 0 is always there to be referred to.
-            self.staged.symbols.push(StagedSymbol::nothing(input));
+            self.staged.marks.push(Mark::LOCAL);
         }
         Ok(())
+    }
+
+    fn bad_name(&self, index: usize) -> Error {
+        self.malformed(format!("symbol {index}: its name is bad"))
+    }
+
+    /// Checks a symbol that only this object sees. Its name is read when it is
+    /// published.
+    #[inline]
+    fn read_local(
+        &mut self,
+        strings: &Strings<'d>,
+        index: usize,
+        record: &SymbolRecord,
+    ) -> Result<(), Error> {
+        if !record.is_place() && !strings.is_name(record.st_name(LE)) {
+            return Err(self.bad_name(index));
+        }
+        self.check_definition(strings, index, record)?;
+        if record.kind() == SymbolKind::Ifunc {
+            self.staged.local_ifuncs.push(SymbolAt {
+                input: self.staged.inputs.len() as u32,
+                number: self.first_symbol + index as u32,
+            });
+        }
+        self.staged.marks.push(Mark::LOCAL);
+        Ok(())
+    }
+
+    #[inline]
+    fn read_global(
+        &mut self,
+        strings: &Strings<'d>,
+        index: usize,
+        record: &SymbolRecord,
+    ) -> Result<(), Error> {
+        let offset = record.st_name(LE);
+        if offset == 0 || record.is_place() {
+            return self.read_local(strings, index, record);
+        }
+        let name = strings.name(offset).ok_or_else(|| self.bad_name(index))?;
+        if name.bytes.is_empty() {
+            return self.read_local(strings, index, record);
+        }
+        self.check_definition(strings, index, record)?;
+        let number = self.number_of(&name);
+        self.staged.marks.push(Mark::of_name(number));
+        Ok(())
+    }
+
+    /// The number of a name in the batch.
+    #[inline]
+    fn number_of(&mut self, name: &StringName<'d>) -> u32 {
+        let input = self.staged.inputs.len() as u32;
+        let Staged {
+            names,
+            inputs,
+            built,
+            ..
+        } = &mut *self.staged;
+        let new = Name {
+            text: name.span,
+            input,
+            hash: name.hash,
+        };
+        names.number_of(new, |known| {
+            let bytes = match inputs.get(known.input as usize) {
+                Some(input) => input.source.bytes(built),
+                None => self.data,
+            };
+            known.text.of(bytes) == name.bytes
+        })
     }
 
     /// The string table of the symbols.
@@ -243,25 +313,36 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 .and_then(|section| section.data(LE, self.data))
                 .map_err(|error| self.malformed(error))?,
         };
+        let is_text = std::str::from_utf8(bytes).is_ok();
         Ok(Strings {
             bytes,
             start: self.span(bytes).start,
-            is_text: std::str::from_utf8(bytes).is_ok(),
+            is_whole: is_text && bytes.last() == Some(&0),
         })
     }
 
+    /// Where the section numbers are that do not fit a symbol's record.
+    fn section_numbers(&self) -> Result<Span, Error> {
+        let index = self.symbols.shndx_section();
+        if index.0 == 0 {
+            return Ok(Span::default());
+        }
+        let section = self.sections.section(index);
+        let bytes = section.and_then(|section| section.data(LE, self.data));
+        Ok(self.span(bytes.map_err(|error| self.malformed(error))?))
+    }
+
+    /// Checks where a symbol is defined.
     #[inline]
-    fn definition(
+    fn check_definition(
         &mut self,
-        index: SymbolIndex,
-        symbol: &Sym64<LittleEndian>,
-        nameless: bool,
-        name: &[u8],
-    ) -> Result<StagedDefinition, Error> {
-        let value = symbol.st_value(LE);
-        let section = symbol.st_shndx(LE);
+        strings: &Strings<'d>,
+        index: usize,
+        record: &SymbolRecord,
+    ) -> Result<(), Error> {
+        let section = record.st_shndx(LE);
         if section == elf::SHN_UNDEF {
-            return Ok(StagedDefinition::Undefined);
+            return Ok(());
         }
         let (sections, atoms) = (&self.staged.sections, &self.staged.atoms);
         // Most are in a section that has an atom; extended indices are past all
@@ -269,35 +350,38 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         if let Some(&number) = sections.get(self.first_section + usize::from(section.0))
             && let Some(atom) = atoms.get(number as usize)
             && section.0 < elf::SHN_LORESERVE
-            && value <= u64::from(atom.size)
+            && record.st_value(LE) <= u64::from(atom.size)
         {
-            return Ok(StagedDefinition::Atom(number, value));
+            return Ok(());
         }
-        self.unusual_definition(index, symbol, nameless, name)
+        self.check_unusual_definition(strings, SymbolIndex(index), record)
     }
 
     #[cold]
-    fn unusual_definition(
+    fn check_unusual_definition(
         &mut self,
+        strings: &Strings<'d>,
         index: SymbolIndex,
-        symbol: &Sym64<LittleEndian>,
-        nameless: bool,
-        name: &[u8],
-    ) -> Result<StagedDefinition, Error> {
-        let value = symbol.st_value(LE);
+        record: &SymbolRecord,
+    ) -> Result<(), Error> {
+        let value = record.st_value(LE);
+        let name = match record.is_place() {
+            true => None,
+            false => strings.name(record.st_name(LE)),
+        };
+        let name = name.map_or(&[][..], |name| name.bytes);
+        let is_label = record.binding() == Binding::Local && name.starts_with(b".L");
+        let nameless = name.is_empty() || is_label;
         let name = String::from_utf8_lossy(name);
         let fail = |what: String| Error::malformed(self.name, format!("symbol {name:?}: {what}"));
         let Some(section) = self
             .symbols
-            .symbol_section(LE, symbol, index)
+            .symbol_section(LE, record, index)
             .map_err(|e| fail(e.to_string()))?
         else {
-            return match symbol.st_shndx(LE) {
-                elf::SHN_UNDEF => Ok(StagedDefinition::Undefined),
-                elf::SHN_ABS => Ok(StagedDefinition::Absolute(value)),
-                elf::SHN_COMMON if value.is_power_of_two() && value <= MAX_ALIGNMENT => {
-                    Ok(StagedDefinition::Common { alignment: value })
-                }
+            return match record.st_shndx(LE) {
+                elf::SHN_UNDEF | elf::SHN_ABS => Ok(()),
+                elf::SHN_COMMON if value.is_power_of_two() && value <= MAX_ALIGNMENT => Ok(()),
                 elf::SHN_COMMON => Err(fail(format!("common with alignment {value:#x}"))),
                 other => Err(fail(format!("it is in reserved section {:#x}", other.0))),
             };
@@ -309,25 +393,22 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             ))
         })?;
         if !has(header.sh_flags(LE), SHF_ALLOC) || !takes_part(header) {
-            return Ok(StagedDefinition::Elsewhere);
+            return Ok(());
         }
         if value > header.sh_size(LE) {
             return Err(fail(format!(
                 "its offset {value:#x} is past the end of its section"
             )));
         }
-        let mut atom = self.atom_of(section.0).expect("the section is there");
-        if atom == NONE {
-            // An empty section: worth an atom only if a name marks its place.
-            if nameless {
-                return Ok(StagedDefinition::Elsewhere);
-            }
-            atom = self.add_atom(section)?;
+        // An empty section: worth an atom only if a name marks its place.
+        let atom = self.atom_of(section.0).expect("the section is there");
+        if atom == NONE && !nameless {
+            self.add_atom(section)?;
         }
-        Ok(StagedDefinition::Atom(atom, value))
+        Ok(())
     }
 
-    fn read_groups(&mut self) -> Result<(), Error> {
+    fn read_groups(&mut self, strings: &Strings<'d>) -> Result<(), Error> {
         for (index, section) in self.sections.enumerate() {
             if section.sh_type(LE) != elf::SHT_GROUP {
                 continue;
@@ -342,14 +423,13 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 continue;
             }
             let signature = section.sh_info(LE) as usize;
-            let symbol = self.first_symbol as usize + signature;
-            if signature >= self.symbols.len() {
+            let Some(symbol) = self.symbols.symbols().get(signature) else {
                 let what = format!(
                     "group section {}: signature symbol {signature} is not there",
                     index.0
                 );
                 return Err(Error::malformed(self.name, what));
-            }
+            };
             let first = self.staged.group_atoms.len() as u32;
             for member in members {
                 match self.atom_of(member.get(LE) as usize) {
@@ -367,7 +447,10 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             }
             self.staged.groups.push(Group {
                 input: self.staged.inputs.len() as u32,
-                signature: self.staged.symbols[symbol].name,
+                signature: match symbol.is_place() {
+                    true => Span::default(),
+                    false => strings.name(symbol.st_name(LE)).unwrap_or_default().span,
+                },
                 atoms: first..self.staged.group_atoms.len() as u32,
             });
         }
@@ -409,7 +492,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             return Err(Error::malformed(self.name, what));
         }
         let size = u64::from(staged.atoms[atom as usize].bytes.len);
-        let symbols = &mut staged.symbols[self.first_symbol as usize..];
+        let marks = &mut staged.marks[self.first_symbol as usize..];
         let (entries, rest) = records.as_chunks::<RELA_LEN>();
         let mut bad = !rest.is_empty();
         // The call that belongs to the one before refers to nothing.
@@ -418,8 +501,8 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             let [offset, info, _] = read_rela(record);
             let shape = x86_64::shape(RelocKind(info as u32));
             let fits = offset.saturating_add(u64::from(shape.width)) <= size;
-            match symbols.get_mut((info >> 32) as usize) {
-                Some(symbol) if shape.linked && fits => symbol.referred |= shape.refers & !call,
+            match marks.get_mut((info >> 32) as usize) {
+                Some(mark) if shape.linked && fits => mark.refer(shape.refers & !call),
                 _ => {
                     bad = true;
                     break;
@@ -449,7 +532,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 continue;
             }
             let place = format!("relocation at {section}+{offset:#x}");
-            if symbol >= self.staged.symbols.len() - self.first_symbol as usize {
+            if symbol >= self.staged.marks.len() - self.first_symbol as usize {
                 let what = format!("{place}: symbol {symbol} is not there");
                 return self.malformed(what);
             }
@@ -505,55 +588,18 @@ struct Strings<'d> {
     bytes: &'d [u8],
     /// Where it lies in the object.
     start: u32,
-    /// Whether all of it is UTF-8, so that names need not be looked at one by
-    /// one.
-    is_text: bool,
+    /// Whether all of it is UTF-8 and it ends with a zero, so that names need not
+    /// be looked at one by one.
+    is_whole: bool,
 }
 
 /// A symbol's name.
+#[derive(Default)]
 struct StringName<'d> {
     bytes: &'d [u8],
     span: Span,
     hash: u32,
 }
-
-impl StringName<'_> {
-    const NONE: StringName<'static> = StringName {
-        bytes: &[],
-        span: Span { start: 0, len: 0 },
-        hash: 0,
-    };
-}
-
-/// By `STB_*`.
-const BINDINGS: [Binding; 16] = {
-    let mut bindings = [Binding::Global; 16];
-    bindings[elf::STB_LOCAL.0 as usize] = Binding::Local;
-    bindings[elf::STB_WEAK.0 as usize] = Binding::Weak;
-    // A unique symbol comes in a COMDAT group in every object that uses it, and
-    // the first is as good as the next.
-    bindings[elf::STB_GNU_UNIQUE.0 as usize] = Binding::Weak;
-    bindings
-};
-
-/// By `STV_*`.
-const VISIBILITIES: [Visibility; 4] = [
-    Visibility::Default,
-    Visibility::Hidden,
-    Visibility::Hidden,
-    Visibility::Protected,
-];
-
-/// By `STT_*`.
-const KINDS: [SymbolKind; 16] = {
-    let mut kinds = [SymbolKind::Untyped; 16];
-    kinds[elf::STT_FUNC.0 as usize] = SymbolKind::Function;
-    kinds[elf::STT_OBJECT.0 as usize] = SymbolKind::Object;
-    kinds[elf::STT_COMMON.0 as usize] = SymbolKind::Object;
-    kinds[elf::STT_TLS.0 as usize] = SymbolKind::ThreadLocal;
-    kinds[elf::STT_GNU_IFUNC.0 as usize] = SymbolKind::Ifunc;
-    kinds
-};
 
 impl<'d> Strings<'d> {
     /// The name at an offset, when there is a whole one.
@@ -562,7 +608,7 @@ impl<'d> Strings<'d> {
         let bytes = self.bytes.get(offset as usize..)?;
         let (len, hash) = hash_to_nul(bytes)?;
         let bytes = &bytes[..len];
-        let is_text = match self.is_text {
+        let is_text = match self.is_whole {
             // It begins at a character: not at one's second byte.
             true => bytes.first().is_none_or(|byte| byte & 0xc0 != 0x80),
             false => std::str::from_utf8(bytes).is_ok(),
@@ -575,6 +621,17 @@ impl<'d> Strings<'d> {
             },
             hash,
         })
+    }
+
+    /// Whether there is a whole name at an offset, or the offset says that there
+    /// is none.
+    #[inline]
+    fn is_name(&self, offset: u32) -> bool {
+        match self.bytes.get(offset as usize) {
+            _ if offset == 0 => true,
+            Some(byte) if self.is_whole => byte & 0xc0 != 0x80,
+            _ => self.name(offset).is_some(),
+        }
     }
 }
 

@@ -63,6 +63,7 @@ mod ids;
 mod image;
 mod index;
 pub mod local;
+mod locals;
 mod model;
 mod names;
 mod publish;

@@ -2,7 +2,7 @@
 //! names it and as the tables keep it.
 
 use crate::addr::HostAddr;
-use crate::ids::{AtomId, Generation, InputId, NameId, SymbolId};
+use crate::ids::{AtomId, Generation, InputId, SymbolId};
 
 /// What an atom's bytes are for; it decides the segment they lie in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -210,9 +210,11 @@ pub enum Definition {
 #[derive(Clone, Copy)]
 pub(crate) struct SymbolRecord {
     pub value: u64,
+    /// Its name: a [`NameId`](crate::NameId), or for a local symbol the number
+    /// among [`Locals`](crate::locals::Locals).
     pub name: u32,
     pub generation: u32,
-    /// The symbol of the same name before this one, or `NONE`.
+    /// The symbol of the same name before this one that others see, or `NONE`.
     pub older: u32,
     /// Its atom, or one of the marks below.
     pub atom: u32,
@@ -255,8 +257,6 @@ impl SymbolRecord {
 pub struct Symbol<'v> {
     /// Its id.
     pub id: SymbolId,
-    /// Its interned name.
-    pub name_id: NameId,
     /// Its name.
     pub name: &'v str,
     /// Where it is defined.

@@ -39,7 +39,7 @@ use crate::host::{Host, HostError};
 use crate::image::{self, SEGMENTS, Slab};
 use crate::session::{Options, Session};
 use crate::space::AddressSpace;
-use crate::staged::{Role, Staged, StagedAtom, StagedDefinition, StagedSymbol};
+use crate::staged::{Role, Staged, StagedAtom, StagedDefinition, SymbolAt, SymbolRecord};
 use crate::txn::{ThreadBlock, Txn};
 use unwind::Registered;
 
@@ -60,7 +60,8 @@ pub(crate) fn publish(
         Ok(taken) => {
             let space = ground.space().id();
             let ground_of_slab = taken.ground;
-            let mut published = commit::commit(session, staged, archives, taken, &txn, space);
+            let mut published =
+                commit::commit(session, staged, &bound, archives, taken, &txn, space);
             published.faulted =
                 run::run(session, &txn, ground_of_slab, published.generation, ground);
             Ok(published)
@@ -210,11 +211,20 @@ fn release_thread_locals(txn: &Txn, host: &mut dyn Host) -> Result<(), Error> {
 
 /// A symbol in a thread-local atom, or the atom's own name.
 fn thread_local_name<'s>(staged: &'s Staged<'_>, atom: u32) -> &'s str {
-    let here = |symbol: &StagedSymbol| {
-        matches!(symbol.definition, StagedDefinition::Atom(of, _) if of == atom) && !symbol.nameless
+    let input = staged.atoms[atom as usize].input;
+    let of = &staged.inputs[input as usize];
+    let here = |(symbol, record): &(SymbolAt, &SymbolRecord)| {
+        let definition = staged.definition(*symbol, record);
+        matches!(definition, StagedDefinition::Atom(of, _) if of == atom)
     };
-    match staged.symbols.iter().position(here) {
-        Some(symbol) => staged.symbol_name(symbol as u32),
+    let globals = staged
+        .globals(input)
+        .map(|(symbol, record, _)| (symbol, record));
+    let locals = staged
+        .locals(input)
+        .filter(|(_, record)| staged.has_local_name(of, record));
+    match globals.chain(locals).find(here) {
+        Some((symbol, _)) => staged.symbol_name(symbol),
         None => staged.atom_name(atom),
     }
 }

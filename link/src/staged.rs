@@ -1,14 +1,25 @@
-//! What a batch has taken in and not yet published: flat lists of atoms,
-//! symbols over all of its inputs. Section bytes and relocations stay where the
-//! input has them until they are written to the image.
+//! What a batch has taken in and not yet published: flat lists of atoms and
+//! names over all of its inputs. Section bytes, relocations and symbols stay
+//! where the input has them, as ELF records, until they are wanted.
 //!
 //! Nothing here has an address. Indices count from the start of the batch;
 //! `plan` turns them into ids of the session.
 
+mod names;
+
+use std::ffi::CStr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::model::{AtomKind, Binding, RelocKind, SymbolKind, Visibility};
+use object::LittleEndian;
+use object::elf::{self, Sym64};
+use object::pod;
+use object::read::elf::Sym;
+
+use crate::model::{AtomKind, Binding, NONE, RelocKind, SymbolKind, Visibility};
+pub(crate) use names::{Name, StagedNames};
+
+const LE: LittleEndian = LittleEndian;
 
 /// The bytes of an input.
 #[derive(Clone)]
@@ -19,6 +30,18 @@ pub(crate) enum Source<'i> {
     Member(Arc<[u8]>, Range<usize>),
     /// Hand-built: bytes and names lie in [`Staged::built`].
     Built,
+}
+
+impl Source<'_> {
+    /// The bytes, where `built` are those of all hand-built inputs.
+    #[inline]
+    pub fn bytes<'s>(&'s self, built: &'s [u8]) -> &'s [u8] {
+        match self {
+            Source::Borrowed(bytes) => bytes,
+            Source::Member(bytes, range) => &bytes[range.clone()],
+            Source::Built => built,
+        }
+    }
 }
 
 /// Makes room for more elements of a list. A list that grows is made eight
@@ -45,8 +68,19 @@ impl Span {
 
     /// As a name; the reader checked that it is UTF-8.
     pub fn text<'b>(&self, bytes: &'b [u8]) -> &'b str {
-        std::str::from_utf8(self.of(bytes)).expect("names are checked when they are staged")
+        text(self.of(bytes))
     }
+}
+
+/// A name that was checked when it was staged.
+fn text(name: &[u8]) -> &str {
+    std::str::from_utf8(name).expect("names are checked when they are staged")
+}
+
+/// The bytes before the first that is zero.
+#[inline]
+fn to_nul(bytes: &[u8]) -> &[u8] {
+    CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes)
 }
 
 /// One input of a batch.
@@ -57,9 +91,20 @@ pub(crate) struct StagedInput<'i> {
     /// For each section of an ELF object, its atom in the batch's list, or
     /// `NONE`: a run of [`Staged::sections`]. Empty for hand-built atoms.
     pub sections: Range<u32>,
-    /// Its atoms and symbols in the batch's lists.
+    /// Its atoms in the batch's list.
     pub atoms: Range<u32>,
+    /// The numbers of its symbols in the batch.
     pub symbols: Range<u32>,
+    /// Of those, the first that others may see: nearly all before it are its
+    /// own, and all that are not come behind it.
+    pub first_global: u32,
+    /// Its symbol table, checked when it was staged: whole records of
+    /// [`SYMBOL_LEN`] bytes.
+    pub records: Span,
+    /// The symbol table's string table.
+    pub strings: Span,
+    /// Section numbers that do not fit a symbol record, 4 bytes for each symbol.
+    pub section_numbers: Span,
     /// Whether the object has debug sections, so that its bytes are worth keeping.
     pub has_debug: bool,
 }
@@ -111,44 +156,135 @@ pub(crate) enum StagedDefinition {
     Elsewhere,
 }
 
-/// One symbol of a batch.
-pub(crate) struct StagedSymbol {
-    pub name: Span,
-    /// The [`hash`](crate::names::hash) of its name, unless it is nameless.
-    pub hash: u32,
-    pub input: u32,
-    pub definition: StagedDefinition,
-    pub size: u64,
-    pub binding: Binding,
-    pub visibility: Visibility,
-    pub kind: SymbolKind,
-    /// A section or file symbol, or an assembler label: it has no name worth
-    /// keeping.
-    pub nameless: bool,
-    /// Whether a relocation refers to it.
-    pub referred: bool,
+/// Bytes of a symbol record (`Elf64_Sym`). Hand-built atoms' symbols are kept in
+/// the same form.
+pub(crate) const SYMBOL_LEN: usize = 24;
+
+/// A symbol record as an object has it.
+pub(crate) type SymbolRecord = Sym64<LittleEndian>;
+
+/// Symbol 0, of inputs without a symbol table.
+fn nothing() -> &'static SymbolRecord {
+    static ZEROES: [u8; SYMBOL_LEN] = [0; SYMBOL_LEN];
+    let record = pod::from_bytes(&ZEROES);
+    record.expect("it is as long as a record").0
 }
 
-impl StagedSymbol {
-    /// Whether only its own input sees it.
-    pub fn is_local(&self) -> bool {
-        self.binding == Binding::Local || self.nameless
+/// What a symbol record says, in the session's words.
+pub(crate) trait Says {
+    fn binding(&self) -> Binding;
+    fn visibility(&self) -> Visibility;
+    fn kind(&self) -> SymbolKind;
+    /// Whether it is a section or file symbol, whose name is not worth keeping.
+    fn is_place(&self) -> bool;
+}
+
+impl Says for SymbolRecord {
+    #[inline]
+    fn binding(&self) -> Binding {
+        BINDINGS[usize::from(self.st_info.st_bind().0 & 15)]
+    }
+    #[inline]
+    fn visibility(&self) -> Visibility {
+        VISIBILITIES[usize::from(self.st_visibility().0 & 3)]
+    }
+    #[inline]
+    fn kind(&self) -> SymbolKind {
+        KINDS[usize::from(self.st_info.st_type().0 & 15)]
+    }
+    #[inline]
+    fn is_place(&self) -> bool {
+        let kind = self.st_info.st_type().0 & 15;
+        kind == elf::STT_SECTION.0 || kind == elf::STT_FILE.0
+    }
+}
+
+/// By `STB_*`.
+const BINDINGS: [Binding; 16] = {
+    let mut bindings = [Binding::Global; 16];
+    bindings[elf::STB_LOCAL.0 as usize] = Binding::Local;
+    bindings[elf::STB_WEAK.0 as usize] = Binding::Weak;
+    // A unique symbol comes in a COMDAT group in every object that uses it, and
+    // the first is as good as the next.
+    bindings[elf::STB_GNU_UNIQUE.0 as usize] = Binding::Weak;
+    bindings
+};
+
+/// By `STV_*`.
+const VISIBILITIES: [Visibility; 4] = [
+    Visibility::Default,
+    Visibility::Hidden,
+    Visibility::Hidden,
+    Visibility::Protected,
+];
+
+/// By `STT_*`.
+const KINDS: [SymbolKind; 16] = {
+    let mut kinds = [SymbolKind::Untyped; 16];
+    kinds[elf::STT_FUNC.0 as usize] = SymbolKind::Function;
+    kinds[elf::STT_OBJECT.0 as usize] = SymbolKind::Object;
+    kinds[elf::STT_COMMON.0 as usize] = SymbolKind::Object;
+    kinds[elf::STT_TLS.0 as usize] = SymbolKind::ThreadLocal;
+    kinds[elf::STT_GNU_IFUNC.0 as usize] = SymbolKind::Ifunc;
+    kinds
+};
+
+/// What the batch notes of each symbol: the number of its name if others see
+/// it, and whether a relocation refers to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(u32);
+
+impl Mark {
+    const REFERRED: u32 = 1 << 31;
+    /// Only its own input sees it.
+    pub const LOCAL: Mark = Mark(Mark::REFERRED - 1);
+
+    /// Of a symbol that others see.
+    #[inline]
+    pub fn of_name(number: u32) -> Mark {
+        debug_assert!(number < Mark::LOCAL.0);
+        Mark(number)
     }
 
-    /// The null symbol of an input.
-    pub fn nothing(input: u32) -> StagedSymbol {
-        StagedSymbol {
-            name: Span::default(),
-            hash: 0,
-            input,
-            definition: StagedDefinition::Undefined,
-            size: 0,
-            binding: Binding::Local,
-            visibility: Visibility::Default,
-            kind: SymbolKind::Untyped,
-            nameless: true,
-            referred: false,
-        }
+    /// The number of its name among the batch's, if others see it.
+    #[inline]
+    pub fn name(self) -> Option<u32> {
+        let number = self.0 & !Mark::REFERRED;
+        (number != Mark::LOCAL.0).then_some(number)
+    }
+
+    /// Whether a relocation refers to it.
+    #[inline]
+    pub fn is_referred(self) -> bool {
+        self.0 & Mark::REFERRED != 0
+    }
+
+    /// Notes that a relocation refers to it, if `refers`.
+    #[inline]
+    pub fn refer(&mut self, refers: bool) {
+        self.0 |= u32::from(refers) << 31;
+    }
+}
+
+/// One symbol of a batch: its input and its number, which counts over all
+/// inputs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SymbolAt {
+    pub input: u32,
+    pub number: u32,
+}
+
+impl SymbolAt {
+    /// No symbol.
+    pub const NONE: SymbolAt = SymbolAt {
+        input: NONE,
+        number: NONE,
+    };
+
+    /// Whether it is one.
+    #[inline]
+    pub fn is_some(self) -> bool {
+        self.number != NONE
     }
 }
 
@@ -213,7 +349,12 @@ pub(crate) fn read_rela(record: &[u8; RELA_LEN]) -> [u64; 3] {
 pub(crate) struct Staged<'i> {
     pub inputs: Vec<StagedInput<'i>>,
     pub atoms: Vec<StagedAtom>,
-    pub symbols: Vec<StagedSymbol>,
+    /// What is noted of each symbol.
+    pub marks: Vec<Mark>,
+    /// The names that others than their inputs see.
+    pub names: StagedNames,
+    /// The indirect functions that only their own inputs see.
+    pub local_ifuncs: Vec<SymbolAt>,
     /// How many relocations the atoms have.
     pub relocs: usize,
     /// COMDAT groups: signature's input and name, and the group's atoms.
@@ -242,11 +383,13 @@ impl<'i> Staged<'i> {
     /// The bytes that an input's spans count in.
     #[inline]
     pub fn bytes_of(&self, input: u32) -> &[u8] {
-        match &self.inputs[input as usize].source {
-            Source::Borrowed(bytes) => bytes,
-            Source::Member(bytes, range) => &bytes[range.clone()],
-            Source::Built => &self.built,
-        }
+        self.bytes_in(&self.inputs[input as usize])
+    }
+
+    /// The same of an input at hand.
+    #[inline]
+    pub fn bytes_in<'s>(&'s self, input: &'s StagedInput<'_>) -> &'s [u8] {
+        input.source.bytes(&self.built)
     }
 
     /// Keeps hand-built bytes or a text.
@@ -258,6 +401,13 @@ impl<'i> Staged<'i> {
             start,
             len: bytes.len() as u32,
         }
+    }
+
+    /// Keeps a text with a zero behind it, as an object does.
+    pub fn keep_text(&mut self, text: &str) -> Span {
+        let span = self.keep(text.as_bytes());
+        self.built.push(0);
+        span
     }
 
     /// Keeps relocations of a hand-built atom, whose symbols count from its
@@ -287,17 +437,156 @@ impl<'i> Staged<'i> {
         self.inputs[input as usize].name.of(&self.built)
     }
 
-    /// A symbol's name as bytes.
+    /// The symbol records of an input, none when it has no symbol table.
     #[inline]
-    pub fn symbol_bytes(&self, symbol: u32) -> &[u8] {
-        let symbol = &self.symbols[symbol as usize];
-        symbol.name.of(self.bytes_of(symbol.input))
+    pub fn records<'s>(&'s self, input: &'s StagedInput<'_>) -> &'s [SymbolRecord] {
+        let bytes = input.records.of(self.bytes_in(input));
+        let records = pod::slice_from_all_bytes(bytes);
+        records.expect("a symbol table is whole records")
+    }
+
+    /// The record of a symbol.
+    pub fn record(&self, symbol: SymbolAt) -> &SymbolRecord {
+        let input = &self.inputs[symbol.input as usize];
+        let index = (symbol.number - input.symbols.start) as usize;
+        self.records(input).get(index).unwrap_or_else(|| nothing())
+    }
+
+    /// What is noted of a symbol.
+    #[inline]
+    pub fn mark(&self, symbol: SymbolAt) -> Mark {
+        self.marks[symbol.number as usize]
+    }
+
+    /// The symbols of an input that others may see, with their records and the
+    /// numbers of their names.
+    #[inline]
+    pub fn globals(
+        &self,
+        input: u32,
+    ) -> impl Iterator<Item = (SymbolAt, &SymbolRecord, u32)> + use<'_, 'i> {
+        let of = &self.inputs[input as usize];
+        let (first, start) = (of.first_global, of.symbols.start);
+        let records = &self.records(of)[(first - start) as usize..];
+        let marks = &self.marks[first as usize..of.symbols.end as usize];
+        let all = records.iter().zip(marks).zip(first..);
+        all.filter_map(move |((record, mark), number)| {
+            Some((SymbolAt { input, number }, record, mark.name()?))
+        })
+    }
+
+    /// The symbols that only an input itself sees, with their records.
+    #[inline]
+    pub fn locals(
+        &self,
+        input: u32,
+    ) -> impl Iterator<Item = (SymbolAt, &SymbolRecord)> + use<'_, 'i> {
+        let of = &self.inputs[input as usize];
+        let records = self.records(of);
+        let marks = &self.marks[of.symbols.start as usize..of.symbols.end as usize];
+        let all = records.iter().zip(marks).zip(of.symbols.start..);
+        all.filter(|((_, mark), _)| mark.name().is_none())
+            .map(move |((record, _), number)| (SymbolAt { input, number }, record))
+    }
+
+    /// Where a symbol is defined, as its own record says.
+    #[inline]
+    pub fn definition(&self, symbol: SymbolAt, record: &SymbolRecord) -> StagedDefinition {
+        let section = record.st_shndx(LE);
+        if section == elf::SHN_UNDEF {
+            return StagedDefinition::Undefined;
+        }
+        if section.0 >= elf::SHN_LORESERVE {
+            return self.unusual_definition(symbol, record);
+        }
+        self.in_section(symbol.input, u32::from(section.0), record.st_value(LE))
+    }
+
+    #[inline]
+    fn in_section(&self, input: u32, section: u32, value: u64) -> StagedDefinition {
+        let sections = self.inputs[input as usize].sections.start;
+        match self.sections[(sections + section) as usize] {
+            NONE => StagedDefinition::Elsewhere,
+            atom => StagedDefinition::Atom(atom, value),
+        }
+    }
+
+    #[cold]
+    fn unusual_definition(&self, symbol: SymbolAt, record: &SymbolRecord) -> StagedDefinition {
+        let value = record.st_value(LE);
+        match record.st_shndx(LE) {
+            elf::SHN_ABS => StagedDefinition::Absolute(value),
+            elf::SHN_COMMON => StagedDefinition::Common { alignment: value },
+            _ => {
+                let input = &self.inputs[symbol.input as usize];
+                let numbers = input.section_numbers.of(self.bytes_in(input));
+                let at = (symbol.number - input.symbols.start) as usize * 4;
+                let number = numbers[at..at + 4].try_into().expect("four bytes");
+                self.in_section(symbol.input, u32::from_le_bytes(number), value)
+            }
+        }
+    }
+
+    /// A symbol's name as bytes: empty for a section or file symbol.
+    #[inline]
+    pub fn symbol_bytes(&self, symbol: SymbolAt) -> &[u8] {
+        let record = self.record(symbol);
+        match record.is_place() {
+            true => &[],
+            false => self.text_of(symbol.input, record),
+        }
+    }
+
+    /// What a record of an input is called.
+    #[inline]
+    pub fn text_of(&self, input: u32, record: &SymbolRecord) -> &[u8] {
+        let input = &self.inputs[input as usize];
+        let strings = input.strings.of(self.bytes_in(input));
+        match record.st_name(LE) {
+            0 => &[],
+            offset => to_nul(&strings[offset as usize..]),
+        }
+    }
+
+    /// Whether a symbol that only its own input sees has a name worth keeping:
+    /// it is no section or file, and no assembler's label.
+    #[inline]
+    pub fn has_local_name(&self, input: &StagedInput<'_>, record: &SymbolRecord) -> bool {
+        if record.st_name(LE) == 0 || record.is_place() {
+            return false;
+        }
+        let strings = input.strings.of(self.bytes_in(input));
+        !matches!(
+            &strings[record.st_name(LE) as usize..],
+            [] | [0, ..] | [b'.', b'L', ..]
+        )
     }
 
     /// A symbol's name.
-    pub fn symbol_name(&self, symbol: u32) -> &str {
-        let symbol = &self.symbols[symbol as usize];
-        symbol.name.text(self.bytes_of(symbol.input))
+    pub fn symbol_name(&self, symbol: SymbolAt) -> &str {
+        text(self.symbol_bytes(symbol))
+    }
+
+    /// Where a symbol's name lies in its input's bytes.
+    pub fn name_span(&self, symbol: SymbolAt) -> Span {
+        let text = self.symbol_bytes(symbol);
+        let strings = self.inputs[symbol.input as usize].strings;
+        Span {
+            start: strings.start + self.record(symbol).st_name(LE),
+            len: text.len() as u32,
+        }
+    }
+
+    /// The text of a name that others see.
+    #[inline]
+    pub fn name_bytes(&self, number: u32) -> &[u8] {
+        let name = self.names.get(number);
+        name.text.of(self.bytes_of(name.input))
+    }
+
+    /// The same as a text.
+    pub fn name_text(&self, number: u32) -> &str {
+        text(self.name_bytes(number))
     }
 
     /// The relocations of an atom.
@@ -315,8 +604,8 @@ impl<'i> Staged<'i> {
     pub fn refer_again(&mut self, input: u32) {
         let StagedInput { symbols, atoms, .. } = &self.inputs[input as usize];
         let (symbols, atoms) = (symbols.clone(), atoms.clone());
-        for symbol in symbols {
-            self.symbols[symbol as usize].referred = false;
+        for mark in &mut self.marks[symbols.start as usize..symbols.end as usize] {
+            mark.0 &= !Mark::REFERRED;
         }
         let mut referred = Vec::new();
         for atom in atoms.filter(|atom| !self.atoms[*atom as usize].discarded) {
@@ -330,7 +619,7 @@ impl<'i> Staged<'i> {
             }
         }
         for symbol in referred {
-            self.symbols[symbol as usize].referred = true;
+            self.marks[symbol as usize].refer(true);
         }
     }
 
@@ -356,7 +645,9 @@ impl<'i> Staged<'i> {
         Lengths {
             inputs: self.inputs.len(),
             atoms: self.atoms.len(),
-            symbols: self.symbols.len(),
+            marks: self.marks.len(),
+            names: self.names.len(),
+            local_ifuncs: self.local_ifuncs.len(),
             relocs: self.relocs,
             groups: self.groups.len(),
             group_atoms: self.group_atoms.len(),
@@ -370,7 +661,9 @@ impl<'i> Staged<'i> {
     pub fn truncate(&mut self, lengths: &Lengths) {
         self.inputs.truncate(lengths.inputs);
         self.atoms.truncate(lengths.atoms);
-        self.symbols.truncate(lengths.symbols);
+        self.marks.truncate(lengths.marks);
+        self.names.truncate(lengths.names);
+        self.local_ifuncs.truncate(lengths.local_ifuncs);
         self.relocs = lengths.relocs;
         self.groups.truncate(lengths.groups);
         self.group_atoms.truncate(lengths.group_atoms);
@@ -388,7 +681,9 @@ impl<'i> Staged<'i> {
         Staged {
             inputs: inputs.collect(),
             atoms: self.atoms,
-            symbols: self.symbols,
+            marks: self.marks,
+            names: self.names,
+            local_ifuncs: self.local_ifuncs,
             relocs: 0,
             groups: self.groups,
             group_atoms: self.group_atoms,
@@ -405,7 +700,9 @@ impl<'i> Staged<'i> {
 pub(crate) struct Lengths {
     inputs: usize,
     atoms: usize,
-    symbols: usize,
+    marks: usize,
+    names: usize,
+    local_ifuncs: usize,
     relocs: usize,
     groups: usize,
     group_atoms: usize,

@@ -289,6 +289,13 @@ impl Writer {
         table.extend(values);
     }
 
+    /// Stores a text, which the caller knows to be UTF-8.
+    pub fn add_text(&mut self, text: &Text, bytes: &[u8]) -> TextAt {
+        let (piece, at) = text.piece_for(self, bytes.len());
+        let (start, len) = at.append(bytes);
+        TextAt { piece, start, len }
+    }
+
     /// Stores texts, which the caller knows to be UTF-8 and `len` bytes together,
     /// and appends an element of each to a table.
     pub fn extend_named<'t, T>(

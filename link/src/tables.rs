@@ -11,7 +11,8 @@ use crate::addr::HostAddr;
 use crate::host::HostError;
 use crate::ids::{AtomId, Generation, InputId, NameId, SymbolId};
 use crate::index::Index;
-use crate::model::{AtomKind, AtomRecord, Reloc, RelocRecord, SymbolRecord};
+use crate::locals::Locals;
+use crate::model::{AtomKind, AtomRecord, Binding, NONE, Reloc, RelocRecord, SymbolRecord};
 use crate::names::Names;
 use crate::space::Region;
 use crate::table::{Table, Text, TextAt, Writer};
@@ -85,6 +86,8 @@ impl Successors {
 /// See the [module page](self).
 pub(crate) struct Tables {
     pub names: Names,
+    /// The names of symbols that only their own inputs see.
+    pub locals: Locals,
     pub symbols: Table<SymbolRecord>,
     pub atoms: Table<AtomRecord>,
     pub relocs: Table<RelocRecord>,
@@ -109,6 +112,7 @@ impl Tables {
     pub fn new(writer: &mut Writer) -> Tables {
         let tables = Tables {
             names: Names::new(writer),
+            locals: Locals::default(),
             symbols: Table::default(),
             atoms: Table::default(),
             relocs: Table::default(),
@@ -226,9 +230,29 @@ impl Tables {
             if accept(record) {
                 return Some(symbol);
             }
-            next = (record.older != crate::model::NONE).then_some(SymbolId(record.older));
+            next = (record.older != NONE).then_some(SymbolId(record.older));
         }
         None
+    }
+
+    /// The symbol of the same name before this one: of those that others see, or
+    /// of those that only their own inputs do.
+    pub fn older(&self, symbol: SymbolId) -> Option<SymbolId> {
+        let record = self.symbol(symbol);
+        if record.binding != Binding::Local {
+            return (record.older != NONE).then_some(SymbolId(record.older));
+        }
+        let named = self.locals.named(self, self.symbol_name(symbol));
+        named.into_iter().find(|older| *older < symbol)
+    }
+
+    /// What a symbol is called.
+    pub fn symbol_name(&self, symbol: SymbolId) -> &str {
+        let record = self.symbol(symbol);
+        match record.binding {
+            Binding::Local => self.locals.text(record.name),
+            _ => self.names.text(NameId(record.name)),
+        }
     }
 
     /// A relocation by its number.

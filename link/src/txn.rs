@@ -118,11 +118,12 @@ pub(crate) struct Txn {
     /// Where the batch's own cells and stubs begin in their segments.
     pub cells_start: u64,
     pub stubs_start: u64,
-    /// Names new to the session: a staged symbol of each, in the order of the
+    /// Names new to the session: the batch's numbers of them, in the order of the
     /// ids they will get.
     pub names: Vec<u32>,
-    /// Symbols to publish, but for `older`, which `commit` fills in. Names new
-    /// to the session are named by the id they will get.
+    /// Symbols of names to publish, but for `older`, which `commit` fills in.
+    /// Names new to the session are named by the id they will get. Those that
+    /// only their inputs see come behind them.
     pub symbols: Vec<SymbolRecord>,
     /// Atoms to publish: the staged ones that were kept, then the session's own.
     pub atoms: Vec<AtomRecord>,
@@ -130,9 +131,9 @@ pub(crate) struct Txn {
     pub kept_atoms: u32,
     /// For each staged atom its index in `atoms`, or `NONE`.
     pub atom_numbers: Vec<u32>,
-    /// For each staged symbol what it resolves to.
+    /// For each symbol of the input that is written what it resolves to.
     pub resolved: Vec<Resolved>,
-    /// The same for each name that others see.
+    /// What each name resolves to that others see.
     pub by_name: Vec<Resolved>,
     /// The kept atoms' relocations, relative and symbolic, in the order of the
     /// atoms; and the addends that do not fit a record.

@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::addr::HostAddr;
-use crate::ids::{AtomId, Generation, InputId, NameId, SymbolId};
-use crate::model::{Atom, AtomKind, Binding, Definition, NONE, Reloc, Symbol, SymbolRecord};
+use crate::ids::{AtomId, Generation, InputId, SymbolId};
+use crate::model::{Atom, AtomKind, Definition, NONE, Reloc, Symbol, SymbolRecord};
 use crate::space::Region;
 use crate::tables::Tables;
 
@@ -61,22 +61,21 @@ impl View {
         let found = self
             .tables
             .find_symbol(name, |r| shown(r) && r.is_image_definition());
-        let found = found.or_else(|| {
-            self.tables
-                .find_symbol(name, |r| shown(r) && r.binding != Binding::Local)
-        })?;
+        let found = found.or_else(|| self.tables.find_symbol(name, shown))?;
         Some(self.symbol_by_id(found))
     }
 
-    /// Every symbol of a name, newest first, local ones included.
+    /// Every symbol of a name, newest first, local ones included. The first call
+    /// after a publish takes in the local names that it brought.
     pub fn symbols_named(&self, name: &str) -> impl Iterator<Item = Symbol<'_>> {
+        let mut all = self.tables.locals.named(&self.tables, name);
         let name = self.tables.names.find(name);
         let newest = name.and_then(|name| self.tables.names.newest(name));
-        let all = std::iter::successors(newest, |symbol| {
-            let older = self.tables.symbol(*symbol).older;
-            (older != NONE).then_some(SymbolId(older))
-        });
-        all.filter(|symbol| self.tables.symbol(*symbol).generation <= self.generation.0)
+        let global = std::iter::successors(newest, |symbol| self.tables.older(*symbol));
+        all.extend(global);
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.into_iter()
+            .filter(|symbol| self.tables.symbol(*symbol).generation <= self.generation.0)
             .map(|symbol| self.symbol_by_id(symbol))
     }
 
@@ -85,8 +84,7 @@ impl View {
         let record = self.tables.symbol(id);
         Symbol {
             id,
-            name_id: NameId(record.name),
-            name: self.tables.names.text(NameId(record.name)),
+            name: self.tables.symbol_name(id),
             definition: record.definition(),
             address: self.tables.symbol_address(id),
             size: u64::from(record.size),

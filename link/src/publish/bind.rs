@@ -13,6 +13,8 @@
 //! which are placed together. Sections of earlier batches are not among them:
 //! their bounds were bound when they were published.
 
+use object::LittleEndian;
+use object::read::elf::Sym;
 use rustc_hash::FxHashSet;
 
 use crate::addr::HostAddr;
@@ -21,10 +23,12 @@ use crate::error::{Error, Place, Undefined};
 use crate::host::{Outside, Wanted};
 use crate::ids::{AtomId, SymbolId};
 use crate::model::{AtomKind, Binding, Definition, NONE, SymbolKind};
-use crate::publish::by_name::{ByName, Rank};
+use crate::publish::by_name::{ByName, Entry, Rank};
 use crate::publish::replace;
 use crate::session::Session;
-use crate::staged::{Role, Span, Staged, StagedAtom, StagedDefinition};
+use crate::staged::{
+    Role, Says, Span, Staged, StagedAtom, StagedDefinition, SymbolAt, SymbolRecord,
+};
 
 /// What a staged symbol stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,8 +65,9 @@ pub(super) enum Target {
 /// A name bound outside by this batch.
 #[derive(Clone, Copy)]
 pub(super) struct BoundOutside {
-    /// A staged symbol of that name.
-    pub symbol: u32,
+    /// A staged symbol of that name, and the name's number.
+    pub symbol: SymbolAt,
+    pub name: u32,
     /// Its address, or its offset from the thread pointer.
     pub value: u64,
     pub thread_local: bool,
@@ -86,7 +91,7 @@ pub(crate) struct Bound {
     pub(super) copies: Vec<(u64, [u8; COPY_LEN])>,
     /// The image's functions whose place a definition of the batch takes, with
     /// that definition.
-    pub(super) replaced: Vec<(u32, SymbolId)>,
+    pub(super) replaced: Vec<(SymbolAt, SymbolId)>,
     /// In a replace batch, for each staged atom the image's that it stands for,
     /// or `NONE`.
     pub(super) aliases: Vec<u32>,
@@ -100,17 +105,22 @@ pub(crate) struct Bound {
 
 impl Bound {
     /// What a staged symbol stands for.
-    pub(super) fn target(&self, staged: &Staged<'_>, symbol: u32) -> Target {
-        match self.names.visible(staged, symbol) {
+    pub(super) fn target(&self, staged: &Staged<'_>, symbol: SymbolAt) -> Target {
+        match self.names.of(staged, symbol) {
             Some(entry) => entry.target,
-            None => self.local_target(staged, symbol),
+            None => self.local_target(staged, symbol, staged.record(symbol)),
         }
     }
 
     /// What a symbol that only its own input sees stands for.
-    pub(super) fn local_target(&self, staged: &Staged<'_>, symbol: u32) -> Target {
-        let symbol = &staged.symbols[symbol as usize];
-        match symbol.definition {
+    #[inline]
+    pub(super) fn local_target(
+        &self,
+        staged: &Staged<'_>,
+        symbol: SymbolAt,
+        record: &SymbolRecord,
+    ) -> Target {
+        match staged.definition(symbol, record) {
             StagedDefinition::Atom(atom, offset) => {
                 if let Some(old) = self.alias(atom) {
                     return Target::Old(old, offset);
@@ -118,10 +128,11 @@ impl Bound {
                 if staged.atoms[atom as usize].discarded {
                     return Target::Discarded;
                 }
-                match self.ifunc(atom, offset) {
-                    Some(number) if symbol.kind == SymbolKind::Ifunc => Target::Ifunc(number),
-                    _ => Target::Atom(atom, offset),
+                if record.kind() != SymbolKind::Ifunc {
+                    return Target::Atom(atom, offset);
                 }
+                let number = self.ifunc(atom, offset);
+                number.map_or(Target::Atom(atom, offset), Target::Ifunc)
             }
             StagedDefinition::Absolute(value) => Target::Absolute(value),
             // The null symbol, or one in a section that takes no part.
@@ -247,119 +258,81 @@ fn refer_again(staged: &mut Staged<'_>) {
 }
 
 impl Binder<'_, '_> {
-    /// Finds the batch's definition of each name, refusing duplicates.
+    /// Finds the batch's definition of each name, refusing duplicates, and which
+    /// names relocations refer to.
     fn define(&mut self) -> Result<(), Error> {
-        for number in 0..self.bound.names.definitions().len() {
-            let index = self.bound.names.definitions()[number];
-            let symbol = &self.staged.symbols[index as usize];
-            let rank = match symbol.definition {
-                StagedDefinition::Atom(atom, _) if self.discarded(atom) => continue,
-                StagedDefinition::Common { .. } => Rank::Common,
-                _ if symbol.binding == Binding::Weak => Rank::Weak,
-                _ => Rank::Strong,
-            };
-            if self.yields_to_image(index, rank)? {
-                continue;
-            }
-            let entry = self.bound.names.of_mut(index);
-            let first = entry.winner;
-            if first == NONE || rank > entry.rank {
-                (entry.winner, entry.rank) = (index, rank);
-            } else if rank == Rank::Strong {
-                return Err(Error::Duplicate {
-                    name: self.staged.symbol_name(index).into(),
-                    first: self.place_of(first),
-                    second: self.place_of(index),
-                });
-            } else if rank == Rank::Common && entry.rank == Rank::Common {
-                self.merge_common(first, index);
+        let staged = &*self.staged;
+        let names = &mut self.bound.names;
+        for input in 0..staged.inputs.len() as u32 {
+            for (symbol, record, name) in staged.globals(input) {
+                let entry = names.entry_mut(name);
+                entry.refer(symbol, record, staged.mark(symbol));
+                let definition = staged.definition(symbol, record);
+                let rank = match definition {
+                    StagedDefinition::Undefined | StagedDefinition::Elsewhere => continue,
+                    StagedDefinition::Atom(atom, _) if staged.atoms[atom as usize].discarded => {
+                        continue;
+                    }
+                    StagedDefinition::Common { .. } => Rank::Common,
+                    _ if record.binding() == Binding::Weak => Rank::Weak,
+                    _ => Rank::Strong,
+                };
+                names.add_definition(symbol, name);
+                if yields_to_image(self.session, staged, names.entry(name), symbol, rank)? {
+                    continue;
+                }
+                let entry = names.entry_mut(name);
+                let size = record.st_size(LittleEndian);
+                if !entry.winner.is_some() || rank > entry.rank {
+                    (entry.winner, entry.rank) = (symbol, rank);
+                    (entry.definition, entry.size) = (definition, size);
+                } else if rank == Rank::Strong {
+                    return Err(Error::Duplicate {
+                        name: staged.symbol_name(symbol).into(),
+                        first: place_of(staged, entry.winner),
+                        second: place_of(staged, symbol),
+                    });
+                } else if rank == Rank::Common && entry.rank == Rank::Common {
+                    merge_common(entry, definition, size);
+                }
             }
         }
         Ok(())
     }
 
-    /// Whether a definition gives way to the image's; refused when both are
-    /// strong.
-    fn yields_to_image(&self, index: u32, rank: Rank) -> Result<bool, Error> {
-        let image = self.bound.names.of(index).image;
-        if image == NONE {
-            return Ok(false);
-        }
-        let record = self.session.tables.symbol(SymbolId(image));
-        if !record.is_image_definition() {
-            return Ok(false);
-        }
-        if self.staged.replaces && rank != Rank::Common {
-            return Ok(false);
-        }
-        match (record.binding, rank) {
-            (Binding::Global, Rank::Strong) => {
-                let view = self.session.view();
-                let first = view.place(SymbolId(image));
-                Err(Error::Duplicate {
-                    name: self.staged.symbol_name(index).into(),
-                    first: first.unwrap_or_else(|| "the image".into()),
-                    second: self.place_of(index),
-                })
-            }
-            (_, Rank::Strong) => Ok(false),
-            (_, _) => Ok(true),
-        }
-    }
-
-    /// Gives the kept common symbol the larger size and alignment of the two.
-    fn merge_common(&mut self, kept: u32, other: u32) {
-        let (size, definition) = {
-            let other = &self.staged.symbols[other as usize];
-            (other.size, other.definition)
-        };
-        let kept = &mut self.staged.symbols[kept as usize];
-        kept.size = kept.size.max(size);
-        if let (
-            StagedDefinition::Common { alignment },
-            StagedDefinition::Common { alignment: other },
-        ) = (&mut kept.definition, definition)
-        {
-            *alignment = (*alignment).max(other);
-        }
-    }
-
     /// Gives each common definition that won an atom of zeroes.
     fn place_commons(&mut self) {
-        for entry in self.bound.names.iter().filter(|entry| entry.winner != NONE) {
-            let winner = entry.winner;
-            let symbol = &self.staged.symbols[winner as usize];
-            let StagedDefinition::Common { alignment } = symbol.definition else {
+        for entry in self.bound.names.iter_mut() {
+            let StagedDefinition::Common { alignment } = entry.definition else {
                 continue;
             };
             let atom = self.staged.atoms.len() as u32;
             self.staged.atoms.push(StagedAtom {
-                input: symbol.input,
-                kind: if symbol.kind == SymbolKind::ThreadLocal {
-                    AtomKind::ThreadLocal
-                } else {
-                    AtomKind::Zero
+                input: entry.winner.input,
+                kind: match self.staged.record(entry.winner).kind() {
+                    SymbolKind::ThreadLocal => AtomKind::ThreadLocal,
+                    _ => AtomKind::Zero,
                 },
                 role: Role::Plain,
                 alignment_log2: alignment.ilog2() as u8,
                 discarded: false,
-                size: u32::try_from(symbol.size).unwrap_or(u32::MAX),
+                size: u32::try_from(entry.size).unwrap_or(u32::MAX),
                 bytes: Span::default(),
-                name: symbol.name,
+                name: self.staged.name_span(entry.winner),
                 relocs: Span::default(),
             });
-            self.staged.symbols[winner as usize].definition = StagedDefinition::Atom(atom, 0);
+            entry.definition = StagedDefinition::Atom(atom, 0);
         }
     }
 
     /// Binds what the relocations of kept atoms refer to, and collects what only
     /// the resolver can know; then what the batch defines by another's name.
     fn refer(&mut self) -> Result<(), Error> {
-        for number in 0..self.bound.names.local_ifuncs().len() {
-            let symbol = self.bound.names.local_ifuncs()[number];
-            let symbol = &self.staged.symbols[symbol as usize];
-            if let StagedDefinition::Atom(atom, offset) = symbol.definition
-                && symbol.referred
+        for number in 0..self.staged.local_ifuncs.len() {
+            let symbol = self.staged.local_ifuncs[number];
+            let definition = self.staged.definition(symbol, self.staged.record(symbol));
+            if let StagedDefinition::Atom(atom, offset) = definition
+                && self.staged.mark(symbol).is_referred()
                 && !self.discarded(atom)
             {
                 self.bound.add_ifunc(atom, offset);
@@ -368,9 +341,9 @@ impl Binder<'_, '_> {
         for number in 0..self.bound.names.len() as u32 {
             let entry = self.bound.names.entry(number);
             // An indirect function is published as its stub, referred to or not.
-            let ifunc = entry.winner != NONE
-                && self.staged.symbols[entry.winner as usize].kind == SymbolKind::Ifunc;
-            if entry.reference != NONE || ifunc {
+            let ifunc = entry.winner.is_some()
+                && self.staged.record(entry.winner).kind() == SymbolKind::Ifunc;
+            if entry.reference.is_some() || ifunc {
                 self.bound.names.entry_mut(number).target = self.target_of(number)?;
             }
         }
@@ -381,9 +354,9 @@ impl Binder<'_, '_> {
     /// asked then.
     fn target_of(&mut self, number: u32) -> Result<Target, Error> {
         let entry = self.bound.names.entry(number);
-        if entry.winner != NONE {
+        if entry.winner.is_some() {
             let winner = entry.winner;
-            return Ok(match self.staged.symbols[winner as usize].definition {
+            return Ok(match entry.definition {
                 StagedDefinition::Atom(atom, offset) => self.defined(winner, atom, offset),
                 StagedDefinition::Absolute(value) => Target::Absolute(value),
                 _ => unreachable!("a winner is defined, and commons have been placed"),
@@ -392,13 +365,12 @@ impl Binder<'_, '_> {
         if entry.image != NONE {
             return Ok(Target::Known(SymbolId(entry.image)));
         }
-        let symbol = entry.reference;
-        match self.staged.symbol_bytes(symbol) {
+        match self.staged.name_bytes(number) {
             b"_GLOBAL_OFFSET_TABLE_" => return Ok(Target::GotBase),
             b"__dso_handle" => return Ok(Target::ImageBase),
             _ => {}
         }
-        if let Some(bound) = self.bracket(symbol)? {
+        if let Some(bound) = self.bracket(number)? {
             return Ok(bound);
         }
         self.bound.asked.push(number);
@@ -406,8 +378,8 @@ impl Binder<'_, '_> {
     }
 
     /// A place that the batch defines: itself, or an indirect function's stub.
-    fn defined(&mut self, symbol: u32, atom: u32, offset: u64) -> Target {
-        if self.staged.symbols[symbol as usize].kind != SymbolKind::Ifunc {
+    fn defined(&mut self, symbol: SymbolAt, atom: u32, offset: u64) -> Target {
+        if self.staged.record(symbol).kind() != SymbolKind::Ifunc {
             return Target::Atom(atom, offset);
         }
         Target::Ifunc(self.bound.add_ifunc(atom, offset))
@@ -415,8 +387,8 @@ impl Binder<'_, '_> {
 
     /// The bounds of a section, if that is what a name asks for and the batch
     /// has such sections.
-    fn bracket(&mut self, symbol: u32) -> Result<Option<Target>, Error> {
-        let name = self.staged.symbol_name(symbol);
+    fn bracket(&mut self, name: u32) -> Result<Option<Target>, Error> {
+        let name = self.staged.name_text(name);
         let (section, stop) = match (name.strip_prefix("__start_"), name.strip_prefix("__stop_")) {
             (Some(section), _) => (section, false),
             (_, Some(section)) => (section, true),
@@ -455,12 +427,11 @@ impl Binder<'_, '_> {
         if self.bound.asked.is_empty() {
             return Ok(());
         }
-        let names = &self.bound.names;
-        let asked = self.bound.asked.iter().map(|number| names.entry(*number));
-        let asked: Vec<(u32, bool)> = asked.map(|entry| (entry.reference, entry.weak)).collect();
-        let wanted: Vec<Wanted<'_>> = asked
+        let wanted: Vec<Wanted<'_>> = self
+            .bound
+            .asked
             .iter()
-            .map(|(symbol, _)| wanted(self.staged.symbol_name(*symbol)))
+            .map(|number| wanted(self.staged.name_text(*number)))
             .collect();
         let answers = ground.resolver().resolve(&wanted)?;
         assert_eq!(
@@ -470,7 +441,9 @@ impl Binder<'_, '_> {
         );
         let mut undefined = Vec::new();
         for (number, answer) in answers.into_iter().enumerate() {
-            let (symbol, weak) = asked[number];
+            let name = self.bound.asked[number];
+            let entry = self.bound.names.entry(name);
+            let (symbol, weak) = (entry.reference, entry.weak);
             let (value, thread_local) = match answer {
                 Some(Outside::Address(address)) => (address.get(), false),
                 Some(Outside::ThreadOffset(offset)) => (offset as u64, true),
@@ -478,21 +451,21 @@ impl Binder<'_, '_> {
                     (resolve_ifunc(self.staged, symbol, resolver, ground)?, false)
                 }
                 None => {
-                    let entry = self.bound.names.entry_mut(self.bound.asked[number]);
-                    entry.target = Target::Null;
+                    self.bound.names.entry_mut(name).target = Target::Null;
                     if !weak {
                         undefined.push(Undefined {
-                            name: self.staged.symbol_name(symbol).to_owned(),
+                            name: self.staged.name_text(name).to_owned(),
                             wanted_by: first_reference(self.staged, symbol),
                         });
                     }
                     continue;
                 }
             };
-            let entry = self.bound.names.entry_mut(self.bound.asked[number]);
+            let entry = self.bound.names.entry_mut(name);
             entry.target = Target::Outside(self.bound.outside.len() as u32);
             self.bound.outside.push(BoundOutside {
                 symbol,
+                name,
                 value,
                 thread_local,
             });
@@ -510,7 +483,6 @@ impl Binder<'_, '_> {
     fn copy_type_information(&mut self, ground: &mut dyn Ground) {
         for number in 0..self.bound.names.len() as u32 {
             let entry = self.bound.names.entry(number);
-            let symbol = entry.symbol;
             let address = match entry.target {
                 Target::Outside(number) => self.bound.outside[number as usize].value,
                 Target::Known(known) => match self.session.tables.symbol(known).definition() {
@@ -519,7 +491,7 @@ impl Binder<'_, '_> {
                 },
                 _ => continue,
             };
-            if !self.staged.symbol_bytes(symbol).starts_with(b"_ZTI")
+            if !self.staged.name_bytes(number).starts_with(b"_ZTI")
                 || u32::try_from(address).is_ok()
             {
                 continue;
@@ -542,29 +514,72 @@ impl Binder<'_, '_> {
     fn discarded(&self, atom: u32) -> bool {
         self.staged.atoms[atom as usize].discarded
     }
+}
 
-    /// Where a staged symbol is defined, for messages.
-    fn place_of(&self, symbol: u32) -> String {
-        let input = self.staged.symbols[symbol as usize].input;
-        let input = self.staged.input_name(input);
-        match self.staged.symbols[symbol as usize].definition {
-            StagedDefinition::Atom(atom, offset) => {
-                let place = Place {
-                    input: input.into(),
-                    section: self.staged.atom_name(atom).into(),
-                    offset,
-                };
-                place.to_string()
-            }
-            _ => input.into(),
+/// Whether a definition gives way to the image's; refused when both are strong.
+#[inline]
+fn yields_to_image(
+    session: &Session,
+    staged: &Staged<'_>,
+    entry: &Entry,
+    symbol: SymbolAt,
+    rank: Rank,
+) -> Result<bool, Error> {
+    if entry.image == NONE {
+        return Ok(false);
+    }
+    let record = session.tables.symbol(SymbolId(entry.image));
+    if !record.is_image_definition() {
+        return Ok(false);
+    }
+    if staged.replaces && rank != Rank::Common {
+        return Ok(false);
+    }
+    match (record.binding, rank) {
+        (Binding::Global, Rank::Strong) => {
+            let view = session.view();
+            let first = view.place(SymbolId(entry.image));
+            Err(Error::Duplicate {
+                name: staged.symbol_name(symbol).into(),
+                first: first.unwrap_or_else(|| "the image".into()),
+                second: place_of(staged, symbol),
+            })
         }
+        (_, Rank::Strong) => Ok(false),
+        (_, _) => Ok(true),
+    }
+}
+
+/// Gives the kept common symbol the larger size and alignment of the two.
+fn merge_common(kept: &mut Entry, other: StagedDefinition, size: u64) {
+    kept.size = kept.size.max(size);
+    if let (StagedDefinition::Common { alignment }, StagedDefinition::Common { alignment: other }) =
+        (&mut kept.definition, other)
+    {
+        *alignment = (*alignment).max(other);
+    }
+}
+
+/// Where a staged symbol is defined, for messages.
+fn place_of(staged: &Staged<'_>, symbol: SymbolAt) -> String {
+    let input = staged.input_name(symbol.input);
+    match staged.definition(symbol, staged.record(symbol)) {
+        StagedDefinition::Atom(atom, offset) => {
+            let place = Place {
+                input: input.into(),
+                section: staged.atom_name(atom).into(),
+                offset,
+            };
+            place.to_string()
+        }
+        _ => input.into(),
     }
 }
 
 /// Asks an indirect function outside for the address to use in its place.
 fn resolve_ifunc(
     staged: &Staged<'_>,
-    symbol: u32,
+    symbol: SymbolAt,
     resolver: HostAddr,
     ground: &mut dyn Ground,
 ) -> Result<u64, Error> {
@@ -572,20 +587,18 @@ fn resolve_ifunc(
         let name = staged.symbol_name(symbol);
         let what =
             format!("`{name}` is an indirect function, and this target cannot be asked to call it");
-        let input = staged.symbols[symbol as usize].input;
-        return Err(Error::unsupported(staged.input_name(input), what));
+        return Err(Error::unsupported(staged.input_name(symbol.input), what));
     };
     Ok(call.call(resolver, &[])?)
 }
 
 /// Where a symbol is first referred to, for messages.
-fn first_reference(staged: &Staged<'_>, symbol: u32) -> Place {
-    let input = staged.symbols[symbol as usize].input;
-    let mut atoms = staged.inputs[input as usize].atoms.clone();
+fn first_reference(staged: &Staged<'_>, symbol: SymbolAt) -> Place {
+    let mut atoms = staged.inputs[symbol.input as usize].atoms.clone();
     let found = atoms.find_map(|atom| {
         let mut relocs = staged.relocs(atom);
         let kept = !staged.atoms[atom as usize].discarded;
-        let reloc = relocs.find(|reloc| kept && reloc.symbol == symbol)?;
+        let reloc = relocs.find(|reloc| kept && reloc.symbol == symbol.number)?;
         Some(place(staged, atom, reloc.offset))
     });
     found.expect("it is marked as referred to")

@@ -8,6 +8,8 @@ use crate::ids::{AtomId, InputId, NameId, SymbolId};
 use crate::image::Slab;
 use crate::model::{AtomKind, NONE};
 use crate::publish::Taken;
+use crate::publish::bind::Bound;
+use crate::publish::plan::local_records;
 use crate::session::{DebugSource, Session};
 use crate::space::SpaceId;
 use crate::staged::Staged;
@@ -19,6 +21,7 @@ use crate::txn::Txn;
 pub(super) fn commit(
     session: &mut Session,
     staged: &Staged<'_>,
+    bound: &Bound,
     archives: Vec<Archive>,
     taken: Taken,
     txn: &Txn,
@@ -39,6 +42,7 @@ pub(super) fn commit(
         push_regions(writer, tables, &slab);
     }
     push_names_and_symbols(writer, tables, staged, txn);
+    push_locals(writer, tables, staged, bound, txn);
     push_inputs(writer, tables, staged);
     writer.extend(&tables.wide_addends, txn.wide_addends.iter().copied());
     writer.extend(&tables.relocs, txn.relocs.iter().copied());
@@ -151,14 +155,10 @@ fn push_atoms(
 }
 
 fn push_names_and_symbols(writer: &mut Writer, tables: &Tables, staged: &Staged<'_>, txn: &Txn) {
-    let symbols = || {
-        txn.names
-            .iter()
-            .map(|symbol| &staged.symbols[*symbol as usize])
-    };
-    let len = symbols().map(|symbol| symbol.name.len as usize).sum();
-    let texts = symbols().map(|symbol| symbol.name.of(staged.bytes_of(symbol.input)));
-    let hashes = symbols().map(|symbol| symbol.hash);
+    let names = || txn.names.iter().map(|number| staged.names.get(*number));
+    let len = names().map(|name| name.text.len as usize).sum();
+    let texts = names().map(|name| name.text.of(staged.bytes_of(name.input)));
+    let hashes = names().map(|name| name.hash);
     tables.names.intern_new(writer, len, texts, hashes);
     for record in &txn.symbols {
         let mut record = *record;
@@ -166,6 +166,24 @@ fn push_names_and_symbols(writer: &mut Writer, tables: &Tables, staged: &Staged<
         record.older = tables.names.newest(name).map_or(NONE, |older| older.0);
         let symbol = writer.push(&tables.symbols, record);
         tables.names.set_newest(writer, name, SymbolId(symbol));
+    }
+}
+
+/// Pushes the named symbols that only their inputs see.
+fn push_locals(
+    writer: &mut Writer,
+    tables: &Tables,
+    staged: &Staged<'_>,
+    bound: &Bound,
+    txn: &Txn,
+) {
+    let published = (tables.atoms.len() as u32, tables.newest().0 + 1);
+    for input in 0..staged.inputs.len() as u32 {
+        for (mut record, name) in local_records(staged, bound, txn, published, input) {
+            record.name = tables.locals.len() as u32;
+            let symbol = writer.push(&tables.symbols, record);
+            tables.locals.push(writer, name, SymbolId(symbol));
+        }
     }
 }
 

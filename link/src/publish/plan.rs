@@ -6,16 +6,21 @@
 //! together; then [`relocate`](super::relocate) computes every field, and adds
 //! stubs and cells as they turn out to be needed.
 
+use std::ops::Range;
+
+use object::LittleEndian;
+use object::read::elf::Sym;
+
 use crate::addr::HostAddr;
 use crate::arch::x86_64::{self, CELL_LEN, STUB_LEN};
 use crate::error::Error;
-use crate::ids::{AtomId, InputId, NameId, SymbolId};
+use crate::ids::{AtomId, InputId, SymbolId};
 use crate::image::{Ground, SEGMENTS, Slab, segment_of};
 use crate::model::{AtomKind, AtomRecord, Binding, NONE, PackedTarget, SymbolKind, SymbolRecord};
 use crate::publish::bind::{Bound, COPY_LEN, Target};
 use crate::publish::unwind;
 use crate::session::Session;
-use crate::staged::{Role, Staged, StagedDefinition};
+use crate::staged::{self, Role, Says, Staged, StagedDefinition, SymbolAt};
 use crate::txn::{FunctionList, IfuncCell, InSlot, Made, Resolved, State, ThreadBlock, Txn};
 
 /// Zero bytes after each input's `.eh_frame`, which end the unwinder's list.
@@ -81,7 +86,7 @@ pub(super) fn plan(
     plan.place_atoms();
     plan.place_thread_locals();
     plan.place_ifuncs();
-    plan.resolve_symbols();
+    plan.resolve_names();
     plan.list_actions();
     plan.list_frames()
 }
@@ -106,6 +111,71 @@ fn named(resolved: Resolved, record: Option<SymbolId>) -> Resolved {
     }
 }
 
+/// What is published of an indirect function is the stub.
+fn published_kind(record: &staged::SymbolRecord) -> SymbolKind {
+    match record.kind() {
+        SymbolKind::Ifunc => SymbolKind::Function,
+        kind => kind,
+    }
+}
+
+/// What a record says of where a symbol is that stands for `target`: its value
+/// and atom, if there is anything to record. The batch's atoms get ids from
+/// `first_atom` on.
+#[inline]
+fn place_of(
+    txn: &Txn,
+    first_atom: u32,
+    definition: StagedDefinition,
+    target: Target,
+) -> Option<(u64, u32)> {
+    match (target, definition) {
+        (Target::Ifunc(number), _) => {
+            Some((u64::from(number) * STUB_LEN, first_atom + txn.kept_atoms))
+        }
+        (_, StagedDefinition::Atom(atom, offset)) => {
+            let number = txn.atom_numbers[atom as usize];
+            (number != NONE).then(|| (offset, first_atom + number))
+        }
+        (_, StagedDefinition::Absolute(value)) => Some((value, SymbolRecord::ABSOLUTE)),
+        _ => None,
+    }
+}
+
+/// The records of an input's named local symbols, with their names: all but the
+/// numbers of those. `first_atom` and `generation` are what the batch gets.
+pub(super) fn local_records<'s>(
+    staged: &'s Staged<'_>,
+    bound: &'s Bound,
+    txn: &'s Txn,
+    (first_atom, generation): (u32, u32),
+    input: u32,
+) -> impl Iterator<Item = (SymbolRecord, &'s [u8])> {
+    let of = &staged.inputs[input as usize];
+    let named = staged.locals(input);
+    let named = named.filter(|(_, record)| staged.has_local_name(of, record));
+    named.filter_map(move |(symbol, record)| {
+        let target = match record.kind() == SymbolKind::Ifunc {
+            true => bound.local_target(staged, symbol, record),
+            false => Target::Unbound,
+        };
+        let definition = staged.definition(symbol, record);
+        let (value, atom) = place_of(txn, first_atom, definition, target)?;
+        let symbol = SymbolRecord {
+            value,
+            name: NONE,
+            generation,
+            older: NONE,
+            atom,
+            size: u32::try_from(record.st_size(LittleEndian)).unwrap_or(u32::MAX),
+            binding: Binding::Local,
+            visibility: record.visibility(),
+            kind: published_kind(record),
+        };
+        Some((symbol, staged.text_of(input, record)))
+    })
+}
+
 /// A batch being planned, or written.
 pub(super) struct Plan<'p, 'i> {
     pub session: &'p Session,
@@ -115,6 +185,8 @@ pub(super) struct Plan<'p, 'i> {
     /// Ids that the first published records will get.
     next_symbol: u32,
     next_atom: u32,
+    /// Named local symbols of the inputs before the one at hand.
+    locals_before: u32,
     pub txn: &'p mut Txn,
 }
 
@@ -133,6 +205,7 @@ impl<'p, 'i> Plan<'p, 'i> {
             slab,
             next_symbol: session.tables.symbols.len() as u32,
             next_atom: session.tables.atoms.len() as u32,
+            locals_before: 0,
             txn,
         }
     }
@@ -276,21 +349,25 @@ impl Plan<'_, '_> {
         (offset, start.add(u64::from(offset)))
     }
 
-    /// Makes records of the symbols that the batch publishes (its definitions,
-    /// the names it bound outside, and its named locals), and says what every
-    /// staged symbol that is referred to resolves to.
-    fn resolve_symbols(&mut self) {
+    /// Makes records of the names that the batch publishes: its definitions, and
+    /// what it bound outside. Says what every name resolves to that is referred
+    /// to. Symbols that only their inputs see are resolved input by input.
+    fn resolve_names(&mut self) {
         let names = &self.bound.names;
-        let records = names.definitions().len() + names.locals().len() + self.bound.outside.len();
+        let records = names.definitions().len() + self.bound.outside.len();
         self.txn.symbols.reserve(records);
         self.txn.names.reserve(records.min(names.len()));
-        self.txn.resolved.resize(self.staged.symbols.len(), NOTHING);
         for number in 0..self.bound.names.definitions().len() {
-            let index = self.bound.names.definitions()[number];
-            let entry = self.bound.names.of(index);
-            let (winner, target) = (entry.winner, entry.target);
-            if winner == index {
-                self.record(index, target);
+            let (symbol, name) = self.bound.names.definitions()[number];
+            let entry = self.bound.names.entry(name);
+            if entry.winner != symbol {
+                continue;
+            }
+            let (definition, target) = (entry.definition, entry.target);
+            if let Some((value, atom)) = place_of(self.txn, self.next_atom, definition, target) {
+                let size = u32::try_from(entry.size).unwrap_or(u32::MAX);
+                let binding = self.staged.record(symbol).binding();
+                self.push_symbol(symbol, name, value, atom, size, binding);
             }
         }
         let first_outside = self.next_symbol + self.txn.symbols.len() as u32;
@@ -301,108 +378,110 @@ impl Plan<'_, '_> {
             } else {
                 SymbolRecord::OUTSIDE
             };
-            self.push_symbol(outside.symbol, outside.value, atom, Binding::Global);
+            let symbol = outside.symbol;
+            let size = self.staged.record(symbol).st_size(LittleEndian);
+            let size = u32::try_from(size).unwrap_or(u32::MAX);
+            let (name, value) = (outside.name, outside.value);
+            self.push_symbol(symbol, name, value, atom, size, Binding::Global);
         }
-        self.resolve_locals();
-        self.resolve_names(first_outside);
-    }
-
-    /// Makes the record of a symbol that stands for `target`, if there is
-    /// anything to record.
-    fn record(&mut self, index: u32, target: Target) -> Option<SymbolId> {
-        let symbol = &self.staged.symbols[index as usize];
-        let (value, atom) = match (target, symbol.definition) {
-            (Target::Ifunc(number), _) => (
-                u64::from(number) * STUB_LEN,
-                self.next_atom + self.txn.kept_atoms,
-            ),
-            (_, StagedDefinition::Atom(atom, offset)) => {
-                let number = self.txn.atom_numbers[atom as usize];
-                if number == NONE {
-                    return None;
-                }
-                (offset, self.next_atom + number)
-            }
-            (_, StagedDefinition::Absolute(value)) => (value, SymbolRecord::ABSOLUTE),
-            _ => return None,
-        };
-        Some(self.push_symbol(index, value, atom, symbol.binding))
-    }
-
-    /// What the symbols resolve to that only their inputs see.
-    fn resolve_locals(&mut self) {
-        for number in 0..self.bound.names.locals().len() {
-            let index = self.bound.names.locals()[number];
-            let symbol = &self.staged.symbols[index as usize];
-            let target = match symbol.referred {
-                true => self.bound.local_target(self.staged, index),
-                false => Target::Unbound,
-            };
-            let record = match symbol.nameless {
-                true => None,
-                false => self.record(index, target),
-            };
-            if symbol.referred {
-                self.txn.resolved[index as usize] = named(self.resolve(target, 0), record);
-            }
-        }
-    }
-
-    /// What the names resolve to that others see.
-    fn resolve_names(&mut self, first_outside: u32) {
         self.txn.by_name.reserve(self.bound.names.len());
         for entry in self.bound.names.iter() {
-            let resolved = match entry.reference {
-                NONE => NOTHING,
+            let resolved = match entry.reference.is_some() {
+                false => NOTHING,
                 // A name that the batch defines is referred to by its symbol.
-                _ => named(self.resolve(entry.target, first_outside), entry.record),
+                true => named(self.resolve(entry.target, first_outside), entry.record),
             };
             self.txn.by_name.push(resolved);
         }
-        let symbols = self.staged.symbols.iter().enumerate();
-        for ((index, symbol), resolved) in symbols.zip(&mut self.txn.resolved) {
-            if symbol.referred && !symbol.is_local() {
-                let number = self.bound.names.number_of(index as u32);
-                *resolved = self.txn.by_name[number as usize];
-            }
-        }
     }
 
-    /// Makes the record of a symbol and gives its number.
-    fn push_symbol(&mut self, staged: u32, value: u64, atom: u32, binding: Binding) -> SymbolId {
-        let symbol = &self.staged.symbols[staged as usize];
+    /// Makes the record of a name.
+    fn push_symbol(
+        &mut self,
+        symbol: SymbolAt,
+        name: u32,
+        value: u64,
+        atom: u32,
+        size: u32,
+        binding: Binding,
+    ) {
+        let staged = self.staged.record(symbol);
         let id = SymbolId(self.next_symbol + self.txn.symbols.len() as u32);
-        let record = SymbolRecord {
+        let next_name = (self.session.tables.names.len() + self.txn.names.len()) as u32;
+        let entry = self.bound.names.entry_mut(name);
+        if entry.id == NONE {
+            entry.id = next_name;
+            self.txn.names.push(name);
+        }
+        entry.record = Some(id);
+        self.txn.symbols.push(SymbolRecord {
             value,
-            name: self.name_id(staged).0,
+            name: entry.id,
             generation: self.session.generation().0 + 1,
             older: NONE,
             atom,
-            size: u32::try_from(symbol.size).unwrap_or(u32::MAX),
+            size,
             binding,
-            visibility: symbol.visibility,
-            kind: match symbol.kind {
-                // What is published is the stub.
-                SymbolKind::Ifunc => SymbolKind::Function,
-                kind => kind,
-            },
-        };
-        self.txn.symbols.push(record);
-        if binding != Binding::Local {
-            self.bound.names.of_mut(staged).record = Some(id);
-        }
-        id
+            visibility: staged.visibility(),
+            kind: published_kind(staged),
+        });
     }
 
-    /// The id a symbol's name has, or will have once the batch is committed.
-    fn name_id(&mut self, staged: u32) -> NameId {
-        let next = (self.session.tables.names.len() + self.txn.names.len()) as u32;
-        let entry = self.bound.names.of_mut(staged);
-        if entry.id == NONE {
-            entry.id = next;
-            self.txn.names.push(staged);
+    /// Says what every symbol of an input resolves to that is referred to, in
+    /// `txn.resolved`. Inputs come in their order.
+    pub fn resolve_input(&mut self, input: u32) {
+        let staged = self.staged;
+        let of = &staged.inputs[input as usize];
+        let records = staged.records(of);
+        let range = of.symbols.start as usize..of.symbols.end as usize;
+        let mut resolved = std::mem::take(&mut self.txn.resolved);
+        resolved.clear();
+        resolved.reserve(range.len());
+        let first_local = self.next_symbol + self.txn.symbols.len() as u32;
+        for (mark, number) in staged.marks[range].iter().zip(of.symbols.start..) {
+            if let Some(name) = mark.name() {
+                resolved.push(self.txn.by_name[name as usize]);
+                continue;
+            }
+            let symbol = SymbolAt { input, number };
+            let Some(record) = records.get((number - of.symbols.start) as usize) else {
+                resolved.push(NOTHING);
+                continue;
+            };
+            let published = staged.has_local_name(of, record) && self.is_placed(symbol, record);
+            let id = published.then(|| SymbolId(first_local + self.locals_before));
+            self.locals_before += u32::from(published);
+            resolved.push(match mark.is_referred() {
+                false => NOTHING,
+                true => named(self.resolve_local(symbol, record), id),
+            });
         }
-        NameId(entry.id)
+        self.txn.resolved = resolved;
+    }
+
+    /// What a symbol resolves to that only its own input sees.
+    #[inline]
+    fn resolve_local(&self, symbol: SymbolAt, record: &staged::SymbolRecord) -> Resolved {
+        let target = self.bound.local_target(self.staged, symbol, record);
+        self.resolve(target, 0)
+    }
+
+    /// What a symbol that is referred to resolves to, but for its record.
+    fn resolve_symbol(&self, symbol: SymbolAt) -> Resolved {
+        match self.staged.mark(symbol).name() {
+            Some(name) => self.txn.by_name[name as usize],
+            None => self.resolve_local(symbol, self.staged.record(symbol)),
+        }
+    }
+
+    /// Whether a local symbol is defined in what is published.
+    #[inline]
+    fn is_placed(&self, symbol: SymbolAt, record: &staged::SymbolRecord) -> bool {
+        match self.staged.definition(symbol, record) {
+            StagedDefinition::Atom(atom, _) => self.txn.atom_numbers[atom as usize] != NONE,
+            StagedDefinition::Absolute(_) => true,
+            _ => false,
+        }
     }
 
     /// What a target resolves to, as if there were no record of its own.
@@ -483,14 +562,14 @@ impl Plan<'_, '_> {
 
     /// How long what a staged symbol stands for is, for the relocations that
     /// ask.
-    pub fn size_of(&self, symbol: u32) -> u64 {
+    pub fn size_of(&self, symbol: SymbolAt) -> u64 {
         if let Target::Known(known) = self.bound.target(self.staged, symbol) {
             return u64::from(self.session.tables.symbol(known).size);
         }
-        let entry = self.bound.names.visible(self.staged, symbol);
-        let winner = entry.map_or(NONE, |entry| entry.winner);
-        let definition = if winner == NONE { symbol } else { winner };
-        self.staged.symbols[definition as usize].size
+        match self.bound.names.of(self.staged, symbol) {
+            Some(entry) if entry.winner.is_some() => entry.size,
+            _ => self.staged.record(symbol).st_size(LittleEndian),
+        }
     }
 
     /// Where a staged atom lies.
@@ -567,8 +646,10 @@ impl Plan<'_, '_> {
         for atom in 0..self.staged.atoms.len() as u32 {
             let staged = &self.staged.atoms[atom as usize];
             if staged.role == Role::EhFrame && !staged.discarded {
-                let base = self.address_of(atom);
-                unwind::frames(self.staged, self.txn, atom, base, &code)?;
+                let mut frames = std::mem::take(&mut self.txn.frames);
+                let result = self.list_frames_of(atom, &code, &mut frames);
+                self.txn.frames = frames;
+                result?;
             }
         }
         if self.txn.frames.is_empty() {
@@ -579,6 +660,33 @@ impl Plan<'_, '_> {
         self.txn.frames.dedup_by_key(|(pc, _)| *pc);
         unwind::array_bytes(self.slab, self.txn);
         self.txn.used[unwind::SEGMENT] += self.txn.array_bytes.len() as u64;
+        Ok(())
+    }
+
+    fn list_frames_of(
+        &mut self,
+        atom: u32,
+        code: &Range<HostAddr>,
+        frames: &mut Vec<(HostAddr, HostAddr)>,
+    ) -> Result<(), Error> {
+        let (base, input) = (
+            self.address_of(atom),
+            self.staged.atoms[atom as usize].input,
+        );
+        let entries = unwind::Entries::new(self.staged, atom);
+        for entry in entries {
+            let (at, reloc) = entry?;
+            let number = reloc.symbol;
+            let resolved = self.resolve_symbol(SymbolAt { input, number });
+            let pc = HostAddr(resolved.address.wrapping_add(reloc.addend as u64));
+            let kept = resolved.state != State::Discarded;
+            let frame = (pc, base.add(u64::from(at)));
+            if kept && code.contains(&pc) {
+                frames.push(frame);
+            } else if kept && self.txn.is_in_slot(pc) {
+                self.txn.slot_frames.push(frame);
+            }
+        }
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::model::{AtomKind, Definition, NONE, RelocKind, RelocRecord};
 use crate::publish::apply::Sink;
 use crate::publish::bind::{Target, place};
 use crate::publish::plan::Plan;
-use crate::staged::{Relocs, Role, StagedDefinition, StagedReloc, read_rela};
+use crate::staged::{Relocs, Role, StagedDefinition, StagedReloc, SymbolAt, read_rela};
 use crate::txn::{Made, Resolved, State, Txn};
 
 /// A field that is written already, because a sequence takes its place.
@@ -28,6 +28,7 @@ impl Plan<'_, '_> {
     pub(super) fn write_atoms(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
         let first = self.session.tables.relocs.len();
         self.txn.relocs.reserve(self.staged.relocs);
+        let mut resolved_of = NONE;
         for index in 0..self.staged.atoms.len() as u32 {
             let number = self.txn.atom_numbers[index as usize];
             if number == NONE {
@@ -40,7 +41,13 @@ impl Plan<'_, '_> {
             if kind == AtomKind::Zero || source.is_empty() {
                 continue;
             }
+            let input = self.staged.atoms[index as usize].input;
+            while resolved_of != input {
+                resolved_of = resolved_of.wrapping_add(1);
+                self.resolve_input(resolved_of);
+            }
             let segment = segment_of(kind);
+            let record = &self.txn.atoms[number as usize];
             let offset = u64::from(record.offset);
             let base = self.slab.segments[segment].region.start.add(offset);
             if let Some(start) = self.txn.slot_of(index) {
@@ -71,7 +78,7 @@ impl Plan<'_, '_> {
             if reloc.kind.0 == elf::R_X86_64_NONE.0 {
                 continue;
             }
-            let resolved = self.txn.resolved[reloc.symbol as usize];
+            let resolved = self.resolved(atom, &reloc);
             self.keep(&reloc, &resolved);
             let field = self.relocate_one(atom, base, &reloc, bytes)?;
             let (at, width) = (reloc.offset as usize, usize::from(field.width));
@@ -80,12 +87,27 @@ impl Plan<'_, '_> {
                 let next = relocs.next();
                 self.expect_thread_call(atom, &reloc, next.as_ref())?;
                 if let Some(call) = next {
-                    let resolved = self.txn.resolved[call.symbol as usize];
+                    let resolved = self.resolved(atom, &call);
                     self.keep(&call, &resolved);
                 }
             }
         }
         Ok(())
+    }
+
+    /// The symbol of an atom's relocation.
+    fn symbol(&self, atom: u32, reloc: &StagedReloc) -> SymbolAt {
+        SymbolAt {
+            input: self.staged.atoms[atom as usize].input,
+            number: reloc.symbol,
+        }
+    }
+
+    /// What it resolves to.
+    fn resolved(&self, atom: u32, reloc: &StagedReloc) -> Resolved {
+        let input = self.staged.atoms[atom as usize].input;
+        let first = self.staged.inputs[input as usize].symbols.start;
+        self.txn.resolved[(reloc.symbol - first) as usize]
     }
 
     /// Keeps a relocation, relative and symbolic.
@@ -111,7 +133,7 @@ impl Plan<'_, '_> {
         reloc: &StagedReloc,
         bytes: &mut [u8],
     ) -> Result<Field, Error> {
-        let resolved = self.txn.resolved[reloc.symbol as usize];
+        let resolved = self.resolved(atom, reloc);
         if resolved.state == State::Discarded {
             return self.refer_to_discarded(atom, reloc);
         }
@@ -126,8 +148,8 @@ impl Plan<'_, '_> {
         };
         match needs {
             Needs::Nothing | Needs::Reach => {}
-            Needs::Size => letters.z = self.size_of(reloc.symbol),
-            Needs::Cell if self.is_settled(reloc) && relax::relax(reloc, &letters, bytes) => {
+            Needs::Size => letters.z = self.size_of(self.symbol(atom, reloc)),
+            Needs::Cell if self.is_settled(atom, reloc) && relax::relax(reloc, &letters, bytes) => {
                 return Ok(WRITTEN);
             }
             Needs::Cell => letters.cell = self.cell_for(resolved.address).get(),
@@ -160,9 +182,9 @@ impl Plan<'_, '_> {
 
     /// Whether a symbol stands for a place that no cell is needed for: not one
     /// that may be absent, and not a number.
-    fn is_settled(&self, reloc: &StagedReloc) -> bool {
+    fn is_settled(&self, atom: u32, reloc: &StagedReloc) -> bool {
         matches!(
-            self.bound.target(self.staged, reloc.symbol),
+            self.bound.target(self.staged, self.symbol(atom, reloc)),
             Target::Atom(..) | Target::Old(..) | Target::Outside(_) | Target::Ifunc(_)
         )
     }
@@ -197,7 +219,7 @@ impl Plan<'_, '_> {
         }
         let what = format!(
             "refers to `{}`, which is not thread-local",
-            self.symbol_text(reloc.symbol)
+            self.symbol_text(self.symbol(atom, reloc))
         );
         Err(self.bad_field(atom, reloc, &what))
     }
@@ -247,7 +269,7 @@ impl Plan<'_, '_> {
     /// stub may stand: an unwind entry's personality, or by the C++ ABI's
     /// mangling a function in a scope (data in a scope ends in `E`).
     fn names_function(&self, atom: u32, reloc: &StagedReloc) -> bool {
-        let outside = match self.bound.target(self.staged, reloc.symbol) {
+        let outside = match self.bound.target(self.staged, self.symbol(atom, reloc)) {
             Target::Outside(_) => true,
             Target::Known(known) => matches!(
                 self.session.tables.symbol(known).definition(),
@@ -255,7 +277,7 @@ impl Plan<'_, '_> {
             ),
             _ => false,
         };
-        let name = self.staged.symbol_bytes(reloc.symbol);
+        let name = self.staged.symbol_bytes(self.symbol(atom, reloc));
         let mangled = name.starts_with(b"_ZN") && !name.ends_with(b"E");
         outside && (mangled || self.staged.atoms[atom as usize].role == Role::EhFrame)
     }
@@ -338,16 +360,17 @@ impl Plan<'_, '_> {
         Error::Range {
             place: place(self.staged, atom, reloc.offset),
             relocation: x86_64::name(reloc.kind).unwrap_or("relocation"),
-            symbol: self.symbol_text(reloc.symbol),
+            symbol: self.symbol_text(self.symbol(atom, reloc)),
             target: HostAddr(letters.s),
             field: HostAddr(letters.p),
         }
     }
 
     /// A symbol's name for messages; a section's for a symbol without one.
-    fn symbol_text(&self, symbol: u32) -> String {
+    fn symbol_text(&self, symbol: SymbolAt) -> String {
         let name = self.staged.symbol_name(symbol);
-        match (name, self.staged.symbols[symbol as usize].definition) {
+        let record = self.staged.record(symbol);
+        match (name, self.staged.definition(symbol, record)) {
             ("", StagedDefinition::Atom(atom, _)) => self.staged.atom_name(atom).to_owned(),
             _ => name.to_owned(),
         }
@@ -363,7 +386,7 @@ fn fill_in_plainly(
     base: u64,
     bytes: &mut [u8],
 ) -> Option<StagedReloc> {
-    let symbols = &txn.resolved[relocs.first_symbol as usize..];
+    let symbols = &*txn.resolved;
     while let Some(record) = relocs.records.next() {
         let [offset, info, addend] = read_rela(record);
         let at = offset as usize;

@@ -23,6 +23,9 @@
 //! nothing is allocated or freed, because a stopped thread of this process may be
 //! the one that holds the allocator's lock.
 
+use object::LittleEndian;
+use object::read::elf::Sym;
+
 use crate::addr::HostAddr;
 use crate::arch::x86_64;
 use crate::batch::Ground;
@@ -35,7 +38,7 @@ use crate::publish::slot::{self, Old};
 use crate::publish::unwind;
 use crate::session::Session;
 use crate::space::{AddressSpace, SpaceError, Write};
-use crate::staged::{Staged, StagedDefinition};
+use crate::staged::{Staged, StagedDefinition, SymbolAt};
 use crate::tables::Tables;
 use crate::txn::{Overwrite, Txn};
 
@@ -49,7 +52,7 @@ const TRAP: u8 = 0xcc;
 struct Pair {
     atom: u32,
     offset: u64,
-    symbol: u32,
+    symbol: SymbolAt,
     old: Option<SymbolId>,
 }
 
@@ -91,9 +94,13 @@ pub(super) fn pair(
                 bound.aliases[atom as usize] = old.0;
                 staged.atoms[atom as usize].discarded = true;
                 for pair in of_atom {
-                    let entry = bound.names.of_mut(pair.symbol);
+                    let Some(name) = staged.mark(pair.symbol).name() else {
+                        continue;
+                    };
+                    let entry = bound.names.entry_mut(name);
                     if entry.winner == pair.symbol {
-                        entry.winner = NONE;
+                        entry.winner = SymbolAt::NONE;
+                        entry.definition = StagedDefinition::Undefined;
                     }
                 }
             }
@@ -106,36 +113,49 @@ pub(super) fn pair(
 /// Every named definition of the batch with its counterpart.
 fn pairs(tables: &Tables, staged: &Staged<'_>, bound: &Bound) -> Vec<Pair> {
     let mut pairs = Vec::new();
-    for (index, symbol) in staged.symbols.iter().enumerate() {
-        let StagedDefinition::Atom(atom, offset) = symbol.definition else {
-            continue;
-        };
-        if symbol.nameless || staged.atoms[atom as usize].discarded {
-            continue;
+    for (number, input) in staged.inputs.iter().enumerate() {
+        let number = number as u32;
+        let name = staged.input_name(number);
+        for (symbol, record) in staged.locals(number) {
+            let StagedDefinition::Atom(atom, offset) = staged.definition(symbol, record) else {
+                continue;
+            };
+            let is_code = staged.atoms[atom as usize].kind == AtomKind::Code;
+            if !staged.has_local_name(input, record)
+                || staged.atoms[atom as usize].discarded
+                || (is_code && is_a_piece(staged, symbol))
+            {
+                continue;
+            }
+            let mut named = tables
+                .locals
+                .named(tables, staged.symbol_name(symbol))
+                .into_iter();
+            let old = named.find(|old| input_of(tables, tables.symbol(*old)) == Some(name));
+            pairs.push(Pair {
+                atom,
+                offset,
+                symbol,
+                old,
+            });
         }
-        let code = staged.atoms[atom as usize].kind == AtomKind::Code;
-        if code && symbol.binding == Binding::Local && is_a_piece(staged, index as u32) {
-            continue;
+        for (symbol, record, name) in staged.globals(number) {
+            let StagedDefinition::Atom(atom, offset) = staged.definition(symbol, record) else {
+                continue;
+            };
+            if staged.atoms[atom as usize].discarded {
+                continue;
+            }
+            let image = bound.names.entry(name).image;
+            let image = Some(SymbolId(image)).filter(|_| image != NONE);
+            let old = image.filter(|image| tables.symbol(*image).is_image_definition());
+            pairs.push(Pair {
+                atom,
+                offset,
+                symbol,
+                old,
+            });
         }
-        let entry = bound.names.of(index as u32);
-        let old = if symbol.binding != Binding::Local {
-            let image = Some(SymbolId(entry.image)).filter(|_| entry.image != NONE);
-            image.filter(|image| tables.symbol(*image).is_image_definition())
-        } else if entry.id == NONE {
-            None
-        } else {
-            let input = staged.input_name(symbol.input);
-            let name = crate::ids::NameId(entry.id);
-            tables.find_symbol(name, |record| {
-                record.binding == Binding::Local && input_of(tables, record) == Some(input)
-            })
-        };
-        pairs.push(Pair {
-            atom,
-            offset,
-            symbol: index as u32,
-            old,
-        });
     }
     pairs
 }
@@ -147,7 +167,7 @@ fn input_of<'t>(tables: &'t Tables, record: &SymbolRecord) -> Option<&'t str> {
 }
 
 /// Whether a local function is one that the compiler made of another.
-fn is_a_piece(staged: &Staged<'_>, symbol: u32) -> bool {
+fn is_a_piece(staged: &Staged<'_>, symbol: SymbolAt) -> bool {
     staged
         .symbol_name(symbol)
         .trim_start_matches('.')
@@ -158,7 +178,7 @@ fn is_a_piece(staged: &Staged<'_>, symbol: u32) -> bool {
 fn check_function(
     tables: &Tables,
     staged: &Staged<'_>,
-    symbol: u32,
+    symbol: SymbolAt,
     old: SymbolId,
 ) -> Result<(), Error> {
     let record = tables.symbol(old);
@@ -209,7 +229,7 @@ fn same_shape(tables: &Tables, staged: &Staged<'_>, pairs: &[Pair]) -> Result<At
     let first = first.expect("the caller saw one");
     let old_atom = tables.symbol(first).atom;
     for pair in pairs {
-        let symbol = &staged.symbols[pair.symbol as usize];
+        let size = staged.record(pair.symbol).st_size(LittleEndian);
         let Some(old) = pair.old.map(|old| tables.symbol(old)) else {
             let why = "it is new in a section of variables that are there already; \
                        compile with -fdata-sections";
@@ -224,8 +244,8 @@ fn same_shape(tables: &Tables, staged: &Staged<'_>, pairs: &[Pair]) -> Result<At
                     AtomKind::Data | AtomKind::Zero | AtomKind::ThreadLocal
                 )
         });
-        if !same_kind || u64::from(old.size) != symbol.size {
-            let (size, before) = (symbol.size, old.size);
+        if !same_kind || u64::from(old.size) != size {
+            let before = old.size;
             let why = if same_kind {
                 format!("its shape would change: it has {size} bytes, and had {before}")
             } else {
@@ -242,8 +262,8 @@ fn same_shape(tables: &Tables, staged: &Staged<'_>, pairs: &[Pair]) -> Result<At
     Ok(AtomId(old_atom))
 }
 
-fn refuse(staged: &Staged<'_>, symbol: u32, why: &str) -> Error {
-    let input = staged.input_name(staged.symbols[symbol as usize].input);
+fn refuse(staged: &Staged<'_>, symbol: SymbolAt, why: &str) -> Error {
+    let input = staged.input_name(symbol.input);
     let name = staged.symbol_name(symbol);
     Error::unsupported(input, format!("cannot replace `{name}`: {why}"))
 }
@@ -318,16 +338,13 @@ fn islands(
     let tables = &session.tables;
     let mut known = Old::default();
     for &(symbol, newest) in &bound.replaced {
-        let winner = match staged.symbols[symbol as usize].binding {
-            Binding::Local => symbol,
-            _ => bound.names.of(symbol).winner,
-        };
+        let entry = bound.names.of(staged, symbol);
         // A copy that lost to another of the batch.
-        if winner != symbol {
+        if entry.is_some_and(|entry| entry.winner != symbol) {
             continue;
         }
-        let StagedDefinition::Atom(atom, offset) = staged.symbols[symbol as usize].definition
-        else {
+        let definition = staged.definition(symbol, staged.record(symbol));
+        let StagedDefinition::Atom(atom, offset) = definition else {
             continue;
         };
         let record = &txn.atoms[txn.atom_numbers[atom as usize] as usize];
@@ -335,7 +352,7 @@ fn islands(
         let mut next = Some(newest);
         while let Some(old) = next {
             let record = tables.symbol(old);
-            next = (record.older != NONE).then_some(SymbolId(record.older));
+            next = tables.older(old);
             let is_version = old == newest || is_same_function(tables, record, newest);
             let at = tables.symbol_address(old);
             // Several versions may have lain in one slot.

@@ -4,14 +4,14 @@
 //! the program so far did not. As static linkers do, a weak reference pulls
 //! nothing.
 
-use rustc_hash::FxHashSet;
+use std::ops::Range;
 
 use crate::archive::Archive;
 use crate::elf;
 use crate::error::Error;
 use crate::model::Binding;
 use crate::session::Session;
-use crate::staged::{Source, Staged, StagedDefinition};
+use crate::staged::{Says, Source, Staged, StagedDefinition};
 
 /// Members pulled by a batch, to be put back if it fails: archive, counted over
 /// the session's and then the batch's, and member.
@@ -57,37 +57,35 @@ fn pull_into(
     archives: &mut [Archive],
     pulled: &mut Pulled,
 ) -> Result<(), Error> {
-    let mut defined: FxHashSet<String> = FxHashSet::default();
-    let mut looked_at = 0;
+    // By the numbers of names.
+    let mut defined: Vec<bool> = Vec::new();
+    let (mut looked_at, mut wanted) = (0, Vec::new());
     loop {
-        // The newly staged symbols first define, then want.
-        let fresh = looked_at..staged.symbols.len();
+        // The newly staged inputs first define, then want.
+        let fresh = looked_at..staged.inputs.len() as u32;
         looked_at = fresh.end;
-        let names = |staged: &Staged<'_>, wanted: bool| -> Vec<String> {
-            let global = fresh.clone().filter(|&i| {
-                let symbol = &staged.symbols[i];
-                let undefined = symbol.definition == StagedDefinition::Undefined;
-                symbol.binding != Binding::Local
-                    && undefined == wanted
-                    && !(wanted && symbol.binding == Binding::Weak)
-            });
-            global
-                .map(|i| staged.symbol_name(i as u32).to_owned())
-                .collect()
-        };
-        defined.extend(names(staged, false));
-        let wanted = names(staged, true);
         if fresh.is_empty() {
             return Ok(());
         }
-        for name in wanted {
-            if defined.contains(&name) || in_image(session, &name) {
+        note_defined(staged, fresh.clone(), &mut defined);
+        wanted.clear();
+        for input in fresh {
+            for (symbol, record, name) in staged.globals(input) {
+                let undefined = staged.definition(symbol, record) == StagedDefinition::Undefined;
+                if undefined && record.binding() != Binding::Weak && !defined[name as usize] {
+                    wanted.push(name);
+                }
+            }
+        }
+        for &name in &wanted {
+            if defined[name as usize] || in_image(session, staged, name) {
                 continue;
             }
+            let text = staged.name_text(name);
             let count = session.archives.len() + archives.len();
             let found = (0..count).find_map(|n| {
                 let archive = nth(session, archives, n);
-                let (member, full_name, range) = archive.member_for(&name)?;
+                let (member, full_name, range) = archive.member_for(text)?;
                 archive.set_loaded(member, true);
                 Some((
                     n,
@@ -100,22 +98,29 @@ fn pull_into(
                 continue;
             };
             pulled.push((n, member));
-            let before = staged.symbols.len();
+            let before = staged.inputs.len() as u32;
             elf::stage(staged, session.options.arch, &full_name, source)?;
-            let brought = before..staged.symbols.len();
-            let brought = brought.filter(|&i| {
-                let symbol = &staged.symbols[i];
-                symbol.binding != Binding::Local && symbol.definition != StagedDefinition::Undefined
-            });
-            defined.extend(brought.map(|i| staged.symbol_name(i as u32).to_owned()));
+            note_defined(staged, before..staged.inputs.len() as u32, &mut defined);
+        }
+    }
+}
+
+/// Notes which names inputs define.
+fn note_defined(staged: &Staged<'_>, inputs: Range<u32>, defined: &mut Vec<bool>) {
+    defined.resize(staged.names.len(), false);
+    for input in inputs {
+        for (symbol, record, name) in staged.globals(input) {
+            let definition = staged.definition(symbol, record);
+            defined[name as usize] |= definition != StagedDefinition::Undefined;
         }
     }
 }
 
 /// Whether the image defines a name.
-fn in_image(session: &Session, name: &str) -> bool {
+fn in_image(session: &Session, staged: &Staged<'_>, name: u32) -> bool {
     let tables = &session.tables;
-    let name = tables.names.find(name);
+    let hash = staged.names.get(name).hash;
+    let name = tables.names.find_hashed(hash, staged.name_bytes(name));
     name.is_some_and(|name| {
         tables
             .find_symbol(name, |s| s.is_image_definition())

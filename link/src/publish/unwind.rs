@@ -29,8 +29,8 @@ use crate::error::Error;
 use crate::host::{HostError, Libgcc};
 use crate::image::Slab;
 use crate::space::Write;
-use crate::staged::Staged;
-use crate::txn::{State, Txn};
+use crate::staged::{Relocs, Staged, StagedReloc};
+use crate::txn::Txn;
 
 /// The slab's segment for the array.
 pub(crate) const SEGMENT: usize = 3;
@@ -71,56 +71,74 @@ pub(crate) struct Adopted {
     libgcc: Libgcc,
 }
 
-/// Finds the unwind entries of a batch's code: pc and address of each, sorted.
-pub(super) fn frames(
-    staged: &Staged<'_>,
-    txn: &mut Txn,
+/// The entries of a staged `.eh_frame`: the offset of each that a relocation
+/// gives a pc, with that.
+pub(super) struct Entries<'s, 'i> {
+    staged: &'s Staged<'i>,
     atom: u32,
-    base: HostAddr,
-    code: &Range<HostAddr>,
-) -> Result<(), Error> {
-    let bytes = staged.atom_bytes(atom);
-    let mut relocs = staged.relocs(atom).peekable();
-    let word = |at: usize| {
-        let word = bytes.get(at..at + 4)?;
+    bytes: &'s [u8],
+    relocs: std::iter::Peekable<Relocs<'s>>,
+    at: usize,
+}
+
+impl<'s, 'i> Entries<'s, 'i> {
+    pub fn new(staged: &'s Staged<'i>, atom: u32) -> Entries<'s, 'i> {
+        Entries {
+            staged,
+            atom,
+            bytes: staged.atom_bytes(atom),
+            relocs: staged.relocs(atom).peekable(),
+            at: 0,
+        }
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        let word = self.bytes.get(at..at + 4)?;
         Some(u32::from_le_bytes(word.try_into().ok()?))
-    };
-    let mut at = 0;
-    while let Some(length) = word(at) {
-        let end = at + 4 + length as usize;
-        if length == 0 {
-            break;
-        }
-        if length < 4 || end > bytes.len() {
-            let name = staged.atom_name(atom);
-            let what = format!("{name}+{at:#x}: an entry is past the end of the section");
-            return Err(Error::malformed(staged.input_name_of_atom(atom), what));
-        }
-        let field = at as u32 + 8;
-        // 0 is a CIE; an FDE's first field is the pc. Assemblers write
-        // relocations in the order of their fields; should one not, all are
-        // looked through.
-        let reloc = if word(at + 4) == Some(0) {
-            None
-        } else {
-            while relocs.next_if(|reloc| reloc.offset < field).is_some() {}
-            let next = relocs.next_if(|reloc| reloc.offset == field);
-            next.or_else(|| staged.relocs(atom).find(|reloc| reloc.offset == field))
-        };
-        if let Some(reloc) = reloc {
-            let resolved = &txn.resolved[reloc.symbol as usize];
-            let pc = HostAddr(resolved.address.wrapping_add(reloc.addend as u64));
-            let kept = resolved.state != State::Discarded;
-            let frame = (pc, base.add(at as u64));
-            if kept && code.contains(&pc) {
-                txn.frames.push(frame);
-            } else if kept && txn.is_in_slot(pc) {
-                txn.slot_frames.push(frame);
+    }
+
+    /// The relocation of a field. Assemblers write relocations in the order of
+    /// their fields; should one not, all are looked through.
+    fn reloc_at(&mut self, field: u32) -> Option<StagedReloc> {
+        let relocs = &mut self.relocs;
+        while relocs.next_if(|reloc| reloc.offset < field).is_some() {}
+        let next = relocs.next_if(|reloc| reloc.offset == field);
+        next.or_else(|| {
+            let mut all = self.staged.relocs(self.atom);
+            all.find(|reloc| reloc.offset == field)
+        })
+    }
+}
+
+impl Iterator for Entries<'_, '_> {
+    type Item = Result<(u32, StagedReloc), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(length) = self.word(self.at) {
+            let at = self.at;
+            let end = at + 4 + length as usize;
+            if length == 0 {
+                return None;
+            }
+            if length < 4 || end > self.bytes.len() {
+                // Nothing comes behind it.
+                self.at = self.bytes.len();
+                let name = self.staged.atom_name(self.atom);
+                let what = format!("{name}+{at:#x}: an entry is past the end of the section");
+                let input = self.staged.input_name_of_atom(self.atom);
+                return Some(Err(Error::malformed(input, what)));
+            }
+            self.at = end;
+            // 0 is a CIE; an FDE's first field is the pc.
+            if self.word(at + 4) == Some(0) {
+                continue;
+            }
+            if let Some(reloc) = self.reloc_at(at as u32 + 8) {
+                return Some(Ok((at as u32, reloc)));
             }
         }
-        at = end;
+        None
     }
-    Ok(())
 }
 
 /// The bytes that a batch adds to the array, with what comes before it when
