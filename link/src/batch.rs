@@ -19,7 +19,7 @@ use crate::publish;
 use crate::session::Session;
 use crate::space::AddressSpace;
 use crate::staged::{
-    Mark, Name, Role, Source, Span, Staged, StagedAtom, StagedInput, StagedReloc, SymbolRecord,
+    Mark, Role, Source, Span, Staged, StagedAtom, StagedInput, StagedReloc, SymbolRecord,
 };
 
 /// The ground an image grows on: where its bytes live, what can be asked of
@@ -282,27 +282,9 @@ fn add_global(
         st_size: U64::new(LittleEndian, size),
     };
     staged.keep(pod::bytes_of(&record));
-    let span = Span {
-        start: *text,
-        len: name.len() as u32,
-    };
-    *text += span.len + 1;
-    let Staged {
-        names,
-        inputs,
-        built,
-        ..
-    } = staged;
-    let new = Name {
-        text: span,
-        input: inputs.len() as u32,
-        hash: names::hash(name.as_bytes()),
-    };
-    let number = names.number_of(new, |known| {
-        let input = inputs.get(known.input as usize);
-        let bytes = input.map_or(&**built, |input| input.source.bytes(built));
-        known.text.of(bytes) == name.as_bytes()
-    });
+    *text += name.len() as u32 + 1;
+    let hash = names::hash(name.as_bytes());
+    let number = staged.names.number_of(hash, name.as_bytes());
     let mut mark = Mark::of_name(number);
     mark.refer(section == SHN_UNDEF);
     staged.marks.push(mark);

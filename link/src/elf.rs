@@ -11,13 +11,14 @@ use object::elf::{self, FileHeader64, GRP_COMDAT, SHF_ALLOC, SHF_EXECINSTR, SHF_
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym, SymbolTable};
 use object::{LittleEndian, SectionIndex, SymbolIndex, pod};
 
-use crate::arch::{Arch, x86_64};
+use crate::arch::Arch;
+use crate::arch::x86_64::{self, Shape};
 use crate::error::Error;
 use crate::model::{AtomKind, Binding, NONE, RelocKind, SymbolKind};
-use crate::names::hash_to_nul;
+use crate::names::{hash_to_nul, len_to_nul};
 use crate::staged::{
-    Group, Mark, Name, RELA_LEN, Role, Says, Source, Span, Staged, StagedAtom, StagedInput,
-    SymbolAt, SymbolRecord, make_room, read_rela,
+    Group, Mark, RELA_LEN, Role, Says, Source, Span, Staged, StagedAtom, StagedInput, SymbolAt,
+    SymbolRecord, make_room, read_rela,
 };
 
 const LE: LittleEndian = LittleEndian;
@@ -66,6 +67,8 @@ struct Reader<'r, 'i, 'd> {
     name: &'r str,
     data: &'d [u8],
     sections: Sections<'d>,
+    /// The string table of the sections' names, and whether all of it is ASCII.
+    names: (&'d [u8], bool),
     symbols: Symbols<'d>,
     /// Where the object's sections begin in the batch's list, which says the
     /// atom of each, or `NONE`.
@@ -89,6 +92,11 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         }
         let sections = header.sections(LE, data).map_err(fail)?;
         let symbols = sections.symbols(LE, data, elf::SHT_SYMTAB).map_err(fail)?;
+        let names = header.shstrndx(LE, data).map_err(fail)? as usize;
+        let names = sections.section(SectionIndex(names));
+        let names = names
+            .and_then(|names| names.data(LE, data))
+            .unwrap_or_default();
         let first_section = staged.sections.len();
         make_room(&mut staged.sections, sections.len());
         staged.sections.resize(first_section + sections.len(), NONE);
@@ -101,6 +109,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             name,
             data,
             sections,
+            names: (names, names.is_ascii()),
             symbols,
         })
     }
@@ -142,7 +151,8 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         for (index, section) in self.sections.enumerate() {
             let flags = section.sh_flags(LE);
             if !has(flags, SHF_ALLOC) {
-                self.has_debug |= self.sections.section_name(LE, section).is_ok_and(|name| {
+                let name = self.names.0.get(section.sh_name(LE) as usize..);
+                self.has_debug |= name.is_some_and(|name| {
                     name.starts_with(b".debug_") || name.starts_with(b".zdebug_")
                 });
                 continue;
@@ -160,8 +170,11 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             .sections
             .section(index)
             .map_err(|e| self.malformed(e))?;
-        let name = self.section_name(index)?;
-        let fail = |what: &str| Error::malformed(self.name, format!("section {}: {what}", name.1));
+        let name = self.section_name(index, section.sh_name(LE))?;
+        let fail = |what: &str| {
+            let name = String::from_utf8_lossy(name);
+            Error::malformed(self.name, format!("section {name}: {what}"))
+        };
         let bytes = section
             .data(LE, self.data)
             .map_err(|_| fail("its bytes lie outside the file"))?;
@@ -188,7 +201,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         self.staged.atoms.push(StagedAtom {
             input: self.staged.inputs.len() as u32,
             kind,
-            role: role(section.sh_type(LE), name.1),
+            role: role(section.sh_type(LE), name),
             alignment_log2: alignment.ilog2() as u8,
             discarded: false,
             size,
@@ -197,7 +210,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             } else {
                 self.span(bytes)
             },
-            name: name.0,
+            name: self.span(name),
             relocs: Span::default(),
         });
         self.staged.sections[self.first_section + index.0] = atom;
@@ -274,33 +287,9 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             return self.read_local(strings, index, record);
         }
         self.check_definition(strings, index, record)?;
-        let number = self.number_of(&name);
+        let number = self.staged.names.number_of(name.hash, name.bytes);
         self.staged.marks.push(Mark::of_name(number));
         Ok(())
-    }
-
-    /// The number of a name in the batch.
-    #[inline]
-    fn number_of(&mut self, name: &StringName<'d>) -> u32 {
-        let input = self.staged.inputs.len() as u32;
-        let Staged {
-            names,
-            inputs,
-            built,
-            ..
-        } = &mut *self.staged;
-        let new = Name {
-            text: name.span,
-            input,
-            hash: name.hash,
-        };
-        names.number_of(new, |known| {
-            let bytes = match inputs.get(known.input as usize) {
-                Some(input) => input.source.bytes(built),
-                None => self.data,
-            };
-            known.text.of(bytes) == name.bytes
-        })
     }
 
     /// The string table of the symbols.
@@ -313,7 +302,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 .and_then(|section| section.data(LE, self.data))
                 .map_err(|error| self.malformed(error))?,
         };
-        let is_text = std::str::from_utf8(bytes).is_ok();
+        let is_text = bytes.is_ascii() || std::str::from_utf8(bytes).is_ok();
         Ok(Strings {
             bytes,
             start: self.span(bytes).start,
@@ -496,21 +485,24 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         let (entries, rest) = records.as_chunks::<RELA_LEN>();
         let mut bad = !rest.is_empty();
         // The call that belongs to the one before refers to nothing.
-        let (mut call, mut wants_low) = (false, false);
+        let mut call = false;
+        let mut all = Shape::NOTHING;
         for record in entries {
             let [offset, info, _] = read_rela(record);
             let shape = x86_64::shape(RelocKind(info as u32));
-            let fits = offset.saturating_add(u64::from(shape.width)) <= size;
+            bad |= offset.saturating_add(shape.width()) > size;
+            all |= shape;
             match marks.get_mut((info >> 32) as usize) {
-                Some(mark) if shape.linked && fits => mark.refer(shape.refers & !call),
-                _ => {
+                Some(mark) => mark.refer(shape.refers() & !call),
+                None => {
                     bad = true;
                     break;
                 }
             }
-            wants_low |= shape.absolute_32;
-            call = shape.has_call;
+            call = shape.has_call();
         }
+        bad |= !all.is_linked();
+        let wants_low = all.is_absolute_32();
         if bad {
             return Err(self.bad_relocation(atom, records));
         }
@@ -537,13 +529,13 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 return self.malformed(what);
             }
             let shape = x86_64::shape(kind);
-            if !shape.linked {
+            if !shape.is_linked() {
                 let named = x86_64::name(kind).unwrap_or("unknown");
                 let what = format!("{place}: relocation kind {} ({named})", kind.0);
                 return Error::unsupported(self.name, what);
             }
             if offset
-                .checked_add(u64::from(shape.width))
+                .checked_add(shape.width())
                 .is_none_or(|end| end > size)
             {
                 let what = format!("{place}: its field is past the end of the section");
@@ -569,17 +561,13 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         }
     }
 
-    fn section_name(&self, index: SectionIndex) -> Result<(Span, &'d str), Error> {
-        let section = self
-            .sections
-            .section(index)
-            .map_err(|e| self.malformed(e))?;
-        let name = self.sections.section_name(LE, section);
-        let name = name.ok().and_then(|name| std::str::from_utf8(name).ok());
-        let name = name.ok_or_else(|| {
-            Error::malformed(self.name, format!("section {}: its name is bad", index.0))
-        })?;
-        Ok((self.span(name.as_bytes()), name))
+    fn section_name(&self, index: SectionIndex, offset: u32) -> Result<&'d [u8], Error> {
+        let (names, is_ascii) = self.names;
+        let name = names.get(offset as usize..).and_then(|bytes| {
+            let name = &bytes[..len_to_nul(bytes)?];
+            (is_ascii || std::str::from_utf8(name).is_ok()).then_some(name)
+        });
+        name.ok_or_else(|| self.malformed(format!("section {}: its name is bad", index.0)))
     }
 }
 
@@ -671,11 +659,12 @@ fn takes_part(section: &elf::SectionHeader64<LittleEndian>) -> bool {
 }
 
 /// What a section does beside being there, by its type and name.
-fn role(kind: elf::SectionType, name: &str) -> Role {
-    let priority = |prefix: &str, none: u32| {
+fn role(kind: elf::SectionType, name: &[u8]) -> Role {
+    let priority = |prefix: &[u8], none: u32| {
         let digits = name
             .strip_prefix(prefix)
-            .and_then(|rest| rest.strip_prefix('.'));
+            .and_then(|rest| rest.strip_prefix(b"."));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         digits
             .and_then(|digits| digits.parse().ok())
             .unwrap_or(none)
@@ -684,27 +673,27 @@ fn role(kind: elf::SectionType, name: &str) -> Role {
     // `--enable-initfini-array=no`); 65535 is "no priority" in both.
     if kind == elf::SHT_INIT_ARRAY || kind == elf::SHT_PREINIT_ARRAY {
         Role::Initialisers {
-            priority: priority(".init_array", 65536),
+            priority: priority(b".init_array", 65536),
             reversed: false,
         }
     } else if kind == elf::SHT_FINI_ARRAY {
         Role::Finalisers {
-            priority: priority(".fini_array", 65536),
+            priority: priority(b".fini_array", 65536),
             reversed: false,
         }
-    } else if name == ".ctors" || name.starts_with(".ctors.") {
-        let priority = 65535u32.saturating_sub(priority(".ctors", 0));
+    } else if name == b".ctors" || name.starts_with(b".ctors.") {
+        let priority = 65535u32.saturating_sub(priority(b".ctors", 0));
         Role::Initialisers {
             priority,
             reversed: true,
         }
-    } else if name == ".dtors" || name.starts_with(".dtors.") {
-        let priority = 65535u32.saturating_sub(priority(".dtors", 0));
+    } else if name == b".dtors" || name.starts_with(b".dtors.") {
+        let priority = 65535u32.saturating_sub(priority(b".dtors", 0));
         Role::Finalisers {
             priority,
             reversed: true,
         }
-    } else if name == ".eh_frame" {
+    } else if name == b".eh_frame" {
         Role::EhFrame
     } else {
         Role::Plain

@@ -158,7 +158,7 @@ pub(crate) struct Image {
     /// The space it grew in, once it has grown.
     pub space: Option<SpaceId>,
     /// The slabs that grow, by [`Ground`].
-    pub slabs: [Option<Slab>; 2],
+    pub slabs: [Option<Box<Slab>>; 2],
     /// Regions of full slabs, and how much of each was used.
     pub full: Vec<(Region, u64)>,
 }
@@ -173,7 +173,7 @@ impl Image {
     }
 
     /// Makes `slab` the one that grows on a ground; the one before it is full.
-    pub fn grow_in(&mut self, ground: Ground, slab: Slab) {
+    pub fn grow_in(&mut self, ground: Ground, slab: Box<Slab>) {
         if let Some(full) = self.slabs[ground as usize].replace(slab) {
             self.full
                 .extend(full.segments.map(|segment| (segment.region, segment.used)));
@@ -200,7 +200,7 @@ pub(crate) fn reserve_slab(
     ground: Ground,
     usual: u64,
     wanted: &[u64; SEGMENTS],
-) -> Result<Slab, Error> {
+) -> Result<Box<Slab>, Error> {
     let mut lengths = wanted.map(|wanted| wanted.max(usual));
     lengths[unwind::SEGMENT] = wanted[unwind::SEGMENT].max(usual / ARRAY_SHARE);
     if let Some(length) = lengths.into_iter().find(|length| *length > MAX_REGION) {
@@ -225,14 +225,14 @@ pub(crate) fn reserve_slab(
         used: 0,
         committed: 0,
     });
-    Ok(Slab {
+    Ok(Box::new(Slab {
         segments,
         first_region: 0,
         registered: Registered::NotYet,
         cells: Known::new(writer),
         stubs: Known::new(writer),
         copies: Known::new(writer),
-    })
+    }))
 }
 
 /// Reserves a region for each segment, in reach of one another, or nothing.

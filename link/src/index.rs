@@ -2,45 +2,53 @@
 //! to rehash.
 //!
 //! Open addressing, in an array that doubles when it is three quarters full.
-//! The entries of the array before are moved a few with each insertion, so no
-//! append pays for the others, and until all are moved a search looks into both.
+//! The next array is made when half of the slots are taken, and its pages are
+//! asked for by and by until it is needed. Then the entries of the array before
+//! are moved a few with each insertion, so no append pays for the others, and
+//! until all are moved a search looks into both.
 //! Entries are single words that never change once written, and arrays live as
 //! long as the index, so any thread may search while one inserts.
 //!
 //! The slot of a hash is given by its high bits: doubling keeps the order of
 //! entries, and moving them walks both arrays from front to back.
 //!
-//! What holds between calls: every entry is in the newest array, or in the one
-//! before it at or past `moved`; when the newest array was made, the one before
-//! it held everything.
+//! What holds between calls: every entry is in the array in use, or in the one
+//! before it at or past `moved`; when that array came into use, the one before it
+//! held everything. The array behind it, if there is one, is empty.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::table::{Table, Writer, zeroed_words};
+use crate::table::{Table, Words, Writer};
 
 /// Slots of the first array.
 const FIRST_LEN: usize = 64;
-/// Slots of the array before that each insertion moves. Three would do: the
-/// array before has to be empty when the newest, twice as long, goes from three
-/// eighths to three quarters full.
-const MOVED_EACH: usize = 4;
+/// Slots of the array before that each insertion moves: a cache line. Three
+/// would do, because the array before has to be empty when the newest, twice as
+/// long, goes from three eighths to three quarters full; more make searches of
+/// two arrays fewer.
+const MOVED_EACH: usize = 8;
+
+/// Bytes of the next array that are asked of the kernel at a time.
+const POPULATED_AT_ONCE: usize = 64 << 10;
 
 /// See the [module page](self). An entry is a hash and the number of a record.
 pub(crate) struct Index {
     arrays: Table<Array>,
+    /// The number of the array in use.
+    newest: AtomicUsize,
+    /// Bytes of the array behind it that were asked for.
+    populated: AtomicUsize,
     /// Slots of the array before the newest whose entries have been moved.
     moved: AtomicUsize,
     len: AtomicUsize,
 }
 
 /// Hash in the high half, record number plus one in the low; 0 is empty.
-struct Array(Box<[AtomicU64]>);
+struct Array(Words);
 
 impl Array {
     fn new(len: usize) -> Array {
-        // Zeroed pages come from the kernel when they are touched, so a large
-        // array costs nothing at once.
-        Array(zeroed_words(len))
+        Array(Words::new(len))
     }
 
     fn home(&self, hash: u32) -> usize {
@@ -76,6 +84,8 @@ impl Index {
     pub fn new(writer: &mut Writer) -> Index {
         let index = Index {
             arrays: Table::default(),
+            newest: AtomicUsize::new(0),
+            populated: AtomicUsize::new(0),
             moved: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
         };
@@ -84,10 +94,11 @@ impl Index {
     }
 
     /// The record of this hash for which `is_it` holds.
+    #[inline]
     pub fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let newest = self.arrays.len() - 1;
-        // Read before the newest array is searched: an entry that is moved
-        // after that search is still found in the array before.
+        let newest = self.newest.load(Ordering::Acquire);
+        // Read before the array in use is searched: an entry that is moved after
+        // that search is still found in the array before.
         let moved = self.moved.load(Ordering::Acquire);
         let found = self.array(newest).find(hash, &is_it);
         if found.is_some() || newest == 0 || moved == self.array(newest - 1).0.len() {
@@ -97,16 +108,17 @@ impl Index {
     }
 
     /// Adds a record that is not there.
+    #[inline]
     pub fn insert(&self, writer: &mut Writer, hash: u32, number: u32) {
         let len = self.len.load(Ordering::Relaxed) + 1;
         self.len.store(len, Ordering::Relaxed);
-        let mut newest = self.arrays.len() - 1;
+        let mut newest = self.newest.load(Ordering::Relaxed);
         let slots = self.array(newest).0.len();
-        if len > slots / 4 * 3 {
-            // In this order: who sees the new array must see that nothing has
-            // been moved to it.
-            self.moved.store(0, Ordering::Release);
-            newest = writer.push(&self.arrays, Array::new(slots * 2)) as usize;
+        if len > slots / 2 {
+            self.prepare(writer, newest, len - slots / 2);
+            if len > slots / 4 * 3 {
+                newest = self.use_next(newest);
+            }
         }
         let array = self.array(newest);
         array.insert(u64::from(hash) << 32 | u64::from(number + 1));
@@ -115,25 +127,62 @@ impl Index {
         }
     }
 
+    /// Makes the array behind the one in use, or asks for some of its pages, when
+    /// so many slots past the half are taken.
+    fn prepare(&self, writer: &mut Writer, newest: usize, past_half: usize) {
+        let slots = self.array(newest).0.len();
+        if self.arrays.len() - 1 == newest {
+            self.populated.store(0, Ordering::Relaxed);
+            writer.push(&self.arrays, Array::new(slots * 2));
+        }
+        // All of its bytes by the time that another quarter is taken.
+        let (bytes, due) = (slots * 16, past_half * 64);
+        let populated = self.populated.load(Ordering::Relaxed);
+        if due > populated && populated < bytes {
+            let end = (populated + POPULATED_AT_ONCE).min(bytes);
+            let words = populated / 8..end / 8;
+            self.array(newest + 1).0.populate(words);
+            self.populated.store(end, Ordering::Relaxed);
+        }
+    }
+
+    /// Goes on with the array behind the one in use.
+    fn use_next(&self, newest: usize) -> usize {
+        // In this order: who sees the new array must see that nothing has been
+        // moved to it.
+        self.moved.store(0, Ordering::Release);
+        self.newest.store(newest + 1, Ordering::Release);
+        newest + 1
+    }
+
     /// Makes room for so many records more, if what is there already is no more
     /// than they are: else they pay for the room as they come.
     pub fn reserve(&self, writer: &mut Writer, more: usize) {
         let len = self.len.load(Ordering::Relaxed);
-        let newest = self.arrays.len() - 1;
+        let mut newest = self.newest.load(Ordering::Relaxed);
         let slots = self.array(newest).0.len();
         let wanted = (len + more).div_ceil(3) * 4;
         if wanted <= slots || slots > 4 * more {
             return;
         }
+        self.move_all(newest);
+        if self.arrays.len() - 1 > newest {
+            // One that is ready already: it comes before the large one.
+            newest = self.use_next(newest);
+            self.move_all(newest);
+        }
+        let fresh = Array::new(wanted.next_power_of_two());
+        fresh.0.populate(0..fresh.0.len());
+        writer.push(&self.arrays, fresh);
+        newest = self.use_next(newest);
+        self.move_all(newest);
+    }
+
+    /// Moves all that is left in the array before one.
+    fn move_all(&self, newest: usize) {
         if newest > 0 {
             self.move_rest(self.array(newest - 1), self.array(newest));
         }
-        let fresh = Array::new(wanted.next_power_of_two());
-        // In this order: who sees the new array must see that nothing has been
-        // moved to it.
-        self.moved.store(0, Ordering::Release);
-        let fresh = writer.push(&self.arrays, fresh) as usize;
-        self.move_rest(self.array(newest), self.array(fresh));
     }
 
     fn move_rest(&self, from: &Array, to: &Array) {

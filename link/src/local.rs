@@ -27,9 +27,7 @@ use crate::host::{
 };
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
 use crate::stop::{self, Stopped};
-
-/// From so many bytes on, pages that will be written are asked for together.
-const MANY: u64 = 64 << 10;
+use crate::table;
 
 /// This process as a place for an image. Dropping it leaves its regions mapped:
 /// code may be running there. [`Session::release`](crate::Session::release)
@@ -46,6 +44,8 @@ struct Mapped {
     window: *mut u8,
     /// The memory file, for code and constants.
     file: Option<c_int>,
+    /// Pages were asked for ahead of need up to here, counted from the start.
+    populated: u64,
     /// The process that made it, as [`Fork::process`] counts them.
     process: u64,
     /// How often this process had forked when the file became its own; nothing
@@ -75,23 +75,27 @@ impl LocalSpace {
         Near::Range(library..library.add(1))
     }
 
+    /// The region that holds a range.
+    #[inline]
+    fn number_of(&self, at: HostAddr, length: u64) -> Option<usize> {
+        let holds = |mapped: &Mapped| {
+            let start = mapped.region.start.get();
+            let offset = at.get().wrapping_sub(start);
+            offset <= mapped.region.length && length <= mapped.region.length - offset
+        };
+        self.regions.iter().position(holds)
+    }
+
     fn mapped(&self, at: HostAddr, length: u64) -> Option<&Mapped> {
-        let end = at.get().checked_add(length)?;
-        self.regions.iter().find(|mapped| {
-            let range = mapped.region.range();
-            range.start <= at && HostAddr(end) <= range.end
-        })
+        Some(&self.regions[self.number_of(at, length)?])
     }
 
     /// The writable view of a range.
     fn view(&mut self, at: HostAddr, length: u64) -> Option<&mut [u8]> {
-        let mapped = self.mapped(at, length)?;
-        let offset = at.distance_from(mapped.region.start) as usize;
-        // SAFETY: `offset + length` lies in the region, whose window is mapped
-        // writable whole. Rust code refers to these bytes only through this
-        // view, under `&mut self`; published bytes that image code may be
-        // reading at the same time are never given out again by the session.
-        Some(unsafe { std::slice::from_raw_parts_mut(mapped.window.add(offset), length as usize) })
+        let number = self.number_of(at, length)?;
+        let mapped = &mut self.regions[number];
+        let start = at.distance_from(mapped.region.start) as u64;
+        Some(mapped.bytes(start, length))
     }
 
     /// Maps a region. Another thread may take the gap that was found before it
@@ -152,6 +156,7 @@ impl LocalSpace {
             region,
             window,
             file,
+            populated: 0,
             process: self.fork.process(),
             forks: fork::count(),
         })
@@ -159,6 +164,35 @@ impl LocalSpace {
 }
 
 impl Mapped {
+    /// The writable view of a range of the region.
+    #[inline]
+    fn bytes(&mut self, start: u64, length: u64) -> &mut [u8] {
+        debug_assert!(start + length <= self.region.length);
+        // SAFETY: the callers made sure that the range lies in the region, whose
+        // window is mapped writable whole. Rust code refers to these bytes only
+        // through this view, under `&mut self`; published bytes that image code
+        // may be reading at the same time are never given out again by the
+        // session.
+        unsafe { std::slice::from_raw_parts_mut(self.window.add(start as usize), length as usize) }
+    }
+
+    /// Asks for the pages of a range that is about to be written and for some
+    /// behind it, in one call in place of a fault for each.
+    #[cold]
+    fn populate(&mut self, start: u64, length: u64) {
+        let from = self.populated.max(start) & !4095;
+        let ahead = table::ahead(start as usize) as u64;
+        let end = (start + length).max(from + ahead).next_multiple_of(4096);
+        let end = end.min(self.region.length);
+        // SAFETY: the range lies in the window; populating it changes no byte,
+        // and where it fails the pages come one by one.
+        unsafe {
+            let at = self.window.add(from as usize);
+            libc::madvise(at.cast(), (end - from) as usize, libc::MADV_POPULATE_WRITE);
+        }
+        self.populated = end;
+    }
+
     fn is_written(&self, writes: &[Write<'_>]) -> bool {
         let range = self.region.range();
         let mut writes = writes.iter();
@@ -364,6 +398,10 @@ impl AddressSpace for LocalSpace {
 
     fn decommit(&mut self, region: &Region, length: u64) -> Result<(), SpaceError> {
         let rest = region.length - length;
+        if let Some(number) = self.number_of(region.start, region.length) {
+            let populated = &mut self.regions[number].populated;
+            *populated = (*populated).min(length);
+        }
         if let Some(bytes) = self.view(region.start.add(length), rest) {
             let page = length.next_multiple_of(4096) - length;
             let (partial, whole) = bytes.split_at_mut(page.min(rest) as usize);
@@ -382,17 +420,13 @@ impl AddressSpace for LocalSpace {
     }
 
     fn window(&mut self, at: HostAddr, length: u64) -> Option<&mut [u8]> {
-        let window = self.view(at, length)?;
-        if length >= MANY {
-            // The whole is about to be written: one call in place of a fault
-            // for each page.
-            let start = window.as_mut_ptr() as usize & !4095;
-            let end = window.as_ptr_range().end as usize;
-            // SAFETY: the range lies in the window; populating it changes no
-            // byte, and where it fails the pages come one by one.
-            unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_POPULATE_WRITE) };
+        let number = self.number_of(at, length)?;
+        let mapped = &mut self.regions[number];
+        let start = at.distance_from(mapped.region.start) as u64;
+        if start + length > mapped.populated {
+            mapped.populate(start, length);
         }
-        Some(window)
+        Some(mapped.bytes(start, length))
     }
 
     fn apply(&mut self, writes: &[Write<'_>]) -> Result<(), SpaceError> {

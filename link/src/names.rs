@@ -120,16 +120,36 @@ pub(crate) fn hash(text: &[u8]) -> u32 {
     finish(mix(hash, u64::from_le_bytes(last)))
 }
 
+/// Bit 7 of each byte of a word that is zero, and perhaps of those above it.
+#[inline]
+const fn zeroes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
+}
+
+/// The length of the name that begins `bytes` and ends with a zero, if one does.
+#[inline]
+pub(crate) fn len_to_nul(bytes: &[u8]) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let zeroes = zeroes(u64::from_le_bytes(*word));
+        if zeroes != 0 {
+            return Some(number * 8 + zeroes.trailing_zeros() as usize / 8);
+        }
+    }
+    let len = rest.iter().position(|byte| *byte == 0)?;
+    Some(words.len() * 8 + len)
+}
+
 /// The length of the name that begins `bytes` and ends with a zero, and its
 /// [`hash`], in one pass. None when no zero follows.
+#[inline]
 pub(crate) fn hash_to_nul(bytes: &[u8]) -> Option<(usize, u32)> {
-    const ONES: u64 = u64::MAX / 255;
     let (words, _) = bytes.as_chunks::<8>();
     let mut state = 0;
     for (number, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        // Bit 7 of each byte that is zero, and perhaps of those above it.
-        let zeroes = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        let zeroes = zeroes(word);
         if zeroes == 0 {
             state = mix(state, word);
             continue;
@@ -156,6 +176,7 @@ mod tests {
             let len = table[start..].iter().position(|byte| *byte == 0);
             let expected = len.map(|len| (len, hash(&table[start..start + len])));
             assert_eq!(hash_to_nul(&table[start..]), expected, "from {start}");
+            assert_eq!(len_to_nul(&table[start..]), len, "from {start}");
         }
     }
 

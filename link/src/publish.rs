@@ -52,8 +52,8 @@ pub(crate) fn publish(
 ) -> Result<Published, Error> {
     session.image.check_space(ground.space().id())?;
     let pulled = select::pull(session, staged, &mut archives)?;
-    let mut bound = std::mem::take(&mut session.scratch.bound);
-    let mut txn = std::mem::take(&mut session.scratch.txn);
+    let mut bound = session.scratch.bound.take().unwrap_or_default();
+    let mut txn = session.scratch.txn.take().unwrap_or_default();
     txn.clear();
     let planned = plan_and_apply(session, staged, &mut bound, &mut txn, ground);
     let result = match planned {
@@ -71,15 +71,15 @@ pub(crate) fn publish(
             Err(error)
         }
     };
-    session.scratch.bound = bound;
-    session.scratch.txn = txn;
+    session.scratch.bound = Some(bound);
+    session.scratch.txn = Some(txn);
     result
 }
 
 /// A slab that a batch goes to, taken out of the image while it is worked on.
 struct Taken {
     ground: image::Ground,
-    slab: Slab,
+    slab: Box<Slab>,
     /// Whether it was reserved for this batch.
     fresh: bool,
 }
@@ -212,7 +212,7 @@ fn release_thread_locals(txn: &Txn, host: &mut dyn Host) -> Result<(), Error> {
 /// A symbol in a thread-local atom, or the atom's own name.
 fn thread_local_name<'s>(staged: &'s Staged<'_>, atom: u32) -> &'s str {
     let input = staged.atoms[atom as usize].input;
-    let of = &staged.inputs[input as usize];
+    let symbols = staged.symbols_of(input);
     let here = |(symbol, record): &(SymbolAt, &SymbolRecord)| {
         let definition = staged.definition(*symbol, record);
         matches!(definition, StagedDefinition::Atom(of, _) if of == atom)
@@ -222,7 +222,7 @@ fn thread_local_name<'s>(staged: &'s Staged<'_>, atom: u32) -> &'s str {
         .map(|(symbol, record, _)| (symbol, record));
     let locals = staged
         .locals(input)
-        .filter(|(_, record)| staged.has_local_name(of, record));
+        .filter(|(_, record)| symbols.has_local_name(record));
     match globals.chain(locals).find(here) {
         Some((symbol, _)) => staged.symbol_name(symbol),
         None => staged.atom_name(atom),
@@ -238,7 +238,7 @@ fn take_slab(
     wanted: &[u64; SEGMENTS],
 ) -> Result<Taken, Error> {
     let growing = &mut session.image.slabs[ground as usize];
-    let room = |slab: &mut Slab| slab.has_room(wanted) && slab.grows(space);
+    let room = |slab: &mut Box<Slab>| slab.has_room(wanted) && slab.grows(space);
     match growing.take_if(room) {
         Some(slab) => Ok(Taken {
             ground,

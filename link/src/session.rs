@@ -81,8 +81,9 @@ pub struct Session {
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub staged: Staged<'static>,
-    pub bound: Bound,
-    pub txn: Txn,
+    /// Nothing while a batch is published.
+    pub bound: Option<Box<Bound>>,
+    pub txn: Option<Box<Txn>>,
     /// Atoms of a batch in the order of their addresses.
     pub order: Vec<u32>,
 }

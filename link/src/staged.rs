@@ -7,7 +7,6 @@
 
 mod names;
 
-use std::ffi::CStr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use object::pod;
 use object::read::elf::Sym;
 
 use crate::model::{AtomKind, Binding, NONE, RelocKind, SymbolKind, Visibility};
-pub(crate) use names::{Name, StagedNames};
+pub(crate) use names::StagedNames;
 
 const LE: LittleEndian = LittleEndian;
 
@@ -80,7 +79,7 @@ fn text(name: &[u8]) -> &str {
 /// The bytes before the first that is zero.
 #[inline]
 fn to_nul(bytes: &[u8]) -> &[u8] {
-    CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes)
+    &bytes[..crate::names::len_to_nul(bytes).unwrap_or(bytes.len())]
 }
 
 /// One input of a batch.
@@ -288,6 +287,113 @@ impl SymbolAt {
     }
 }
 
+/// The symbols of an input at hand.
+#[derive(Clone, Copy)]
+pub(crate) struct Symbols<'s> {
+    /// The number of the first in the batch.
+    pub first: u32,
+    /// How many come before the first that others may see.
+    locals: usize,
+    /// None when the input has no symbol table.
+    records: &'s [SymbolRecord],
+    marks: &'s [Mark],
+    /// The atoms of the input's sections, or `NONE`.
+    sections: &'s [u32],
+    strings: &'s [u8],
+    section_numbers: &'s [u8],
+}
+
+impl<'s> Symbols<'s> {
+    /// What is noted of each.
+    #[inline]
+    pub fn marks(&self) -> &'s [Mark] {
+        self.marks
+    }
+
+    /// The record of one, by its number in the batch.
+    #[inline]
+    pub fn record(&self, number: u32) -> &'s SymbolRecord {
+        let record = self.records.get((number - self.first) as usize);
+        record.unwrap_or_else(|| nothing())
+    }
+
+    /// Those that others see: number, record, mark and the number of the name.
+    #[inline]
+    pub fn globals(&self) -> impl Iterator<Item = (u32, &'s SymbolRecord, Mark, u32)> + use<'s> {
+        let first = self.first + self.locals as u32;
+        let records = self.records.get(self.locals..).unwrap_or_default();
+        let marks = &self.marks[self.locals..];
+        let all = records.iter().zip(marks).zip(first..);
+        all.filter_map(|((record, mark), number)| Some((number, record, *mark, mark.name()?)))
+    }
+
+    /// Those that only the input itself sees: number, record and mark.
+    #[inline]
+    pub fn locals(&self) -> impl Iterator<Item = (u32, &'s SymbolRecord, Mark)> + use<'s> {
+        let all = self.records.iter().zip(self.marks).zip(self.first..);
+        all.filter(|((_, mark), _)| mark.name().is_none())
+            .map(|((record, mark), number)| (number, record, *mark))
+    }
+
+    /// Where one is defined.
+    #[inline]
+    pub fn definition(&self, number: u32, record: &SymbolRecord) -> StagedDefinition {
+        let section = record.st_shndx(LE);
+        if section == elf::SHN_UNDEF {
+            return StagedDefinition::Undefined;
+        }
+        if section.0 >= elf::SHN_LORESERVE {
+            return self.unusual_definition(number, record);
+        }
+        self.in_section(usize::from(section.0), record.st_value(LE))
+    }
+
+    #[inline]
+    fn in_section(&self, section: usize, value: u64) -> StagedDefinition {
+        match self.sections[section] {
+            NONE => StagedDefinition::Elsewhere,
+            atom => StagedDefinition::Atom(atom, value),
+        }
+    }
+
+    #[cold]
+    fn unusual_definition(&self, number: u32, record: &SymbolRecord) -> StagedDefinition {
+        let value = record.st_value(LE);
+        match record.st_shndx(LE) {
+            elf::SHN_ABS => StagedDefinition::Absolute(value),
+            elf::SHN_COMMON => StagedDefinition::Common { alignment: value },
+            _ => {
+                let at = (number - self.first) as usize * 4;
+                let section = &self.section_numbers[at..at + 4];
+                let section = u32::from_le_bytes(section.try_into().expect("four bytes"));
+                self.in_section(section as usize, value)
+            }
+        }
+    }
+
+    /// What one is called.
+    #[inline]
+    pub fn text(&self, record: &SymbolRecord) -> &'s [u8] {
+        match record.st_name(LE) {
+            0 => &[],
+            offset => to_nul(&self.strings[offset as usize..]),
+        }
+    }
+
+    /// Whether one that only the input itself sees has a name worth keeping: it
+    /// is no section or file, and no assembler's label.
+    #[inline]
+    pub fn has_local_name(&self, record: &SymbolRecord) -> bool {
+        if record.st_name(LE) == 0 || record.is_place() {
+            return false;
+        }
+        !matches!(
+            &self.strings[record.st_name(LE) as usize..],
+            [] | [0, ..] | [b'.', b'L', ..]
+        )
+    }
+}
+
 /// One relocation of a batch, as [`Staged::relocs`] reads it from its input.
 #[derive(Clone, Copy)]
 pub(crate) struct StagedReloc {
@@ -437,19 +543,26 @@ impl<'i> Staged<'i> {
         self.inputs[input as usize].name.of(&self.built)
     }
 
-    /// The symbol records of an input, none when it has no symbol table.
+    /// The symbols of an input.
     #[inline]
-    pub fn records<'s>(&'s self, input: &'s StagedInput<'_>) -> &'s [SymbolRecord] {
-        let bytes = input.records.of(self.bytes_in(input));
-        let records = pod::slice_from_all_bytes(bytes);
-        records.expect("a symbol table is whole records")
+    pub fn symbols_of(&self, input: u32) -> Symbols<'_> {
+        let of = &self.inputs[input as usize];
+        let bytes = of.source.bytes(&self.built);
+        let records = pod::slice_from_all_bytes(of.records.of(bytes));
+        Symbols {
+            first: of.symbols.start,
+            locals: (of.first_global - of.symbols.start) as usize,
+            records: records.expect("a symbol table is whole records"),
+            marks: &self.marks[of.symbols.start as usize..of.symbols.end as usize],
+            sections: &self.sections[of.sections.start as usize..of.sections.end as usize],
+            strings: of.strings.of(bytes),
+            section_numbers: of.section_numbers.of(bytes),
+        }
     }
 
     /// The record of a symbol.
     pub fn record(&self, symbol: SymbolAt) -> &SymbolRecord {
-        let input = &self.inputs[symbol.input as usize];
-        let index = (symbol.number - input.symbols.start) as usize;
-        self.records(input).get(index).unwrap_or_else(|| nothing())
+        self.symbols_of(symbol.input).record(symbol.number)
     }
 
     /// What is noted of a symbol.
@@ -465,14 +578,8 @@ impl<'i> Staged<'i> {
         &self,
         input: u32,
     ) -> impl Iterator<Item = (SymbolAt, &SymbolRecord, u32)> + use<'_, 'i> {
-        let of = &self.inputs[input as usize];
-        let (first, start) = (of.first_global, of.symbols.start);
-        let records = &self.records(of)[(first - start) as usize..];
-        let marks = &self.marks[first as usize..of.symbols.end as usize];
-        let all = records.iter().zip(marks).zip(first..);
-        all.filter_map(move |((record, mark), number)| {
-            Some((SymbolAt { input, number }, record, mark.name()?))
-        })
+        let all = self.symbols_of(input).globals();
+        all.map(move |(number, record, _, name)| (SymbolAt { input, number }, record, name))
     }
 
     /// The symbols that only an input itself sees, with their records.
@@ -481,85 +588,24 @@ impl<'i> Staged<'i> {
         &self,
         input: u32,
     ) -> impl Iterator<Item = (SymbolAt, &SymbolRecord)> + use<'_, 'i> {
-        let of = &self.inputs[input as usize];
-        let records = self.records(of);
-        let marks = &self.marks[of.symbols.start as usize..of.symbols.end as usize];
-        let all = records.iter().zip(marks).zip(of.symbols.start..);
-        all.filter(|((_, mark), _)| mark.name().is_none())
-            .map(move |((record, _), number)| (SymbolAt { input, number }, record))
+        let all = self.symbols_of(input).locals();
+        all.map(move |(number, record, _)| (SymbolAt { input, number }, record))
     }
 
     /// Where a symbol is defined, as its own record says.
-    #[inline]
     pub fn definition(&self, symbol: SymbolAt, record: &SymbolRecord) -> StagedDefinition {
-        let section = record.st_shndx(LE);
-        if section == elf::SHN_UNDEF {
-            return StagedDefinition::Undefined;
-        }
-        if section.0 >= elf::SHN_LORESERVE {
-            return self.unusual_definition(symbol, record);
-        }
-        self.in_section(symbol.input, u32::from(section.0), record.st_value(LE))
-    }
-
-    #[inline]
-    fn in_section(&self, input: u32, section: u32, value: u64) -> StagedDefinition {
-        let sections = self.inputs[input as usize].sections.start;
-        match self.sections[(sections + section) as usize] {
-            NONE => StagedDefinition::Elsewhere,
-            atom => StagedDefinition::Atom(atom, value),
-        }
-    }
-
-    #[cold]
-    fn unusual_definition(&self, symbol: SymbolAt, record: &SymbolRecord) -> StagedDefinition {
-        let value = record.st_value(LE);
-        match record.st_shndx(LE) {
-            elf::SHN_ABS => StagedDefinition::Absolute(value),
-            elf::SHN_COMMON => StagedDefinition::Common { alignment: value },
-            _ => {
-                let input = &self.inputs[symbol.input as usize];
-                let numbers = input.section_numbers.of(self.bytes_in(input));
-                let at = (symbol.number - input.symbols.start) as usize * 4;
-                let number = numbers[at..at + 4].try_into().expect("four bytes");
-                self.in_section(symbol.input, u32::from_le_bytes(number), value)
-            }
-        }
+        self.symbols_of(symbol.input)
+            .definition(symbol.number, record)
     }
 
     /// A symbol's name as bytes: empty for a section or file symbol.
-    #[inline]
     pub fn symbol_bytes(&self, symbol: SymbolAt) -> &[u8] {
-        let record = self.record(symbol);
+        let symbols = self.symbols_of(symbol.input);
+        let record = symbols.record(symbol.number);
         match record.is_place() {
             true => &[],
-            false => self.text_of(symbol.input, record),
+            false => symbols.text(record),
         }
-    }
-
-    /// What a record of an input is called.
-    #[inline]
-    pub fn text_of(&self, input: u32, record: &SymbolRecord) -> &[u8] {
-        let input = &self.inputs[input as usize];
-        let strings = input.strings.of(self.bytes_in(input));
-        match record.st_name(LE) {
-            0 => &[],
-            offset => to_nul(&strings[offset as usize..]),
-        }
-    }
-
-    /// Whether a symbol that only its own input sees has a name worth keeping:
-    /// it is no section or file, and no assembler's label.
-    #[inline]
-    pub fn has_local_name(&self, input: &StagedInput<'_>, record: &SymbolRecord) -> bool {
-        if record.st_name(LE) == 0 || record.is_place() {
-            return false;
-        }
-        let strings = input.strings.of(self.bytes_in(input));
-        !matches!(
-            &strings[record.st_name(LE) as usize..],
-            [] | [0, ..] | [b'.', b'L', ..]
-        )
     }
 
     /// A symbol's name.
@@ -580,8 +626,7 @@ impl<'i> Staged<'i> {
     /// The text of a name that others see.
     #[inline]
     pub fn name_bytes(&self, number: u32) -> &[u8] {
-        let name = self.names.get(number);
-        name.text.of(self.bytes_of(name.input))
+        self.names.text(self.names.get(number))
     }
 
     /// The same as a text.
@@ -613,7 +658,7 @@ impl<'i> Staged<'i> {
             let mut call = false;
             for reloc in self.relocs(atom) {
                 let shape = crate::arch::x86_64::shape(reloc.kind);
-                if !std::mem::replace(&mut call, shape.has_call) && shape.refers {
+                if !std::mem::replace(&mut call, shape.has_call()) && shape.refers() {
                     referred.push(reloc.symbol);
                 }
             }

@@ -6,14 +6,19 @@
 //! number read, without a lock, up to a length that was stored after the
 //! elements below it were written.
 //!
+//! Memory for what comes is asked of the kernel some pages ahead, so that a
+//! push seldom waits for a page, and never for many.
+//!
 //! [`Text`] is the same for the bytes of names.
 //!
 //! What holds between calls: elements below `len` are initialised and, but for
 //! atomics inside them, never change.
 
+use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::ptr;
+use std::ops::{Deref, Range};
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// The first chunk holds `1 << FIRST_BITS` elements, the next as many, and each
@@ -27,6 +32,10 @@ const CHUNKS: usize = 33 - FIRST_BITS as usize;
 pub(crate) struct Table<T> {
     chunks: [AtomicPtr<MaybeUninit<T>>; CHUNKS],
     len: AtomicUsize,
+    /// Where the next element goes, and the length at which that is no longer
+    /// so. Only the one thread that pushes looks at them.
+    next: AtomicPtr<MaybeUninit<T>>,
+    room: AtomicUsize,
 }
 
 /// Which chunk element `index` is in, and where in that chunk.
@@ -53,17 +62,21 @@ impl<T> Default for Table<T> {
         Table {
             chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
             len: AtomicUsize::new(0),
+            next: AtomicPtr::new(ptr::null_mut()),
+            room: AtomicUsize::new(0),
         }
     }
 }
 
 impl<T> Table<T> {
     /// How many elements have been pushed.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
     }
 
     /// The element at `index`, if it has been pushed.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<&T> {
         if index >= self.len() {
             return None;
@@ -84,55 +97,89 @@ impl<T> Table<T> {
     #[inline]
     fn push(&self, value: T) -> usize {
         let index = self.len.load(Ordering::Relaxed);
-        let (chunk, offset) = locate(index);
-        let base = self.chunk(chunk);
-        // SAFETY: the chunk holds `chunk_len(chunk)` elements and `locate` keeps
-        // `offset` below that; no reader looks at an index that is not below
-        // `len`, so nobody else refers to this element.
-        unsafe { (*base.add(offset)).write(value) };
+        if index == self.room.load(Ordering::Relaxed) {
+            self.make_room(index);
+        }
+        let at = self.next.load(Ordering::Relaxed);
+        // SAFETY: `make_room` left `next` at the place of element `len` and
+        // `room` past it, and each push moves both on by one; no reader looks at
+        // an index that is not below `len`, so nobody else refers to this
+        // element. One past it is in its chunk or at its end.
+        unsafe {
+            (*at).write(value);
+            self.next.store(at.add(1), Ordering::Relaxed);
+        }
         self.len.store(index + 1, Ordering::Release);
         index
     }
 
-    /// The first element of a chunk, allocated now if need be. Only the one
-    /// thread that pushes calls it.
-    fn chunk(&self, chunk: usize) -> *mut MaybeUninit<T> {
-        assert!(chunk < CHUNKS, "a table holds at most 2^32 elements");
-        let mut base = self.chunks[chunk].load(Ordering::Relaxed);
-        if base.is_null() {
-            base = self.fresh_chunk(chunk);
-        }
-        base
-    }
-
+    /// Makes `next` and `room` say where element `index` goes: the first of a
+    /// chunk, or one in it whose memory has not been asked for yet.
     #[cold]
-    fn fresh_chunk(&self, chunk: usize) -> *mut MaybeUninit<T> {
-        let fresh: Box<[MaybeUninit<T>]> = Box::new_uninit_slice(chunk_len(chunk));
-        let base = Box::into_raw(fresh).cast();
-        self.chunks[chunk].store(base, Ordering::Release);
-        base
+    fn make_room(&self, index: usize) {
+        let (chunk, offset) = locate(index);
+        assert!(chunk < CHUNKS, "a table holds at most 2^32 elements");
+        let len = chunk_len(chunk);
+        if offset == 0 {
+            let fresh: Box<[MaybeUninit<T>]> = Box::new_uninit_slice(len);
+            let base = Box::into_raw(fresh).cast();
+            self.chunks[chunk].store(base, Ordering::Release);
+            self.next.store(base, Ordering::Relaxed);
+        }
+        let (size, mut room) = (size_of::<T>(), len - offset);
+        if index * size >= SMALL {
+            room = room.min(ahead(index * size) / size);
+            let next = self.next.load(Ordering::Relaxed);
+            // SAFETY: the chunk is ours, and has so many elements from there on.
+            unsafe { populate(next.cast(), room * size) };
+        }
+        self.room.store(index + room, Ordering::Relaxed);
     }
-}
 
-impl<T> Table<T> {
     /// Appends elements, and says so in one store. Should `values` panic, those
     /// before are never dropped.
     fn extend(&self, values: impl Iterator<Item = T>) {
         let mut index = self.len.load(Ordering::Relaxed);
-        let (mut chunk, mut offset) = locate(index);
-        let mut base = self.chunk(chunk);
-        let mut room = chunk_len(chunk);
+        let mut room = self.room.load(Ordering::Relaxed);
+        let mut at = self.next.load(Ordering::Relaxed);
         for value in values {
-            if offset == room {
-                (chunk, offset) = (chunk + 1, 0);
-                base = self.chunk(chunk);
-                room = chunk_len(chunk);
+            if index == room {
+                self.make_room(index);
+                at = self.next.load(Ordering::Relaxed);
+                room = self.room.load(Ordering::Relaxed);
             }
-            // SAFETY: `offset` is below the chunk's length, and no reader looks
-            // at an index that is not below `len`.
-            unsafe { (*base.add(offset)).write(value) };
-            offset += 1;
+            // SAFETY: as in `push`; `at` and `index` move on together.
+            unsafe {
+                (*at).write(value);
+                at = at.add(1);
+            }
             index += 1;
+        }
+        self.next.store(at, Ordering::Relaxed);
+        self.len.store(index, Ordering::Release);
+    }
+
+    /// The same for elements that lie together.
+    #[inline]
+    fn extend_from(&self, mut values: &[T])
+    where
+        T: Copy,
+    {
+        let mut index = self.len.load(Ordering::Relaxed);
+        while !values.is_empty() {
+            if index == self.room.load(Ordering::Relaxed) {
+                self.make_room(index);
+            }
+            let at = self.next.load(Ordering::Relaxed);
+            let room = self.room.load(Ordering::Relaxed) - index;
+            let (now, later) = values.split_at(room.min(values.len()));
+            // SAFETY: as in `push`, for as many elements as there is room for.
+            unsafe {
+                ptr::copy_nonoverlapping(now.as_ptr(), at.cast(), now.len());
+                self.next.store(at.add(now.len()), Ordering::Relaxed);
+            }
+            index += now.len();
+            values = later;
         }
         self.len.store(index, Ordering::Release);
     }
@@ -171,10 +218,107 @@ unsafe impl<T: Send> Send for Table<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Table<T> {}
 
-/// `len` words of zero, on pages that the kernel gives when they are touched.
-pub(crate) fn zeroed_words(len: usize) -> Box<[AtomicU64]> {
-    // SAFETY: an `AtomicU64` of zero bytes is the word 0.
-    unsafe { Box::new_zeroed_slice(len).assume_init() }
+/// Below so many bytes in use nothing is asked of the kernel ahead of need: the
+/// pages come by themselves, and none is there that is not used.
+const SMALL: usize = 64 << 10;
+/// The least memory that is asked for ahead of need, in bytes.
+const LEAST_AHEAD: usize = 16 << 10;
+/// The most, so that nobody waits long for it.
+const MOST_AHEAD: usize = 64 << 10;
+
+/// How many bytes to ask for ahead of need where so many are used: a quarter as
+/// many, so that what waits to be used stays a small part of the whole.
+pub(crate) fn ahead(used: usize) -> usize {
+    (used / 4).clamp(LEAST_AHEAD, MOST_AHEAD)
+}
+
+/// Asks for the pages of memory that is about to be written, in one call in
+/// place of a fault for each. Changes no byte; where it fails, the pages come one
+/// by one.
+///
+/// # Safety
+/// The memory is the caller's.
+pub(crate) unsafe fn populate(start: *mut u8, len: usize) {
+    // Pages that are touched already cost next to nothing.
+    let first = start as usize & !4095;
+    let end = (start as usize + len).next_multiple_of(4096);
+    // SAFETY: the call reads and writes nothing that is there; the first and
+    // last page hold memory of the caller's, so they are mapped.
+    unsafe { libc::madvise(first as *mut _, end - first, libc::MADV_POPULATE_WRITE) };
+}
+
+/// Words that begin as zeroes. Many lie on pages of their own that the kernel
+/// gives when they are touched: an allocator would write the zeroes where it has
+/// memory that was used before.
+pub(crate) struct Words {
+    first: NonNull<AtomicU64>,
+    len: usize,
+}
+
+// SAFETY: the words are the value's own, and atomic.
+unsafe impl Send for Words {}
+// SAFETY: as above.
+unsafe impl Sync for Words {}
+
+impl Words {
+    /// Those of fewer bytes come from the allocator.
+    const OWN_PAGES: usize = SMALL;
+
+    /// So many words of zero.
+    pub fn new(len: usize) -> Words {
+        let bytes = len * size_of::<AtomicU64>();
+        if bytes < Words::OWN_PAGES {
+            // SAFETY: an `AtomicU64` of zero bytes is the word 0.
+            let words: Box<[AtomicU64]> = unsafe { Box::new_zeroed_slice(len).assume_init() };
+            let first = NonNull::from(Box::leak(words)).cast();
+            return Words { first, len };
+        }
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a fresh private mapping disturbs nobody.
+        let first = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
+        match NonNull::new(first).filter(|_| first != libc::MAP_FAILED) {
+            Some(first) => Words {
+                first: first.cast(),
+                len,
+            },
+            // As when an allocator has no more.
+            None => std::alloc::handle_alloc_error(Layout::new::<AtomicU64>()),
+        }
+    }
+
+    /// Asks for the pages of some words that are about to be written.
+    pub fn populate(&self, range: Range<usize>) {
+        let words = &self[range];
+        // SAFETY: the words are there; asking for their pages changes none.
+        unsafe { populate(words.as_ptr().cast_mut().cast(), size_of_val(words)) };
+    }
+}
+
+impl Deref for Words {
+    type Target = [AtomicU64];
+
+    #[inline]
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping holds so many words, and zero bytes are the word 0.
+        unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        let (first, bytes) = (self.first.as_ptr(), self.len * size_of::<AtomicU64>());
+        // SAFETY: this is how `new` made them, and nobody borrows them any more.
+        unsafe {
+            if bytes < Words::OWN_PAGES {
+                drop(Box::from_raw(ptr::slice_from_raw_parts_mut(
+                    first, self.len,
+                )));
+            } else {
+                libc::munmap(first.cast(), bytes);
+            }
+        }
+    }
 }
 
 /// Bytes in one piece of a [`Text`], unless a single text is longer.
@@ -287,6 +431,11 @@ impl Writer {
     /// Appends elements to a table of this writer's session.
     pub fn extend<T>(&mut self, table: &Table<T>, values: impl Iterator<Item = T>) {
         table.extend(values);
+    }
+
+    /// Appends elements that lie together.
+    pub fn extend_from<T: Copy>(&mut self, table: &Table<T>, values: &[T]) {
+        table.extend_from(values);
     }
 
     /// Stores a text, which the caller knows to be UTF-8.

@@ -41,11 +41,9 @@ fn main() {
     if wanted("throw") {
         throw::table(&template);
     }
-    if wanted("bulk") {
-        bulk::table();
-    }
+    let bulk = wanted("bulk").then(bulk::table).flatten();
     if wanted("rival") {
-        rival::table(&template);
+        rival::table(&template, bulk);
     }
 }
 
@@ -159,7 +157,12 @@ fn table(what: &str, append: impl Fn(&mut Image, usize)) {
 
     let mut image = Image::new();
     let (resident_before, mut number) = (resident(), 0);
-    for load in &LOADS[1..] {
+    // For a quick look.
+    let most = std::env::var("SAPWOOD_MOST_ATOMS").ok();
+    let most = most
+        .and_then(|most| most.parse().ok())
+        .unwrap_or(usize::MAX);
+    for load in LOADS[1..].iter().filter(|load| **load <= most) {
         while number < *load {
             append(&mut image, number);
             number += 1;

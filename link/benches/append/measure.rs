@@ -132,6 +132,17 @@ pub fn resident() -> u64 {
     pages * 4096
 }
 
+/// Page faults of this thread so far.
+pub fn page_faults() -> i64 {
+    // SAFETY: a structure of numbers, which the call fills in.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
+        usage
+    };
+    usage.ru_minflt
+}
+
 /// How many mappings the kernel keeps for this process.
 pub fn mappings() -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux has it");

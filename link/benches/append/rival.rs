@@ -10,12 +10,20 @@ const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/append/jitli
 /// Objects that JITLink is given: it ends at 32,710, the kernel's mapping limit.
 const OBJECTS: usize = 30_000;
 
-pub fn table(template: &Template) {
+/// `ours` is what `bulk` reached in this run, in MB/s.
+pub fn table(template: &Template, ours: Option<f64>) {
     println!("\nrival: LLVM JITLink, the same objects");
     let folder = std::env::temp_dir().join(format!("sapwood-rival-{}", std::process::id()));
     std::fs::create_dir(&folder).expect("a temporary folder can be made");
     match run(template, &folder) {
-        Some(text) => print!("{text}"),
+        Some(text) => {
+            print!("{text}");
+            let theirs = text.split_whitespace().rev().nth(1);
+            let theirs = theirs.and_then(|speed| speed.parse::<f64>().ok());
+            if let (Some(ours), Some(theirs)) = (ours, theirs.filter(|theirs| *theirs > 0.0)) {
+                println!("bulk, ours: {ours:.0} MB/s, {:.0} x that", ours / theirs);
+            }
+        }
         None => println!(
             "  not installed (apt-get install llvm-dev clang); measured elsewhere with LLVM 22:\n  \
              30-32 µs an object, 8.6 KB and 2 mappings each, ends at object 32,710;\n  \

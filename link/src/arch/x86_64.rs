@@ -10,6 +10,8 @@
 pub(crate) mod relax;
 pub(crate) mod tls;
 
+use std::ops::BitOrAssign;
+
 use object::elf;
 
 use crate::model::RelocKind;
@@ -199,17 +201,74 @@ pub(crate) const fn width(kind: RelocKind) -> u8 {
     }
 }
 
-/// What is asked of every relocation that is read, by kind.
+/// What is asked of every relocation that is read, by kind: the width of its
+/// field in the low byte, and bits. Those of several can be united.
 #[derive(Clone, Copy)]
-pub(crate) struct Shape {
-    /// Whether it can be linked: `needs` knows it.
-    pub linked: bool,
-    pub width: u8,
-    pub absolute_32: bool,
+pub(crate) struct Shape(u16);
+
+impl Shape {
+    /// Cannot be linked: `needs` does not know it.
+    const UNKNOWN: u16 = 1 << 8;
+    const ABSOLUTE_32: u16 = 1 << 9;
+    const REFERS: u16 = 1 << 10;
+    const HAS_CALL: u16 = 1 << 11;
+
+    /// Of no relocation.
+    pub const NOTHING: Shape = Shape(0);
+
+    const fn of(kind: RelocKind) -> Shape {
+        let mut bits = width(kind) as u16;
+        if needs(kind).is_none() {
+            bits |= Shape::UNKNOWN;
+        }
+        if is_absolute_32(kind) {
+            bits |= Shape::ABSOLUTE_32;
+        }
+        if kind.0 != elf::R_X86_64_NONE.0 {
+            bits |= Shape::REFERS;
+        }
+        if tls::has_call(kind) {
+            bits |= Shape::HAS_CALL;
+        }
+        Shape(bits)
+    }
+
+    /// How many bytes the field has.
+    #[inline]
+    pub fn width(self) -> u64 {
+        u64::from(self.0 & 0xff)
+    }
+
+    /// Whether all can be linked.
+    #[inline]
+    pub fn is_linked(self) -> bool {
+        self.0 & Shape::UNKNOWN == 0
+    }
+
+    /// Whether a field holds an absolute address cut to 32 bits.
+    #[inline]
+    pub fn is_absolute_32(self) -> bool {
+        self.0 & Shape::ABSOLUTE_32 != 0
+    }
+
     /// Whether it refers to its symbol: R_X86_64_NONE does not.
-    pub refers: bool,
+    #[inline]
+    pub fn refers(self) -> bool {
+        self.0 & Shape::REFERS != 0
+    }
+
     /// See [`tls::has_call`].
-    pub has_call: bool,
+    #[inline]
+    pub fn has_call(self) -> bool {
+        self.0 & Shape::HAS_CALL != 0
+    }
+}
+
+impl BitOrAssign for Shape {
+    #[inline]
+    fn bitor_assign(&mut self, other: Shape) {
+        self.0 |= other.0;
+    }
 }
 
 /// One past the last kind there is.
@@ -217,28 +276,13 @@ const KINDS: usize = 44;
 
 /// With one more at the end, for all that are not known.
 static SHAPES: [Shape; KINDS + 1] = {
-    let mut shapes = [UNKNOWN; KINDS + 1];
+    let mut shapes = [Shape(Shape::UNKNOWN); KINDS + 1];
     let mut number = 0;
     while number < KINDS {
-        let kind = RelocKind(number as u32);
-        shapes[number] = Shape {
-            linked: needs(kind).is_some(),
-            width: width(kind),
-            absolute_32: is_absolute_32(kind),
-            refers: number as u32 != elf::R_X86_64_NONE.0,
-            has_call: tls::has_call(kind),
-        };
+        shapes[number] = Shape::of(RelocKind(number as u32));
         number += 1;
     }
     shapes
-};
-
-const UNKNOWN: Shape = Shape {
-    linked: false,
-    width: 0,
-    absolute_32: false,
-    refers: false,
-    has_call: false,
 };
 
 /// See [`Shape`].

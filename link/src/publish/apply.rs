@@ -122,15 +122,13 @@ fn try_apply(
     plan.write_atoms(&mut sink)?;
     plan.keep_own_atoms();
     commit(slab, &txn.used, Some(committed), sink.space)?;
-    let buffers = sink.buffers;
-    let buffers = buffers
-        .into_iter()
-        .zip(&slab.segments)
-        .flat_map(|(bytes, segment)| {
+    let mut buffers = Vec::new();
+    for (bytes, segment) in sink.buffers.into_iter().zip(&slab.segments) {
+        if let Some(bytes) = bytes {
             let at = segment.cursor();
-            bytes.map(|bytes| Buffer { at, bytes })
-        });
-    let mut buffers: Vec<Buffer> = buffers.collect();
+            buffers.push(Buffer { at, bytes });
+        }
+    }
     buffers.extend(add_made(slab, txn, ground.space()));
     write(slab, txn, &buffers, ground.space())?;
     let code = &slab.segments[0];

@@ -108,7 +108,12 @@ impl Bound {
     pub(super) fn target(&self, staged: &Staged<'_>, symbol: SymbolAt) -> Target {
         match self.names.of(staged, symbol) {
             Some(entry) => entry.target,
-            None => self.local_target(staged, symbol, staged.record(symbol)),
+            None => {
+                let symbols = staged.symbols_of(symbol.input);
+                let record = symbols.record(symbol.number);
+                let definition = symbols.definition(symbol.number, record);
+                self.local_target(staged, record, definition)
+            }
         }
     }
 
@@ -117,10 +122,10 @@ impl Bound {
     pub(super) fn local_target(
         &self,
         staged: &Staged<'_>,
-        symbol: SymbolAt,
         record: &SymbolRecord,
+        definition: StagedDefinition,
     ) -> Target {
-        match staged.definition(symbol, record) {
+        match definition {
             StagedDefinition::Atom(atom, offset) => {
                 if let Some(old) = self.alias(atom) {
                     return Target::Old(old, offset);
@@ -264,10 +269,12 @@ impl Binder<'_, '_> {
         let staged = &*self.staged;
         let names = &mut self.bound.names;
         for input in 0..staged.inputs.len() as u32 {
-            for (symbol, record, name) in staged.globals(input) {
+            let symbols = staged.symbols_of(input);
+            for (number, record, mark, name) in symbols.globals() {
+                let symbol = SymbolAt { input, number };
                 let entry = names.entry_mut(name);
-                entry.refer(symbol, record, staged.mark(symbol));
-                let definition = staged.definition(symbol, record);
+                entry.refer(symbol, record, mark);
+                let definition = symbols.definition(number, record);
                 let rank = match definition {
                     StagedDefinition::Undefined | StagedDefinition::Elsewhere => continue,
                     StagedDefinition::Atom(atom, _) if staged.atoms[atom as usize].discarded => {
@@ -282,10 +289,8 @@ impl Binder<'_, '_> {
                     continue;
                 }
                 let entry = names.entry_mut(name);
-                let size = record.st_size(LittleEndian);
                 if !entry.winner.is_some() || rank > entry.rank {
-                    (entry.winner, entry.rank) = (symbol, rank);
-                    (entry.definition, entry.size) = (definition, size);
+                    entry.define(symbol, record, definition, rank);
                 } else if rank == Rank::Strong {
                     return Err(Error::Duplicate {
                         name: staged.symbol_name(symbol).into(),
@@ -293,7 +298,7 @@ impl Binder<'_, '_> {
                         second: place_of(staged, symbol),
                     });
                 } else if rank == Rank::Common && entry.rank == Rank::Common {
-                    merge_common(entry, definition, size);
+                    merge_common(entry, definition, record.st_size(LittleEndian));
                 }
             }
         }
@@ -309,7 +314,7 @@ impl Binder<'_, '_> {
             let atom = self.staged.atoms.len() as u32;
             self.staged.atoms.push(StagedAtom {
                 input: entry.winner.input,
-                kind: match self.staged.record(entry.winner).kind() {
+                kind: match entry.kind {
                     SymbolKind::ThreadLocal => AtomKind::ThreadLocal,
                     _ => AtomKind::Zero,
                 },
@@ -341,8 +346,7 @@ impl Binder<'_, '_> {
         for number in 0..self.bound.names.len() as u32 {
             let entry = self.bound.names.entry(number);
             // An indirect function is published as its stub, referred to or not.
-            let ifunc = entry.winner.is_some()
-                && self.staged.record(entry.winner).kind() == SymbolKind::Ifunc;
+            let ifunc = entry.winner.is_some() && entry.kind == SymbolKind::Ifunc;
             if entry.reference.is_some() || ifunc {
                 self.bound.names.entry_mut(number).target = self.target_of(number)?;
             }
@@ -355,9 +359,11 @@ impl Binder<'_, '_> {
     fn target_of(&mut self, number: u32) -> Result<Target, Error> {
         let entry = self.bound.names.entry(number);
         if entry.winner.is_some() {
-            let winner = entry.winner;
             return Ok(match entry.definition {
-                StagedDefinition::Atom(atom, offset) => self.defined(winner, atom, offset),
+                StagedDefinition::Atom(atom, offset) if entry.kind == SymbolKind::Ifunc => {
+                    Target::Ifunc(self.bound.add_ifunc(atom, offset))
+                }
+                StagedDefinition::Atom(atom, offset) => Target::Atom(atom, offset),
                 StagedDefinition::Absolute(value) => Target::Absolute(value),
                 _ => unreachable!("a winner is defined, and commons have been placed"),
             });
@@ -375,14 +381,6 @@ impl Binder<'_, '_> {
         }
         self.bound.asked.push(number);
         Ok(Target::Unbound)
-    }
-
-    /// A place that the batch defines: itself, or an indirect function's stub.
-    fn defined(&mut self, symbol: SymbolAt, atom: u32, offset: u64) -> Target {
-        if self.staged.record(symbol).kind() != SymbolKind::Ifunc {
-            return Target::Atom(atom, offset);
-        }
-        Target::Ifunc(self.bound.add_ifunc(atom, offset))
     }
 
     /// The bounds of a section, if that is what a name asks for and the batch

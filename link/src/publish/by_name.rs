@@ -4,8 +4,11 @@
 //!
 //! The list is kept from batch to batch, so that a small one allocates nothing.
 
+use object::LittleEndian;
+use object::read::elf::Sym;
+
 use crate::ids::{NameId, SymbolId};
-use crate::model::{Binding, NONE};
+use crate::model::{Binding, NONE, SymbolKind, Visibility};
 use crate::publish::bind::Target;
 use crate::staged::{Mark, Says, Staged, StagedDefinition, SymbolAt, SymbolRecord};
 use crate::tables::Tables;
@@ -30,8 +33,11 @@ pub(super) struct Entry {
     /// an atom once it was made.
     pub winner: SymbolAt,
     pub definition: StagedDefinition,
-    /// Its size; a common block's is that of the largest.
+    /// What its record says; a common block's size is that of the largest.
     pub size: u64,
+    pub binding: Binding,
+    pub visibility: Visibility,
+    pub kind: SymbolKind,
     pub rank: Rank,
     /// Whether all that refer to it are content if it is not there.
     pub weak: bool,
@@ -56,6 +62,23 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Makes a symbol the batch's definition.
+    #[inline]
+    pub fn define(
+        &mut self,
+        symbol: SymbolAt,
+        record: &SymbolRecord,
+        definition: StagedDefinition,
+        rank: Rank,
+    ) {
+        (self.winner, self.rank, self.definition) = (symbol, rank, definition);
+        self.size = record.st_size(LittleEndian);
+        (self.binding, self.visibility) = (record.binding(), record.visibility());
+        self.kind = record.kind();
+    }
+}
+
 /// See the [module page](self).
 #[derive(Default)]
 pub(crate) struct ByName {
@@ -71,7 +94,7 @@ impl ByName {
         self.entries.clear();
         self.entries.reserve(staged.names.len());
         for name in staged.names.iter() {
-            let text = name.text.of(staged.bytes_of(name.input));
+            let text = staged.names.text(name);
             let id = tables.names.find_hashed(name.hash, text);
             self.entries.push(Entry {
                 id: id.map_or(NONE, |id| id.0),
@@ -79,6 +102,9 @@ impl ByName {
                 winner: SymbolAt::NONE,
                 definition: StagedDefinition::Undefined,
                 size: 0,
+                binding: Binding::Global,
+                visibility: Visibility::Default,
+                kind: SymbolKind::Untyped,
                 rank: Rank::Weak,
                 weak: true,
                 reference: SymbolAt::NONE,

@@ -44,8 +44,8 @@ pub(super) fn commit(
     push_names_and_symbols(writer, tables, staged, txn);
     push_locals(writer, tables, staged, bound, txn);
     push_inputs(writer, tables, staged);
-    writer.extend(&tables.wide_addends, txn.wide_addends.iter().copied());
-    writer.extend(&tables.relocs, txn.relocs.iter().copied());
+    writer.extend_from(&tables.wide_addends, &txn.wide_addends);
+    writer.extend_from(&tables.relocs, &txn.relocs);
     let code_before = slab.segments[0].used;
     push_atoms(
         writer,
@@ -122,7 +122,7 @@ fn push_atoms(
     code_before: u64,
     order: &mut Vec<u32>,
 ) {
-    writer.extend(&tables.atoms, txn.atoms.iter().copied());
+    writer.extend_from(&tables.atoms, &txn.atoms);
     order.clear();
     // As they were placed, but for sections that came together: a stable sort
     // finds what is in order.
@@ -156,8 +156,8 @@ fn push_atoms(
 
 fn push_names_and_symbols(writer: &mut Writer, tables: &Tables, staged: &Staged<'_>, txn: &Txn) {
     let names = || txn.names.iter().map(|number| staged.names.get(*number));
-    let len = names().map(|name| name.text.len as usize).sum();
-    let texts = names().map(|name| name.text.of(staged.bytes_of(name.input)));
+    let texts = names().map(|name| staged.names.text(name));
+    let len = texts.clone().map(<[u8]>::len).sum();
     let hashes = names().map(|name| name.hash);
     tables.names.intern_new(writer, len, texts, hashes);
     for record in &txn.symbols {

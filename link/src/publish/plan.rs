@@ -20,7 +20,7 @@ use crate::model::{AtomKind, AtomRecord, Binding, NONE, PackedTarget, SymbolKind
 use crate::publish::bind::{Bound, COPY_LEN, Target};
 use crate::publish::unwind;
 use crate::session::Session;
-use crate::staged::{self, Role, Says, Staged, StagedDefinition, SymbolAt};
+use crate::staged::{self, Role, Says, Staged, StagedDefinition, SymbolAt, Symbols};
 use crate::txn::{FunctionList, IfuncCell, InSlot, Made, Resolved, State, ThreadBlock, Txn};
 
 /// Zero bytes after each input's `.eh_frame`, which end the unwinder's list.
@@ -112,8 +112,8 @@ fn named(resolved: Resolved, record: Option<SymbolId>) -> Resolved {
 }
 
 /// What is published of an indirect function is the stub.
-fn published_kind(record: &staged::SymbolRecord) -> SymbolKind {
-    match record.kind() {
+fn published(kind: SymbolKind) -> SymbolKind {
+    match kind {
         SymbolKind::Ifunc => SymbolKind::Function,
         kind => kind,
     }
@@ -151,15 +151,15 @@ pub(super) fn local_records<'s>(
     (first_atom, generation): (u32, u32),
     input: u32,
 ) -> impl Iterator<Item = (SymbolRecord, &'s [u8])> {
-    let of = &staged.inputs[input as usize];
-    let named = staged.locals(input);
-    let named = named.filter(|(_, record)| staged.has_local_name(of, record));
-    named.filter_map(move |(symbol, record)| {
+    let symbols = staged.symbols_of(input);
+    let named = symbols.locals();
+    let named = named.filter(move |(_, record, _)| symbols.has_local_name(record));
+    named.filter_map(move |(number, record, _)| {
+        let definition = symbols.definition(number, record);
         let target = match record.kind() == SymbolKind::Ifunc {
-            true => bound.local_target(staged, symbol, record),
+            true => bound.local_target(staged, record, definition),
             false => Target::Unbound,
         };
-        let definition = staged.definition(symbol, record);
         let (value, atom) = place_of(txn, first_atom, definition, target)?;
         let symbol = SymbolRecord {
             value,
@@ -170,9 +170,9 @@ pub(super) fn local_records<'s>(
             size: u32::try_from(record.st_size(LittleEndian)).unwrap_or(u32::MAX),
             binding: Binding::Local,
             visibility: record.visibility(),
-            kind: published_kind(record),
+            kind: published(record.kind()),
         };
-        Some((symbol, staged.text_of(input, record)))
+        Some((symbol, symbols.text(record)))
     })
 }
 
@@ -353,6 +353,7 @@ impl Plan<'_, '_> {
     /// what it bound outside. Says what every name resolves to that is referred
     /// to. Symbols that only their inputs see are resolved input by input.
     fn resolve_names(&mut self) {
+        let generation = self.session.generation().0 + 1;
         let names = &self.bound.names;
         let records = names.definitions().len() + self.bound.outside.len();
         self.txn.symbols.reserve(records);
@@ -365,9 +366,19 @@ impl Plan<'_, '_> {
             }
             let (definition, target) = (entry.definition, entry.target);
             if let Some((value, atom)) = place_of(self.txn, self.next_atom, definition, target) {
-                let size = u32::try_from(entry.size).unwrap_or(u32::MAX);
-                let binding = self.staged.record(symbol).binding();
-                self.push_symbol(symbol, name, value, atom, size, binding);
+                let entry = self.bound.names.entry(name);
+                let record = SymbolRecord {
+                    value,
+                    name: NONE,
+                    generation,
+                    older: NONE,
+                    atom,
+                    size: u32::try_from(entry.size).unwrap_or(u32::MAX),
+                    binding: entry.binding,
+                    visibility: entry.visibility,
+                    kind: published(entry.kind),
+                };
+                self.push_symbol(name, record);
             }
         }
         let first_outside = self.next_symbol + self.txn.symbols.len() as u32;
@@ -378,11 +389,19 @@ impl Plan<'_, '_> {
             } else {
                 SymbolRecord::OUTSIDE
             };
-            let symbol = outside.symbol;
-            let size = self.staged.record(symbol).st_size(LittleEndian);
-            let size = u32::try_from(size).unwrap_or(u32::MAX);
-            let (name, value) = (outside.name, outside.value);
-            self.push_symbol(symbol, name, value, atom, size, Binding::Global);
+            let staged = self.staged.record(outside.symbol);
+            let record = SymbolRecord {
+                value: outside.value,
+                name: NONE,
+                generation,
+                older: NONE,
+                atom,
+                size: u32::try_from(staged.st_size(LittleEndian)).unwrap_or(u32::MAX),
+                binding: Binding::Global,
+                visibility: staged.visibility(),
+                kind: published(staged.kind()),
+            };
+            self.push_symbol(outside.name, record);
         }
         self.txn.by_name.reserve(self.bound.names.len());
         for entry in self.bound.names.iter() {
@@ -395,89 +414,97 @@ impl Plan<'_, '_> {
         }
     }
 
-    /// Makes the record of a name.
-    fn push_symbol(
-        &mut self,
-        symbol: SymbolAt,
-        name: u32,
-        value: u64,
-        atom: u32,
-        size: u32,
-        binding: Binding,
-    ) {
-        let staged = self.staged.record(symbol);
+    /// Adds the record of a name, and names it.
+    fn push_symbol(&mut self, name: u32, mut record: SymbolRecord) {
         let id = SymbolId(self.next_symbol + self.txn.symbols.len() as u32);
-        let next_name = (self.session.tables.names.len() + self.txn.names.len()) as u32;
         let entry = self.bound.names.entry_mut(name);
         if entry.id == NONE {
-            entry.id = next_name;
+            let known = self.session.tables.names.len() + self.txn.names.len();
+            entry.id = known as u32;
             self.txn.names.push(name);
         }
         entry.record = Some(id);
-        self.txn.symbols.push(SymbolRecord {
-            value,
-            name: entry.id,
-            generation: self.session.generation().0 + 1,
-            older: NONE,
-            atom,
-            size,
-            binding,
-            visibility: staged.visibility(),
-            kind: published_kind(staged),
-        });
+        record.name = entry.id;
+        self.txn.symbols.push(record);
     }
 
     /// Says what every symbol of an input resolves to that is referred to, in
     /// `txn.resolved`. Inputs come in their order.
     pub fn resolve_input(&mut self, input: u32) {
-        let staged = self.staged;
-        let of = &staged.inputs[input as usize];
-        let records = staged.records(of);
-        let range = of.symbols.start as usize..of.symbols.end as usize;
+        let symbols = self.staged.symbols_of(input);
         let mut resolved = std::mem::take(&mut self.txn.resolved);
         resolved.clear();
-        resolved.reserve(range.len());
         let first_local = self.next_symbol + self.txn.symbols.len() as u32;
-        for (mark, number) in staged.marks[range].iter().zip(of.symbols.start..) {
-            if let Some(name) = mark.name() {
-                resolved.push(self.txn.by_name[name as usize]);
-                continue;
-            }
-            let symbol = SymbolAt { input, number };
-            let Some(record) = records.get((number - of.symbols.start) as usize) else {
-                resolved.push(NOTHING);
-                continue;
-            };
-            let published = staged.has_local_name(of, record) && self.is_placed(symbol, record);
-            let id = published.then(|| SymbolId(first_local + self.locals_before));
-            self.locals_before += u32::from(published);
-            resolved.push(match mark.is_referred() {
-                false => NOTHING,
-                true => named(self.resolve_local(symbol, record), id),
-            });
-        }
+        resolved.extend(
+            symbols
+                .marks()
+                .iter()
+                .zip(symbols.first..)
+                .map(|(mark, number)| {
+                    if let Some(name) = mark.name() {
+                        return self.txn.by_name[name as usize];
+                    }
+                    let record = symbols.record(number);
+                    let definition = symbols.definition(number, record);
+                    let published = symbols.has_local_name(record) && self.is_placed(definition);
+                    let id = published.then(|| SymbolId(first_local + self.locals_before));
+                    self.locals_before += u32::from(published);
+                    match mark.is_referred() {
+                        false => NOTHING,
+                        true => named(self.resolve_local(record, definition), id),
+                    }
+                }),
+        );
         self.txn.resolved = resolved;
     }
 
     /// What a symbol resolves to that only its own input sees.
     #[inline]
-    fn resolve_local(&self, symbol: SymbolAt, record: &staged::SymbolRecord) -> Resolved {
-        let target = self.bound.local_target(self.staged, symbol, record);
-        self.resolve(target, 0)
+    fn resolve_local(
+        &self,
+        record: &staged::SymbolRecord,
+        definition: StagedDefinition,
+    ) -> Resolved {
+        match self.bound.local_target(self.staged, record, definition) {
+            // Nearly all.
+            Target::Atom(atom, offset)
+                if self.staged.atoms[atom as usize].kind != AtomKind::ThreadLocal =>
+            {
+                self.resolve_plainly(atom, offset)
+            }
+            target => self.resolve(target, 0),
+        }
+    }
+
+    /// What a place in an atom of the batch that is not thread-local resolves to.
+    #[inline]
+    fn resolve_plainly(&self, atom: u32, offset: u64) -> Resolved {
+        let number = self.txn.atom_numbers[atom as usize];
+        Resolved {
+            address: self.address_of(atom).add(offset).get(),
+            offset,
+            target: PackedTarget::atom(AtomId(self.next_atom + number)),
+            state: State::Plain,
+        }
     }
 
     /// What a symbol that is referred to resolves to, but for its record.
-    fn resolve_symbol(&self, symbol: SymbolAt) -> Resolved {
-        match self.staged.mark(symbol).name() {
+    #[inline]
+    fn resolve_symbol(&self, symbols: &Symbols<'_>, number: u32) -> Resolved {
+        let mark = symbols.marks()[(number - symbols.first) as usize];
+        match mark.name() {
             Some(name) => self.txn.by_name[name as usize],
-            None => self.resolve_local(symbol, self.staged.record(symbol)),
+            None => {
+                let record = symbols.record(number);
+                self.resolve_local(record, symbols.definition(number, record))
+            }
         }
     }
 
     /// Whether a local symbol is defined in what is published.
     #[inline]
-    fn is_placed(&self, symbol: SymbolAt, record: &staged::SymbolRecord) -> bool {
-        match self.staged.definition(symbol, record) {
+    fn is_placed(&self, definition: StagedDefinition) -> bool {
+        match definition {
             StagedDefinition::Atom(atom, _) => self.txn.atom_numbers[atom as usize] != NONE,
             StagedDefinition::Absolute(_) => true,
             _ => false,
@@ -669,15 +696,14 @@ impl Plan<'_, '_> {
         code: &Range<HostAddr>,
         frames: &mut Vec<(HostAddr, HostAddr)>,
     ) -> Result<(), Error> {
-        let (base, input) = (
-            self.address_of(atom),
-            self.staged.atoms[atom as usize].input,
-        );
+        let base = self.address_of(atom);
+        let symbols = self
+            .staged
+            .symbols_of(self.staged.atoms[atom as usize].input);
         let entries = unwind::Entries::new(self.staged, atom);
         for entry in entries {
             let (at, reloc) = entry?;
-            let number = reloc.symbol;
-            let resolved = self.resolve_symbol(SymbolAt { input, number });
+            let resolved = self.resolve_symbol(&symbols, reloc.symbol);
             let pc = HostAddr(resolved.address.wrapping_add(reloc.addend as u64));
             let kept = resolved.state != State::Discarded;
             let frame = (pc, base.add(u64::from(at)));

@@ -386,33 +386,39 @@ fn fill_in_plainly(
     base: u64,
     bytes: &mut [u8],
 ) -> Option<StagedReloc> {
+    const PC32: u32 = elf::R_X86_64_PC32.0;
+    const PLT32: u32 = elf::R_X86_64_PLT32.0;
+    const ADDRESS: u32 = elf::R_X86_64_64.0;
     let symbols = &*txn.resolved;
     while let Some(record) = relocs.records.next() {
         let [offset, info, addend] = read_rela(record);
-        let at = offset as usize;
-        let kind = RelocKind(info as u32);
+        let (at, kind) = (offset as usize, info as u32);
+        let unusual = |relocs: &Relocs<'_>| Some(relocs.read(record));
         let Some(symbol) = symbols.get((info >> 32) as usize) else {
-            return Some(relocs.read(record));
+            return unusual(relocs);
         };
         let target = symbol.address.wrapping_add(addend);
-        let distance = target.wrapping_sub(base.wrapping_add(offset)) as i64;
-        let done = match elf::RelocationType(kind.0) {
-            elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => {
-                let field = bytes.get_mut(at..at + 4);
-                let field = field.filter(|_| i64::from(distance as i32) == distance);
-                field.map(|field| field.copy_from_slice(&(distance as i32).to_le_bytes()))
-            }
-            elf::R_X86_64_64 => {
-                let field = bytes.get_mut(at..at + 8);
-                field.map(|field| field.copy_from_slice(&target.to_le_bytes()))
-            }
-            _ => None,
-        };
-        let addend = addend.wrapping_add(symbol.offset) as i64;
-        if done.is_none() || symbol.state != State::Plain || !RelocRecord::is_short(addend) {
-            return Some(relocs.read(record));
+        let kept = addend.wrapping_add(symbol.offset) as i64;
+        if symbol.state != State::Plain || !RelocRecord::is_short(kept) {
+            return unusual(relocs);
         }
-        let record = RelocRecord::short(offset as u32, kind, symbol.target, addend);
+        if kind == PLT32 || kind == PC32 {
+            let distance = target.wrapping_sub(base.wrapping_add(offset)) as i64;
+            let field = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
+            match (field, i32::try_from(distance)) {
+                (Some(field), Ok(distance)) => *field = distance.to_le_bytes(),
+                _ => return unusual(relocs),
+            }
+        } else if kind == ADDRESS {
+            match bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+                Some(field) => *field = target.to_le_bytes(),
+                None => return unusual(relocs),
+            }
+        } else {
+            return unusual(relocs);
+        }
+        let kind = RelocKind(kind);
+        let record = RelocRecord::short(offset as u32, kind, symbol.target, kept);
         txn.relocs.push(record);
     }
     None

@@ -113,15 +113,15 @@ pub(super) fn pair(
 /// Every named definition of the batch with its counterpart.
 fn pairs(tables: &Tables, staged: &Staged<'_>, bound: &Bound) -> Vec<Pair> {
     let mut pairs = Vec::new();
-    for (number, input) in staged.inputs.iter().enumerate() {
-        let number = number as u32;
+    for number in 0..staged.inputs.len() as u32 {
+        let symbols = staged.symbols_of(number);
         let name = staged.input_name(number);
         for (symbol, record) in staged.locals(number) {
             let StagedDefinition::Atom(atom, offset) = staged.definition(symbol, record) else {
                 continue;
             };
             let is_code = staged.atoms[atom as usize].kind == AtomKind::Code;
-            if !staged.has_local_name(input, record)
+            if !symbols.has_local_name(record)
                 || staged.atoms[atom as usize].discarded
                 || (is_code && is_a_piece(staged, symbol))
             {

@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::host::{HostError, Libgcc};
 use crate::image::Slab;
 use crate::space::Write;
-use crate::staged::{Relocs, Staged, StagedReloc};
+use crate::staged::{Relocs, Staged, StagedReloc, read_rela};
 use crate::txn::Txn;
 
 /// The slab's segment for the array.
@@ -77,7 +77,7 @@ pub(super) struct Entries<'s, 'i> {
     staged: &'s Staged<'i>,
     atom: u32,
     bytes: &'s [u8],
-    relocs: std::iter::Peekable<Relocs<'s>>,
+    relocs: Relocs<'s>,
     at: usize,
 }
 
@@ -87,26 +87,33 @@ impl<'s, 'i> Entries<'s, 'i> {
             staged,
             atom,
             bytes: staged.atom_bytes(atom),
-            relocs: staged.relocs(atom).peekable(),
+            relocs: staged.relocs(atom),
             at: 0,
         }
     }
 
+    #[inline]
     fn word(&self, at: usize) -> Option<u32> {
-        let word = self.bytes.get(at..at + 4)?;
-        Some(u32::from_le_bytes(word.try_into().ok()?))
+        let word = self.bytes.get(at..)?.first_chunk()?;
+        Some(u32::from_le_bytes(*word))
     }
 
     /// The relocation of a field. Assemblers write relocations in the order of
     /// their fields; should one not, all are looked through.
+    #[inline]
     fn reloc_at(&mut self, field: u32) -> Option<StagedReloc> {
-        let relocs = &mut self.relocs;
-        while relocs.next_if(|reloc| reloc.offset < field).is_some() {}
-        let next = relocs.next_if(|reloc| reloc.offset == field);
-        next.or_else(|| {
-            let mut all = self.staged.relocs(self.atom);
-            all.find(|reloc| reloc.offset == field)
-        })
+        while let [record, rest @ ..] = self.relocs.records.as_slice() {
+            let offset = read_rela(record)[0] as u32;
+            if offset > field {
+                break;
+            }
+            self.relocs.records = rest.iter();
+            if offset == field {
+                return Some(self.relocs.read(record));
+            }
+        }
+        let mut all = self.staged.relocs(self.atom);
+        all.find(|reloc| reloc.offset == field)
     }
 }
 

@@ -1,17 +1,20 @@
 //! [`StagedNames`]: the names of a batch that others than their inputs see, each
 //! hashed once and numbered in the order they come.
 //!
+//! Texts are copied to one place, because an object's own string table is cold by
+//! the time that another object names the same.
+//!
 //! Lists are kept from batch to batch, and emptied by what was in them, so that
 //! a small batch after a large one allocates and clears next to nothing.
 
-use super::{Span, make_room};
+use super::make_room;
 
 /// One name of a batch.
 #[derive(Clone, Copy)]
 pub(crate) struct Name {
-    /// Where its text lies, in the bytes of an input that names it.
-    pub text: Span,
-    pub input: u32,
+    /// Where its text lies among all texts.
+    start: u32,
+    len: u32,
     /// The [`hash`](crate::names::hash) of its text.
     pub hash: u32,
 }
@@ -25,6 +28,7 @@ const EMPTY: u64 = u64::MAX;
 #[derive(Default)]
 pub(crate) struct StagedNames {
     names: Vec<Name>,
+    texts: Vec<u8>,
     /// Open addressing by hash, half full at most: the hash in the high half and
     /// the name's number in the low, or `EMPTY`.
     slots: Vec<u64>,
@@ -43,34 +47,47 @@ impl StagedNames {
         &self.names[number as usize]
     }
 
+    /// The text of a name.
+    #[inline]
+    pub fn text(&self, name: &Name) -> &[u8] {
+        &self.texts[name.start as usize..][..name.len as usize]
+    }
+
     /// All names, in the order of their numbers.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Name> {
         self.names.iter()
     }
 
-    /// The number of a name, which is added if it is new. `is_it` says whether a
-    /// name of the same hash is the same.
+    /// The number of a name, which is added if it is new. `hash` is that of its
+    /// text, which is UTF-8.
     #[inline]
-    pub fn number_of(&mut self, name: Name, is_it: impl Fn(&Name) -> bool) -> u32 {
+    pub fn number_of(&mut self, hash: u32, text: &[u8]) -> u32 {
         if self.names.len() >= self.slots.len() / 2 {
             self.grow();
         }
         let mask = self.slots.len() - 1;
-        let mut at = name.hash as usize & mask;
+        let mut at = hash as usize & mask;
         loop {
             let slot = self.slots[at];
             if slot == EMPTY {
                 break;
             }
-            if (slot >> 32) as u32 == name.hash && is_it(&self.names[slot as u32 as usize]) {
-                return slot as u32;
+            let number = slot as u32;
+            if (slot >> 32) as u32 == hash && self.text(self.get(number)) == text {
+                return number;
             }
             at = (at + 1) & mask;
         }
         let number = self.names.len() as u32;
-        self.slots[at] = u64::from(name.hash) << 32 | u64::from(number);
+        self.slots[at] = u64::from(hash) << 32 | u64::from(number);
         make_room(&mut self.names, 1);
-        self.names.push(name);
+        self.names.push(Name {
+            start: self.texts.len() as u32,
+            len: text.len() as u32,
+            hash,
+        });
+        make_room(&mut self.texts, text.len());
+        self.texts.extend_from_slice(text);
         number
     }
 
@@ -96,6 +113,7 @@ impl StagedNames {
                 at = (at + 1) & mask;
             }
             self.slots[at] = EMPTY;
+            self.texts.truncate(name.start as usize);
         }
     }
 }
@@ -113,19 +131,9 @@ fn free_slot(slots: &[u64], hash: u32) -> usize {
 mod tests {
     use super::*;
 
-    /// A name whose "text" is its start.
-    fn name(start: u32) -> Name {
-        let hash = start.wrapping_mul(0x9e37_79b9) & 0xff;
-        let text = Span { start, len: 1 };
-        Name {
-            text,
-            input: 0,
-            hash,
-        }
-    }
-
-    fn number_of(names: &mut StagedNames, start: u32) -> u32 {
-        names.number_of(name(start), |known| known.text.start == start)
+    fn number_of(names: &mut StagedNames, number: u32) -> u32 {
+        let hash = number.wrapping_mul(0x9e37_79b9) & 0xff;
+        names.number_of(hash, number.to_string().as_bytes())
     }
 
     #[test]
