@@ -29,7 +29,7 @@ const FIRST_LEN: usize = 64;
 const MOVED_EACH: usize = 8;
 
 /// Bytes of the next array that are asked of the kernel at a time.
-const POPULATED_AT_ONCE: usize = 64 << 10;
+const POPULATED_AT_ONCE: usize = 32 << 10;
 
 /// See the [module page](self). An entry is a hash and the number of a record.
 pub(crate) struct Index {

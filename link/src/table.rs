@@ -224,7 +224,7 @@ const SMALL: usize = 64 << 10;
 /// The least memory that is asked for ahead of need, in bytes.
 const LEAST_AHEAD: usize = 16 << 10;
 /// The most, so that nobody waits long for it.
-const MOST_AHEAD: usize = 64 << 10;
+const MOST_AHEAD: usize = 32 << 10;
 
 /// How many bytes to ask for ahead of need where so many are used: a quarter as
 /// many, so that what waits to be used stays a small part of the whole.
