@@ -8,12 +8,19 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use sapwood_emu::Place;
 use sapwood_emu::engine::Tier;
 use sapwood_emu::linux::{self, Files, Options};
+use sapwood_emu::watch::Watcher;
+use sapwood_link::source::{UserFolder, user_folder};
 
 use crate::failure::Failure;
 use crate::help::{self, Topic};
+use watch::{Show, Shown};
+
+mod watch;
 
 /// What the command line asks for.
 enum Asked {
@@ -45,6 +52,8 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
     };
     let mut environment: Vec<OsString> = Vec::new();
     let mut argument_zero = None;
+    let mut cache = None;
+    let mut shown = Shown::default();
     let program = loop {
         let Some(argument) = parser.next().map_err(usage)? else {
             return Err(Failure::usage(Topic::Emu, "no program given"));
@@ -80,6 +89,24 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
                 let address = parser.value().map_err(usage)?;
                 options.gdb = Some(address.to_string_lossy().into_owned());
             }
+            Short('d') => {
+                let list = parser.value().map_err(usage)?;
+                shown
+                    .add(&list.to_string_lossy())
+                    .map_err(|why| Failure::usage(Topic::Emu, why))?;
+                options.command.extend(["-d".into(), list]);
+            }
+            Long("trace") => {
+                shown.trace = true;
+                options.command.push("--trace".into());
+            }
+            Long("perf") => {
+                shown.perf = true;
+                options.command.push("--perf".into());
+            }
+            Long("cache") => cache = Some(Some(PathBuf::from(parser.value().map_err(usage)?))),
+            Long("no-cache") => cache = Some(None),
+            Long("child") => options.is_child = true,
             Long("stats") => options.statistics = true,
             Long("argv0") => argument_zero = Some(parser.value().map_err(usage)?),
             Long("ignore-sigpipe") => options.ignore_sigpipe = true,
@@ -93,6 +120,18 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
             other => return Err(Failure::usage(Topic::Emu, other.unexpected())),
         }
     };
+    if shown.is_any() {
+        let show = Show::new(shown).map_err(|error| Failure::new(format!("--perf: {error}")))?;
+        options.watch = Some(Watcher(Arc::new(show)));
+    }
+    options.cache = cache
+        .unwrap_or_else(|| Some(user_folder(UserFolder::Cache)?.join("translations")))
+        .map(|folder| Place::at(std::path::absolute(&folder).unwrap_or(folder)));
+    // A guest may change what its children take for their user's folders.
+    options.command.extend(match &options.cache {
+        Some(place) => vec!["--cache".into(), place.folder.clone().into()],
+        None => vec!["--no-cache".into()],
+    });
     options.program = PathBuf::from(&program);
     options.arguments = vec![argument_zero.unwrap_or(program)];
     options.arguments.extend(parser.raw_args().map_err(usage)?);

@@ -16,6 +16,11 @@
 //! linked to it, so that forgetting it is writing those cells; the look-up
 //! table refers to translations that are alive only. Code that was forgotten
 //! stays where it is until the whole space goes, because a thread may be in it.
+//!
+//! What an earlier process left on disk is *frozen*: it is in a unit's tables
+//! ([`frozen`]) and in none of those here, until something about it changes; then
+//! it is thawed, which gives it a record and a translation like any other. A
+//! block is known in one way or the other, never in both.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,11 +33,17 @@ use crate::addr::GuestAddr;
 use crate::code::{CodeSpace, Full};
 use crate::ir::Block;
 
+mod frozen;
+mod keep;
+
+use frozen::Frozen;
+pub use keep::Keeping;
+
 /// Names one [`Translation`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TranslationId(pub u32);
 
-/// Names one exit of translated code; it is what the code hands back.
+/// Names one exit of translated code. The code itself names it by its cell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct ExitId(pub u32);
 
@@ -55,8 +66,7 @@ pub struct Record {
 pub struct Compiled {
     /// The code. Position-independent but for `cells`.
     pub code: Vec<u8>,
-    /// Places of 4 bytes that become `cell − place + addend`, for the cell of
-    /// the exit with this index.
+    /// The exits' cells, wherever the code has one's address.
     pub cells: Vec<CellUse>,
     /// Where each exit leads.
     pub exits: Vec<GuestAddr>,
@@ -82,15 +92,14 @@ pub const LAST_CHECKPOINT: GuestAddr = GuestAddr(u64::MAX);
 /// The same in the rows that are kept, where others have distances.
 const LAST_CHECKPOINT_ROW: u32 = 1 << 31;
 
-/// A reference to a cell.
+/// A cell's address in code, relative to the instruction pointer: 4 bytes at
+/// the end of their instruction that become `cell − place − 4`.
 #[derive(Clone, Copy, Debug)]
 pub struct CellUse {
     /// Offset in the code of the 4 bytes.
     pub place: u32,
-    /// Index of the exit.
+    /// Index of the exit whose cell it is.
     pub exit: u32,
-    /// What is added.
-    pub addend: i64,
 }
 
 struct Translation {
@@ -98,6 +107,16 @@ struct Translation {
     host: Range<u64>,
     /// Its part of all rows.
     rows: Range<u32>,
+    /// Its part of all uses of cells.
+    uses: Range<u32>,
+    /// Its exits.
+    exits: Range<u32>,
+    /// The blocks that it was made of, if it is a region.
+    members: Box<[GuestAddr]>,
+    /// Where the above are instead, if it was frozen: the unit, and its block.
+    thawed: Option<(u32, u32)>,
+    /// Its part of what the look-up table points to.
+    entry: u32,
     /// The first of the exits that are linked to it.
     incoming: Option<ExitId>,
     alive: bool,
@@ -142,7 +161,18 @@ pub struct Blocks {
     /// Page number → the records with a byte in it.
     pages: FxHashMap<u64, Vec<GuestAddr>>,
     translations: Vec<Translation>,
+    /// The translations by ascending address of their code, a list for each
+    /// stretch of memory; but for those that were frozen.
+    by_address: Vec<Vec<TranslationId>>,
     exits: Vec<Exit>,
+    /// The exits by their cells: stretches of cells, each with its first.
+    by_cell: Vec<(HostAddr, Vec<ExitId>)>,
+    /// What an earlier process left.
+    frozen: Vec<Frozen>,
+    /// How many pieces of code were published.
+    published: usize,
+    /// Whether no block leads to another by itself.
+    apart: bool,
     /// Exits that were taken, or made, before there was code for their target:
     /// the first of each list.
     waiting: FxHashMap<GuestAddr, ExitId>,
@@ -150,7 +180,10 @@ pub struct Blocks {
     bytes: Vec<u8>,
     /// The rows of all translations: offset in the code → distance from the head.
     rows: Vec<(u32, u32)>,
-    /// What the look-up table points to, by translation; none moves.
+    /// The uses of cells of all translations: place in the code, and which of
+    /// its exits.
+    uses: Vec<(u32, u32)>,
+    /// What the look-up table points to; none moves.
     entries: Vec<Vec<Entry>>,
     lookup: Box<[AtomicPtr<Entry>]>,
 }
@@ -166,6 +199,14 @@ fn slot(pc: GuestAddr) -> usize {
     (pc.0 >> 1) as usize & (LOOKUP_ENTRIES - 1)
 }
 
+/// The guest instruction of a row that is kept.
+fn row_pc(head: GuestAddr, distance: u32) -> GuestAddr {
+    match distance {
+        LAST_CHECKPOINT_ROW => LAST_CHECKPOINT,
+        distance => head.add(i64::from(distance as i32) as u64),
+    }
+}
+
 impl Blocks {
     /// Nothing known yet. Exits are numbered from `first_exit` on.
     pub fn new(space: CodeSpace, first_exit: ExitId) -> Blocks {
@@ -176,13 +217,25 @@ impl Blocks {
             records: FxHashMap::default(),
             pages: FxHashMap::default(),
             translations: Vec::new(),
+            by_address: Vec::new(),
             exits: Vec::new(),
+            by_cell: Vec::new(),
+            frozen: Vec::new(),
+            published: 0,
+            apart: false,
             waiting: FxHashMap::default(),
             bytes: Vec::new(),
             rows: Vec::new(),
+            uses: Vec::new(),
             entries: Vec::new(),
             lookup: (0..LOOKUP_ENTRIES).map(|_| empty()).collect(),
         }
+    }
+
+    /// To be called in the child after a fork; `Err` when it had better begin
+    /// anew.
+    pub fn forked(&mut self) -> Result<(), Full> {
+        self.space.forked()
     }
 
     /// Where the code is.
@@ -197,24 +250,55 @@ impl Blocks {
 
     /// The record of the block that begins at `pc`.
     pub fn record(&mut self, pc: GuestAddr) -> Option<&mut Record> {
+        self.thaw_at(pc);
         self.records.get_mut(&pc)
     }
 
     /// How many blocks and translations there are.
     pub fn counts(&self) -> (usize, usize) {
+        let frozen: usize = self.frozen.iter().map(Frozen::blocks).sum();
         (
-            self.records.len(),
-            self.translations.iter().filter(|t| t.alive).count(),
+            frozen + self.records.len(),
+            frozen + self.translations.iter().filter(|t| t.alive).count(),
         )
+    }
+
+    /// From now on no block leads to another by itself.
+    pub fn keep_apart(&mut self) {
+        self.apart = true;
+    }
+
+    /// Where the code of the block at `pc` is, and its rows.
+    pub fn code_range(&self, pc: GuestAddr) -> Option<Range<u64>> {
+        let code = self.records.get(&pc)?.code?;
+        Some(self.translations[code.0 as usize].host.clone())
+    }
+
+    /// The rows of the code of the block at `pc`.
+    pub fn rows_of(&self, pc: GuestAddr) -> Option<Vec<(u32, GuestAddr)>> {
+        let translation = &self.translations[self.records.get(&pc)?.code?.0 as usize];
+        let rows = translation.rows.start as usize..translation.rows.end as usize;
+        let row = |&(offset, distance): &(u32, u32)| (offset, row_pc(pc, distance));
+        Some(self.rows[rows].iter().map(row).collect())
+    }
+
+    /// How many pieces of code were published here.
+    pub fn published(&self) -> usize {
+        self.published
     }
 
     /// Remembers a block, by the code it was lifted from.
     pub fn insert(&mut self, start: GuestAddr, bytes: &[u8]) {
+        self.thaw_at(start);
         match self.code_of(start) {
             Some(known) if known == bytes => return,
             Some(_) => self.forget(start),
             None => {}
         }
+        self.add_record(start, bytes);
+    }
+
+    fn add_record(&mut self, start: GuestAddr, bytes: &[u8]) {
         for page in pages(start, bytes.len()) {
             self.pages.entry(page).or_default().push(start);
         }
@@ -232,7 +316,10 @@ impl Blocks {
 
     /// The code of the block that begins at `pc`, if it is known.
     pub fn code_of(&self, pc: GuestAddr) -> Option<&[u8]> {
-        Some(self.bytes_of(self.records.get(&pc)?))
+        match self.records.get(&pc) {
+            Some(record) => Some(self.bytes_of(record)),
+            None => self.frozen_code_of(pc),
+        }
     }
 
     fn bytes_of(&self, record: &Record) -> &[u8] {
@@ -250,13 +337,24 @@ impl Blocks {
         let first = self.next_exit();
         for _ in 0..count {
             let cell = self.space.cell(self.space.ways().unlinked)?;
-            self.exits.push(Exit {
-                cell,
-                target: GuestAddr(0),
-                next: None,
-            });
+            let exit = self.add_exit(cell, GuestAddr(0));
+            let end = |(start, exits): &(HostAddr, Vec<ExitId>)| start.add(8 * exits.len() as u64);
+            if self.by_cell.last().map(end) != Some(cell) {
+                self.by_cell.push((cell, Vec::new()));
+            }
+            self.by_cell.last_mut().expect("just made").1.push(exit);
         }
         Ok(first)
+    }
+
+    fn add_exit(&mut self, cell: HostAddr, target: GuestAddr) -> ExitId {
+        let exit = self.next_exit();
+        self.exits.push(Exit {
+            cell,
+            target,
+            next: None,
+        });
+        exit
     }
 
     /// Publishes the code of the blocks that begin at `members`, of which the
@@ -268,6 +366,7 @@ impl Blocks {
         compiled: &Compiled,
         first: ExitId,
     ) -> Result<(), Full> {
+        members.iter().for_each(|&member| self.thaw_at(member));
         let index = (first.0 - self.first_exit) as usize;
         let exits = &mut self.exits[index..index + compiled.exits.len()];
         for (exit, &target) in exits.iter_mut().zip(&compiled.exits) {
@@ -278,7 +377,7 @@ impl Blocks {
             for used in &compiled.cells {
                 let cell = exits[used.exit as usize].cell;
                 let place = at.add(used.place.into());
-                let value = cell.distance_from(place) + used.addend;
+                let value = cell.distance_from(place) - 4;
                 let value = i32::try_from(value).expect("cells are within 2 GiB of code");
                 let place = used.place as usize;
                 code[place..place + 4].copy_from_slice(&value.to_le_bytes());
@@ -292,7 +391,10 @@ impl Blocks {
             pc => (offset, pc.0.wrapping_sub(head.0) as u32),
         };
         self.rows.extend(compiled.rows.iter().map(row));
-        self.add_entry(Entry {
+        let uses = self.uses.len() as u32;
+        let used = compiled.cells.iter().map(|used| (used.place, used.exit));
+        self.uses.extend(used);
+        let entry = self.add_entry(Entry {
             pc: head.0,
             code: at.0,
         });
@@ -300,18 +402,27 @@ impl Blocks {
             head,
             host: at.0..at.0 + compiled.code.len() as u64,
             rows: rows..self.rows.len() as u32,
+            uses: uses..self.uses.len() as u32,
+            exits: first.0..first.0 + compiled.exits.len() as u32,
+            members: if members.len() > 1 {
+                members.into()
+            } else {
+                Box::default()
+            },
+            thawed: None,
+            entry,
             incoming: None,
             alive: true,
         });
+        self.note_address(id);
+        self.published += 1;
         if members.len() > 1
             || self
                 .record(head)
                 .is_some_and(|record| record.code.is_some())
         {
             for member in members {
-                let record = self.records.get_mut(member);
-                let record = record.expect("translated blocks have records");
-                record.used_by.push(id);
+                self.record_mut(*member).used_by.push(id);
             }
         }
         self.replace(head, id);
@@ -321,18 +432,37 @@ impl Blocks {
         Ok(())
     }
 
-    /// Keeps the next translation's entry, where it stays.
-    fn add_entry(&mut self, entry: Entry) {
+    /// Keeps an entry for the look-up table, where it stays; gives its number.
+    fn add_entry(&mut self, entry: Entry) -> u32 {
         if self.entries.last().is_none_or(|last| last.len() == ENTRIES) {
             self.entries.push(Vec::with_capacity(ENTRIES));
         }
+        let before = (self.entries.len() - 1) * ENTRIES;
         let last = self.entries.last_mut().expect("just made");
         last.push(entry);
+        (before + last.len() - 1) as u32
     }
 
-    fn entry(&self, id: TranslationId) -> *mut Entry {
-        let index = id.0 as usize;
+    fn entry(&self, number: u32) -> *mut Entry {
+        let index = number as usize;
         (&raw const self.entries[index / ENTRIES][index % ENTRIES]).cast_mut()
+    }
+
+    fn entry_of(&self, id: TranslationId) -> *mut Entry {
+        self.entry(self.translations[id.0 as usize].entry)
+    }
+
+    /// Notes where a translation's code is, for [`guest_pc`](Self::guest_pc).
+    fn note_address(&mut self, id: TranslationId) {
+        let start = self.code(id);
+        let list = self.by_address.last();
+        if list
+            .and_then(|list| list.last())
+            .is_none_or(|&last| self.code(last) > start)
+        {
+            self.by_address.push(Vec::new());
+        }
+        self.by_address.last_mut().expect("just made").push(id);
     }
 
     fn code(&self, id: TranslationId) -> u64 {
@@ -341,9 +471,14 @@ impl Blocks {
 
     /// Points every exit of a list at some code; gives the last one.
     fn point(&self, list: Option<ExitId>, code: u64) -> Option<ExitId> {
+        let code = if self.apart {
+            self.space.ways().unlinked
+        } else {
+            code
+        };
         let (mut next, mut last) = (list, None);
         while let Some(exit) = next {
-            self.space.set_cell(self.cell(exit), code);
+            self.set_cell(self.cell(exit), code);
             last = next;
             next = self.exit(exit).next;
         }
@@ -358,17 +493,22 @@ impl Blocks {
         rest: Option<ExitId>,
     ) -> Option<ExitId> {
         let Some(last) = last else { return rest };
-        self.exits[(last.0 - self.first_exit) as usize].next = rest;
+        self.set_next(last, rest);
         first
+    }
+
+    fn record_mut(&mut self, start: GuestAddr) -> &mut Record {
+        let record = self.records.get_mut(&start);
+        record.expect("translated blocks have records")
+    }
+
+    fn set_next(&mut self, exit: ExitId, next: Option<ExitId>) {
+        self.exits[(exit.0 - self.first_exit) as usize].next = next;
     }
 
     /// Makes `id` the code of the block at `head`, in place of what it had.
     fn replace(&mut self, head: GuestAddr, id: TranslationId) {
-        let record = self
-            .records
-            .get_mut(&head)
-            .expect("translated blocks have records");
-        let old = record.code.replace(id);
+        let old = self.record_mut(head).code.replace(id);
         let code = self.code(id);
         let waiting = self.waiting.remove(&head);
         let last = self.point(waiting, code);
@@ -382,20 +522,25 @@ impl Blocks {
         }
         let new = &mut self.translations[id.0 as usize];
         new.incoming = incoming;
-        self.lookup[slot(head)].store(self.entry(id), Ordering::Release);
+        if !self.apart {
+            self.lookup[slot(head)].store(self.entry_of(id), Ordering::Release);
+        }
     }
 
     /// Points an exit at the code for its target, or has it wait for some.
     fn link(&mut self, exit: ExitId, target: GuestAddr) {
+        self.thaw_at(target);
         let code = self.records.get(&target).and_then(|record| record.code);
         let next = if let Some(id) = code {
             let next = self.translations[id.0 as usize].incoming.replace(exit);
-            self.space.set_cell(self.cell(exit), self.code(id));
+            if !self.apart {
+                self.set_cell(self.cell(exit), self.code(id));
+            }
             next
         } else {
             self.waiting.insert(target, exit)
         };
-        self.exits[(exit.0 - self.first_exit) as usize].next = next;
+        self.set_next(exit, next);
     }
 
     fn exit(&self, exit: ExitId) -> &Exit {
@@ -412,23 +557,65 @@ impl Blocks {
         Some(self.exits.get(index as usize)?.target)
     }
 
+    /// The exit with this cell, if it is one of these blocks'. One that was
+    /// frozen is no exit of these until it was taken.
+    fn exit_at(&self, cell: HostAddr) -> Option<ExitId> {
+        self.by_cell.iter().rev().find_map(|(start, exits)| {
+            let distance = cell.0.wrapping_sub(start.0) / 8;
+            exits.get(usize::try_from(distance).ok()?).copied()
+        })
+    }
+
+    /// Where the exit with this cell leads, if it is one of these blocks'.
+    pub fn target_at(&self, cell: HostAddr) -> Option<GuestAddr> {
+        match self.exit_at(cell) {
+            Some(exit) => self.target(exit),
+            None => self.frozen_target_at(cell),
+        }
+    }
+
+    /// The exit with this cell, which was taken; that of a region's replay too.
+    pub fn taken(&mut self, cell: HostAddr) -> Option<ExitId> {
+        self.exit_at(cell).or_else(|| self.frozen_taken(cell))
+    }
+
+    /// Changes a cell, of the space or of what was frozen.
+    fn set_cell(&self, cell: HostAddr, value: u64) {
+        if !self
+            .frozen
+            .iter()
+            .any(|frozen| frozen.unit.set_cell(cell, value))
+        {
+            self.space.set_cell(cell, value);
+        }
+    }
+
     /// Has every exit lead back to the engine, so that threads leave this code.
     pub fn unlink_all(&mut self) {
         for exit in &self.exits {
-            self.space.set_cell(exit.cell, self.space.ways().unlinked);
+            self.set_cell(exit.cell, self.space.ways().unlinked);
+        }
+        for frozen in &self.frozen {
+            frozen.unlink_all(self.space.ways().unlinked);
         }
     }
 
     /// The entry of the code for the block at `pc`, which the look-up table
     /// then has too.
-    pub fn code_at(&self, pc: GuestAddr) -> Option<u64> {
-        let code = self.records.get(&pc)?.code?;
-        self.lookup[slot(pc)].store(self.entry(code), Ordering::Release);
+    pub fn code_at(&mut self, pc: GuestAddr) -> Option<u64> {
+        let Some(record) = self.records.get(&pc) else {
+            return self.frozen_code_at(pc);
+        };
+        let code = record.code?;
+        if !self.apart {
+            self.lookup[slot(pc)].store(self.entry_of(code), Ordering::Release);
+        }
         Some(self.code(code))
     }
 
     /// Takes the code away from a block that the first tier does better.
     pub fn demote(&mut self, head: GuestAddr) {
+        self.thaw_at(head);
         if let Some(id) = self.records.get(&head).and_then(|record| record.code) {
             self.retire(id);
         }
@@ -437,19 +624,19 @@ impl Blocks {
     /// The guest instruction that the host code at `host` belongs to, or
     /// [`LAST_CHECKPOINT`].
     pub fn guest_pc(&self, host: u64) -> Option<GuestAddr> {
-        let index = self.translations.partition_point(|t| t.host.end <= host);
-        let translation = self
-            .translations
-            .get(index)
-            .filter(|t| t.host.contains(&host))?;
+        if let Some(pc) = self.frozen_guest_pc(host) {
+            return Some(pc);
+        }
+        let translation = self.by_address.iter().find_map(|list| {
+            let end = |id: &TranslationId| self.translations[id.0 as usize].host.end;
+            let id = list.get(list.partition_point(|id| end(id) <= host))?;
+            let translation = &self.translations[id.0 as usize];
+            translation.host.contains(&host).then_some(translation)
+        })?;
         let offset = (host - translation.host.start) as u32;
         let rows = &self.rows[translation.rows.start as usize..translation.rows.end as usize];
         let row = rows.partition_point(|&(from, _)| from <= offset);
-        let distance = match rows[row.checked_sub(1)?].1 {
-            LAST_CHECKPOINT_ROW => return Some(LAST_CHECKPOINT),
-            distance => distance as i32,
-        };
-        Some(translation.head.add(i64::from(distance) as u64))
+        Some(row_pc(translation.head, rows[row.checked_sub(1)?].1))
     }
 
     /// Forgets every block with a byte in the range.
@@ -457,6 +644,7 @@ impl Blocks {
         if range.start >= range.end {
             return;
         }
+        self.thaw_within(range.clone());
         let first = range.start.0 >> PAGE_BITS;
         let last = (range.end.0 - 1) >> PAGE_BITS;
         // A range with more pages than are known is walked the other way round.
@@ -526,7 +714,7 @@ impl Blocks {
         }
         let head = translation.head;
         let incoming = translation.incoming.take();
-        let entry = self.entry(id);
+        let entry = self.translations[id.0 as usize].entry;
         let last = self.point(incoming, self.space.ways().unlinked);
         if incoming.is_some() {
             let waiting = self.waiting.remove(&head);
@@ -534,17 +722,22 @@ impl Blocks {
             self.waiting
                 .insert(head, all.expect("it begins with what came in"));
         }
-        let none = (&raw const NO_ENTRY).cast_mut();
-        let _ = self.lookup[slot(head)].compare_exchange(
-            entry,
-            none,
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        );
+        self.forget_entry(head, entry);
         if let Some(record) = self.records.get_mut(&head)
             && record.code == Some(id)
         {
             record.code = None;
         }
+    }
+
+    /// The look-up table leads by this entry no more.
+    fn forget_entry(&self, pc: GuestAddr, entry: u32) {
+        let (entry, none) = (self.entry(entry), (&raw const NO_ENTRY).cast_mut());
+        let _ = self.lookup[slot(pc)].compare_exchange(
+            entry,
+            none,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
     }
 }

@@ -80,7 +80,9 @@ fn target() -> OwnedTargetIsa {
         ("preserve_frame_pointers", "true"),
         ("unwind_info", "false"),
         ("enable_probestack", "false"),
-        ("is_pic", "true"),
+        // Only then is the address of a name, which is in reach, computed
+        // without a global offset table.
+        ("is_pic", "false"),
     ] {
         shared
             .set(name, value)
@@ -122,20 +124,13 @@ impl Lowering {
         }
     }
 
-    /// Compiles a region that is entered at its first block. Its exits are
-    /// numbered from `first_exit` on.
-    pub fn compile(&mut self, region: &[Block], first_exit: u32) -> Compiled {
+    /// Compiles a region that is entered at its first block.
+    pub fn compile(&mut self, region: &[Block]) -> Compiled {
         self.context.clear();
         self.context.func.name = UserFuncName::user(0, 0);
         self.context.func.signature.call_conv = CallConv::Tail;
         let builder = FunctionBuilder::new(&mut self.context.func, &mut self.builder);
-        let emitted = emit::region(
-            builder,
-            region,
-            first_exit,
-            self.fused,
-            self.isa.frontend_config(),
-        );
+        let emitted = emit::region(builder, region, self.fused, self.isa.frontend_config());
         let compiled = self
             .context
             .compile(&*self.isa, &mut ControlPlane::default())
@@ -150,14 +145,13 @@ impl Lowering {
                 else {
                     panic!("a region refers to {:?}", reloc.target);
                 };
-                // Cranelift takes a cell for an entry of a global offset table:
-                // the value of the name is what the cell holds. The names were
-                // declared in the order of the exits.
-                assert_eq!(reloc.kind, Reloc::X86GOTPCRel4, "a cell is read, not named");
+                // The address of a cell, relative to the instruction pointer. The
+                // names were declared in the order of the exits.
+                let kind = (reloc.kind, reloc.addend);
+                assert_eq!(kind, (Reloc::X86CallPCRel4, -4), "a cell is in reach");
                 CellUse {
                     place: before + reloc.offset,
                     exit: name.as_u32(),
-                    addend: reloc.addend,
                 }
             })
             .collect();

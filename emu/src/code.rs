@@ -1,7 +1,8 @@
 //! [`CodeSpace`]: where translated code and its indirection cells live.
 //!
-//! A space is one slab of a link session's image in this process. Each piece of
-//! code is one anonymous atom, written where it will run and published as the
+//! A space is a slab of a link session's image in this process; after a fork,
+//! the child's session leaves the slab to its parent and begins another, so it
+//! may be several. Each piece of code is one anonymous atom, written where it will run and published as the
 //! image's next generation; published code is never written again. What changes
 //! is the cells: they are data atoms, private memory on pages of their own, so
 //! that after a fork each side links its own code. Code reaches its cells
@@ -13,7 +14,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sapwood_link::{AtomKind, HostAddr, LocalSpace, Near, Options, Protection, Session};
+use sapwood_link::{AtomKind, HostAddr, LocalSpace, Near, Options, Protection, Region, Session};
 
 use crate::enter::Ways;
 use crate::fault::{self, Registration};
@@ -33,28 +34,39 @@ const CELLS_IN_ATOM: u64 = 512;
 #[derive(Debug)]
 pub struct CodeSpace {
     mapping: Arc<Mapping>,
-    /// Where code and cells may lie.
-    code: Range<HostAddr>,
-    data: Range<HostAddr>,
-    /// The first byte past all code.
+    /// Where code and cells lie. Only the last grows, if that.
+    slabs: Vec<Slab>,
+    /// Whether the last one is this process's own.
+    grows: bool,
+    /// The first byte past all code of the last.
     code_end: HostAddr,
     /// The published cells that nobody has taken, at the end of all cells.
     free_cells: Range<HostAddr>,
     ways: &'static Ways,
 }
 
+/// Where code and cells of one slab may lie.
+#[derive(Debug)]
+struct Slab {
+    code: Range<HostAddr>,
+    data: Range<HostAddr>,
+}
+
+/// Slabs in one space. A child of so many generations begins a new space.
+const MOST_SLABS: usize = 8;
+
 /// The memory of a [`CodeSpace`], which is unmapped when the last share of it
 /// goes. Who runs its code holds a share.
 pub struct Mapping {
     image: Mutex<Image>,
-    /// Makes host faults in the code the guest's.
-    registration: Option<Registration>,
 }
 
 /// The image that the code is part of.
 struct Image {
     session: Session,
     space: LocalSpace,
+    /// Make host faults in the code the guest's.
+    registrations: Vec<Registration>,
 }
 
 /// The space is full.
@@ -71,6 +83,7 @@ impl Image {
         Image {
             session: Session::new(options),
             space: LocalSpace::new(),
+            registrations: Vec::new(),
         }
     }
 
@@ -81,7 +94,7 @@ impl Image {
         length: u64,
         write: impl FnOnce(HostAddr, &mut [u8]),
     ) -> Result<HostAddr, sapwood_link::Error> {
-        let Image { session, space } = self;
+        let Image { session, space, .. } = self;
         let mut emission = session.emit_in_place(space, kind, ALIGNMENT, length)?;
         let at = emission.address();
         write(at, emission.bytes());
@@ -119,25 +132,69 @@ impl CodeSpace {
             .or_else(|_| begin(SLAB_BYTES[2]));
         let (image, cells) =
             begun.map_err(|error: sapwood_link::Error| io::Error::other(error.to_string()))?;
-        let regions = image.session.regions();
-        let range = |protection| {
-            let mut regions = regions.iter().map(|(region, _)| region);
-            let region = regions.find(|region| region.protection == protection);
-            region.expect("a slab has a region for each").range()
-        };
-        let (code, data) = (range(Protection::Code), range(Protection::Data));
-        let registration = fault::register(code.start.0..code.end.0, ways.landing);
-        Ok(CodeSpace {
+        let mut space = CodeSpace {
             mapping: Arc::new(Mapping {
                 image: Mutex::new(image),
-                registration: Some(registration),
             }),
-            code_end: code.start,
-            code,
-            data,
-            free_cells: cells.range(bytes),
+            slabs: Vec::new(),
+            grows: false,
+            code_end: HostAddr(0),
+            free_cells: HostAddr(0)..HostAddr(0),
             ways,
-        })
+        };
+        space.enter_slab(cells);
+        space.free_cells = cells.range(bytes);
+        Ok(space)
+    }
+
+    /// Something was published at `at`: from now on everything is in that slab.
+    fn enter_slab(&mut self, at: HostAddr) {
+        let mut image = self.mapping.image();
+        let regions = image.session.regions();
+        // A slab's regions follow one another, code first, then constants, data.
+        let holds = |(region, _): &(_, _)| Region::range(region).contains(&at);
+        let index = regions.iter().position(holds).expect("it is in a region");
+        let protection = regions[index].0.protection;
+        let first = match protection {
+            Protection::Code => index,
+            _ => index - 2,
+        };
+        let (code, data) = (regions[first].0.range(), regions[first + 2].0.range());
+        let code_addresses = code.start.0..code.end.0;
+        let registration = fault::register(code_addresses, self.ways.landing);
+        image.registrations.push(registration);
+        drop(image);
+        self.code_end = code.start;
+        self.slabs.push(Slab { code, data });
+        self.grows = true;
+    }
+
+    /// To be called in the child after a fork: it must not append where its
+    /// parent does. `Err` when the child had better begin a new space.
+    pub fn forked(&mut self) -> Result<(), Full> {
+        self.grows = false;
+        self.free_cells = HostAddr(0)..HostAddr(0);
+        match self.slabs.len() < MOST_SLABS {
+            true => Ok(()),
+            false => Err(Full),
+        }
+    }
+
+    /// Published code.
+    pub fn code(&self, range: &Range<u64>) -> &[u8] {
+        let mut slabs = self.slabs.iter();
+        let inside =
+            slabs.any(|slab| slab.code.start.0 <= range.start && range.end <= slab.code.end.0);
+        assert!(
+            inside && range.start <= range.end,
+            "{range:x?} is no code of this space"
+        );
+        // SAFETY: checked to be in a code region of our image, which stays
+        // mapped, readable, while this is borrowed; what was published is not
+        // written again.
+        unsafe {
+            std::slice::from_raw_parts(range.start as *const u8, (range.end - range.start) as usize)
+        }
     }
 
     /// The ways out of the code.
@@ -158,13 +215,18 @@ impl CodeSpace {
         write: impl FnOnce(HostAddr, &mut [u8]),
     ) -> Result<HostAddr, Full> {
         let length = length as u64;
-        let room = self.code.end.distance_from(self.code_end) as u64;
-        if length + ALIGNMENT > room {
-            return Err(Full);
+        if self.grows {
+            let room = self.slab().code.end.distance_from(self.code_end) as u64;
+            if length + ALIGNMENT > room {
+                return Err(Full);
+            }
         }
         let published = self.mapping.image().append(AtomKind::Code, length, write);
         let at = published.map_err(|_| Full)?;
-        debug_assert!(self.code.contains(&at));
+        if !self.grows {
+            self.enter_slab(at);
+        }
+        debug_assert!(self.slab().code.contains(&at));
         self.code_end = at.add(length);
         Ok(at)
     }
@@ -182,22 +244,34 @@ impl CodeSpace {
 
     fn more_cells(&mut self) -> Result<(), Full> {
         let bytes = CELLS_IN_ATOM * 8;
-        let room = self.data.end.distance_from(self.free_cells.end) as u64;
-        if bytes + ALIGNMENT > room {
-            return Err(Full);
+        if self.grows && self.free_cells.end.0 != 0 {
+            let room = self.slab().data.end.distance_from(self.free_cells.end) as u64;
+            if bytes + ALIGNMENT > room {
+                return Err(Full);
+            }
         }
         let published = self
             .mapping
             .image()
             .append(AtomKind::Data, bytes, |_, _| {});
-        self.free_cells = published.map_err(|_| Full)?.range(bytes);
+        let cells = published.map_err(|_| Full)?;
+        if !self.grows {
+            self.enter_slab(cells);
+        }
+        self.free_cells = cells.range(bytes);
         Ok(())
+    }
+
+    /// The slab that grows.
+    fn slab(&self) -> &Slab {
+        self.slabs.last().expect("a space begins with one")
     }
 
     /// Changes a cell. Running code sees the old value or the new one.
     pub fn set_cell(&self, cell: HostAddr, value: u64) {
+        let mut slabs = self.slabs.iter();
         assert!(
-            self.data.contains(&cell) && cell < self.free_cells.start && cell.0.is_multiple_of(8),
+            slabs.any(|slab| slab.data.contains(&cell)) && cell.0.is_multiple_of(8),
             "{cell} is no cell of this space"
         );
         // SAFETY: checked to be an aligned cell in data of our image; all
@@ -210,10 +284,12 @@ impl CodeSpace {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // Before the addresses can be anything else's.
-        self.registration = None;
         let image = self.image.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Image { session, mut space } = std::mem::replace(image, Image::new(SLAB_BYTES[2]));
+        // Before the addresses can be anything else's.
+        image.registrations.clear();
+        let Image {
+            session, mut space, ..
+        } = std::mem::replace(image, Image::new(SLAB_BYTES[2]));
         // Who runs code there holds a share, so nobody does any more.
         let released = session.release(&mut space, &mut ());
         released.expect("this space holds the image's regions");

@@ -12,7 +12,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::addr::GuestAddr;
 use crate::blocks::{Compiled, ExitId};
@@ -41,6 +41,8 @@ pub struct Done {
     pub first_exit: ExitId,
     /// The host code.
     pub compiled: Compiled,
+    /// How long it took.
+    pub took: Duration,
 }
 
 #[derive(Default)]
@@ -151,12 +153,14 @@ fn work(jobs: &Receiver<Region>, shared: &Shared, ways: &'static Ways) {
 impl Done {
     /// Compiles a region.
     pub fn new(lowering: &mut Lowering, region: Region) -> Done {
-        let compiled = lowering.compile(&region.blocks, region.first_exit.0);
+        let began = Instant::now();
+        let compiled = lowering.compile(&region.blocks);
         Done {
             members: region.blocks.iter().map(|block| block.start).collect(),
             code: region.code,
             first_exit: region.first_exit,
             compiled,
+            took: began.elapsed(),
         }
     }
 }

@@ -678,6 +678,52 @@ pub fn machine_of(start: &[u8]) -> Option<u16> {
     is_elf.then(|| u16_at(start, 18))
 }
 
+/// The address that the file was linked for to have at an offset in it, by its
+/// program headers.
+pub fn link_address(file: &[u8], offset: u64) -> Option<u64> {
+    machine_of(file)?;
+    let headers = file.get(usize::try_from(u64_at(file.get(..HEADER_SIZE)?, 32)).ok()?..)?;
+    let mut headers = headers
+        .chunks_exact(PROGRAM_HEADER_SIZE)
+        .take(usize::from(u16_at(file, 56)))
+        .filter(|header| u32_at(header, 0) == libc::PT_LOAD);
+    headers.find_map(|header| {
+        let within = offset.checked_sub(u64_at(header, 8))?;
+        let address = u64_at(header, 16).checked_add(within)?;
+        (within < u64_at(header, 32)).then_some(address)
+    })
+}
+
+/// The linker's hash of an executable's contents (`NT_GNU_BUILD_ID`), if the
+/// file begins with it: in its first bytes, as linkers lay it.
+pub fn build_id(start: &[u8]) -> Option<&[u8]> {
+    const NT_GNU_BUILD_ID: u32 = 3;
+    machine_of(start)?;
+    let headers = start.get(usize::try_from(u64_at(start.get(..HEADER_SIZE)?, 32)).ok()?..)?;
+    let count = usize::from(u16_at(start, 56));
+    let notes = headers
+        .chunks_exact(PROGRAM_HEADER_SIZE)
+        .take(count)
+        .filter(|header| u32_at(header, 0) == libc::PT_NOTE);
+    for header in notes {
+        let (at, length) = (u64_at(header, 8) as usize, u64_at(header, 32) as usize);
+        let mut notes = start.get(at..at.checked_add(length)?)?;
+        while notes.len() >= 12 {
+            let name = u32_at(notes, 0) as usize;
+            let length = u32_at(notes, 4) as usize;
+            let value = 12 + name.checked_next_multiple_of(4)?;
+            let end = value.checked_add(length)?;
+            if u32_at(notes, 8) == NT_GNU_BUILD_ID && notes.get(12..16)? == b"GNU\0" {
+                return notes.get(value..end);
+            }
+            notes = notes
+                .get(end.checked_next_multiple_of(4)?..)
+                .unwrap_or_default();
+        }
+    }
+    None
+}
+
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }

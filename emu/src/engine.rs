@@ -11,6 +11,7 @@
 //! instructions run.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,8 +25,11 @@ use crate::exit::{Access, FaultKind};
 use crate::fault;
 use crate::interp::{self, Next};
 use crate::ir::{Block, End, Op};
+use crate::kept::{self, Cache};
+use crate::watch::Watch;
 use crate::{aarch64, riscv};
 use rustc_hash::{FxHashMap, FxHashSet};
+use sapwood_link::HostAddr;
 
 use crate::{Exit, Fault, GuestAddr, GuestMemory, GuestState};
 
@@ -73,6 +77,7 @@ pub struct Engine {
 }
 
 struct Inner {
+    guest: Guest,
     tier: Tier,
     ways: &'static Ways,
     blocks: Blocks,
@@ -88,6 +93,17 @@ struct Inner {
     /// The regions that were published, by the first of their exits: their
     /// heads, and how often they went back to a checkpoint.
     regions: FxHashMap<ExitId, (GuestAddr, u32)>,
+    /// Where translations are kept from one run to the next.
+    cache: Option<Cache>,
+    /// Ranges of guest memory whose units were looked for.
+    looked: Vec<Range<u64>>,
+    /// The last range that was no file's.
+    unkept: Range<u64>,
+    /// How many of the pieces of code that were published need not be kept.
+    kept: usize,
+    statistics: Statistics,
+    /// Who wants to see what is translated.
+    watch: Option<Arc<dyn Watch>>,
     /// Memory that the next block's code and operations use again.
     fetched: Vec<u8>,
     ops: Vec<Op>,
@@ -114,6 +130,7 @@ impl Inner {
     fn new(guest: Guest, tier: Tier) -> Inner {
         let ways = guest.ways();
         Inner {
+            guest,
             tier,
             ways,
             blocks: Blocks::new(code_space(ways), ExitId(0)),
@@ -123,6 +140,12 @@ impl Inner {
             compiler: Compiler::new(ways),
             second: None,
             regions: FxHashMap::default(),
+            cache: None,
+            looked: Vec::new(),
+            unkept: 0..0,
+            kept: 0,
+            statistics: Statistics::default(),
+            watch: None,
             fetched: Vec::new(),
             ops: Vec::new(),
         }
@@ -135,15 +158,29 @@ impl Inner {
             .retain(|blocks| Arc::strong_count(blocks.space().mapping()) > 1);
         let next = self.blocks.next_exit();
         let mut old = std::mem::replace(&mut self.blocks, Blocks::new(code_space(self.ways), next));
+        if self.is_followed() {
+            self.blocks.keep_apart();
+        }
         old.unlink_all();
         self.regions.clear();
+        self.looked.clear();
+        self.kept = 0;
+        self.statistics.renewed += 1;
         self.retired.push(old);
     }
 
-    fn target(&self, exit: ExitId) -> GuestAddr {
+    /// Where the exit with this cell leads, which was taken.
+    fn taken(&mut self, cell: HostAddr) -> GuestAddr {
+        match self.blocks.taken(cell) {
+            Some(exit) => self.blocks.target(exit).expect("it is one of these"),
+            None => self.target(cell),
+        }
+    }
+
+    fn target(&self, cell: HostAddr) -> GuestAddr {
         let mut all = std::iter::once(&self.blocks).chain(&self.retired);
-        let target = all.find_map(|blocks| blocks.target(exit));
-        target.unwrap_or_else(|| panic!("translated code left by {exit:?}, which it has not got"))
+        let target = all.find_map(|blocks| blocks.target_at(cell));
+        target.unwrap_or_else(|| panic!("translated code left by {cell}, which is no cell of it"))
     }
 
     fn guest_pc(&self, host: u64) -> GuestAddr {
@@ -152,6 +189,14 @@ impl Inner {
         pc.unwrap_or_else(|| panic!("no guest instruction is at host address {host:#x}"))
     }
 }
+
+mod keeping;
+mod singles;
+mod statistics;
+mod watching;
+
+use singles::SINGLES;
+pub use statistics::{Phase, Statistics};
 
 fn code_space(ways: &'static Ways) -> CodeSpace {
     // Nothing of the guest's runs without this memory, and only a host that is
@@ -215,7 +260,42 @@ impl Engine {
     /// Forgets what was translated from these guest addresses. To be called
     /// when a mapping or a protection there changes.
     pub fn invalidate(&self, range: Range<GuestAddr>) {
-        self.lock().blocks.invalidate(range);
+        self.lock().invalidate(range);
+    }
+
+    /// Tells a watcher of all that is translated, and of each block that runs if
+    /// it follows. To be called before anything runs.
+    pub fn watch(&self, watch: Arc<dyn Watch>) {
+        let mut inner = self.lock();
+        if watch.follows() {
+            inner.blocks.keep_apart();
+        }
+        inner.watch = Some(watch);
+    }
+
+    /// From now on measures times, for [`statistics`](Self::statistics).
+    pub fn measure(&self) {
+        self.lock().statistics.measure();
+    }
+
+    /// What was done so far.
+    pub fn statistics(&self) -> Statistics {
+        let inner = self.lock();
+        let mut statistics = inner.statistics.clone();
+        statistics.known = inner.blocks.counts();
+        statistics
+    }
+
+    /// Has translations kept in a folder from one run to the next. To be called
+    /// before anything runs.
+    pub fn keep_in(&self, place: kept::Place) {
+        self.lock().cache = Cache::new(place, self.guest);
+    }
+
+    /// Writes what is worth keeping to the folder, if there is one. To be called
+    /// when the guest's process ends or becomes another program.
+    pub fn keep(&self, memory: &GuestMemory) -> io::Result<()> {
+        self.lock().keep(memory)
     }
 
     /// Sets or removes a breakpoint: [`run`](Self::run) gives
@@ -227,7 +307,7 @@ impl Engine {
             true => inner.breakpoints.insert(at),
             false => inner.breakpoints.remove(&at),
         };
-        inner.blocks.invalidate(at..at.add(1));
+        inner.invalidate(at..at.add(1));
     }
 
     /// Whether there is a breakpoint at this instruction.
@@ -242,11 +322,17 @@ impl Engine {
             .for_each(|at| self.set_breakpoint(at, false));
     }
 
-    /// To be called in the child after a fork: the child must not append to
-    /// code that it shares with its parent, so it begins anew.
+    /// To be called in the child after a fork: the child goes on with the code
+    /// that it shares with its parent, and appends elsewhere.
     pub fn after_fork(&self) {
-        let old = std::mem::replace(&mut *self.lock(), Inner::new(self.guest, self.tier));
-        old.compiler.abandon();
+        let mut inner = self.lock();
+        let compiler = Compiler::new(inner.ways);
+        std::mem::replace(&mut inner.compiler, compiler).abandon();
+        if inner.blocks.forked().is_err() {
+            inner.renew();
+        }
+        // What the parent has translated, the parent keeps.
+        inner.kept = inner.blocks.published();
     }
 
     /// Takes the lock, so that a fork finds it free in the child: hold what
@@ -269,10 +355,19 @@ impl Engine {
     fn next(&self, state: &mut GuestState, memory: &GuestMemory) -> Step {
         let mut inner = self.lock();
         let pc = state.pc;
+        if let Some(watch) = inner.watch.as_ref().filter(|watch| watch.follows()) {
+            watch.running(pc);
+        }
         let plain = enter::control_word(state.fcsr).is_some() && state.aarch64.fpcr == 0;
         let translate = self.tier != Tier::Interpret && plain;
         inner.take_finished();
         if translate && let Some(code) = inner.blocks.code_at(pc) {
+            return inner.step_into(code, state);
+        }
+        if translate
+            && inner.look_for_unit(pc, memory)
+            && let Some(code) = inner.blocks.code_at(pc)
+        {
             return inner.step_into(code, state);
         }
         if translate && self.tier == Tier::Translate {
@@ -302,32 +397,39 @@ impl Engine {
         memory: &GuestMemory,
         values: &mut Vec<u128>,
     ) -> Result<Next, Exit> {
+        let mut inner = self.lock();
+        inner.statistics.left(left.reason);
         match left.reason {
             reason::LINK => {
-                state.pc = self.lock().target(ExitId(left.payload as u32));
+                state.pc = inner.taken(HostAddr(left.payload));
                 Ok(Next::Block)
             }
             reason::DISPATCH => Ok(Next::Block),
             reason::FUEL => {
-                self.lock().sample(self.guest, state.pc);
+                inner.sample(self.guest, state.pc);
                 Ok(Next::Block)
             }
             reason::SYSCALL => Err(Exit::Syscall),
             reason::BREAKPOINT => Err(Exit::Breakpoint),
             reason::ILLEGAL => Err(Exit::Illegal),
             reason::INTERRUPTED => Err(Exit::Interrupted),
-            reason::INTERPRET => self.interpret_one(state, memory, values),
-            reason::FAULT => {
-                state.pc = match self.lock().guest_pc(state.fault_pc) {
-                    LAST_CHECKPOINT => GuestAddr(state.checkpoint),
-                    pc => pc,
-                };
-                self.interpret_one(state, memory, values)
-            }
-            reason::REPLAY => {
-                self.lock().count_replay(ExitId(left.payload as u32));
-                state.pc = GuestAddr(state.checkpoint);
-                self.interpret_one(state, memory, values)
+            reason::INTERPRET | reason::FAULT | reason::REPLAY => {
+                if left.reason == reason::FAULT {
+                    state.pc = match inner.guest_pc(state.fault_pc) {
+                        LAST_CHECKPOINT => GuestAddr(state.checkpoint),
+                        pc => pc,
+                    };
+                } else if left.reason == reason::REPLAY {
+                    inner.count_replay(HostAddr(left.payload));
+                    state.pc = GuestAddr(state.checkpoint);
+                }
+                let began = inner.statistics.now();
+                drop(inner);
+                let next = self.interpret_one(state, memory, values);
+                if began.is_some() {
+                    self.lock().statistics.spent(Phase::Interpret, began);
+                }
+                next
             }
             other => unreachable!("translated code left with reason {other}"),
         }
@@ -364,52 +466,6 @@ impl Engine {
     }
 }
 
-thread_local! {
-    /// The instructions that this thread interpreted last.
-    static SINGLES: std::cell::RefCell<Singles> = std::cell::RefCell::default();
-}
-
-/// Instructions that were lifted alone. What translated code leaves to the
-/// interpreter it often leaves again.
-#[derive(Default)]
-struct Singles {
-    by_pc: Vec<Option<Single>>,
-    code: Vec<u8>,
-}
-
-struct Single {
-    guest: Guest,
-    code: Box<[u8]>,
-    block: Block,
-}
-
-/// How many are kept, a power of two.
-const KEPT_SINGLES: usize = 256;
-
-impl Singles {
-    /// The instruction at `pc`, lifted. What was lifted before counts only if
-    /// the guest's code is the same still.
-    fn lift(&mut self, guest: Guest, pc: GuestAddr, memory: &GuestMemory) -> &Block {
-        self.by_pc.resize_with(KEPT_SINGLES, || None);
-        self.code.resize(4, 0);
-        let got = memory.fetch(pc, &mut self.code);
-        let code = &self.code[..got];
-        let slot = &mut self.by_pc[(pc.0 >> 1) as usize % KEPT_SINGLES];
-        let same = |single: &Single| {
-            single.guest == guest && single.block.start == pc && *single.code == *code
-        };
-        if !slot.as_ref().is_some_and(same) {
-            *slot = None;
-        }
-        let single = slot.get_or_insert_with(|| Single {
-            guest,
-            code: code.into(),
-            block: guest.lift_code(Vec::new(), pc, code, 1),
-        });
-        &single.block
-    }
-}
-
 /// Keeps an engine's tables as they are while it lives.
 pub struct Frozen<'a> {
     _pause: Pause,
@@ -421,7 +477,8 @@ impl Inner {
         state.exits = self.ways.exits();
         state.tables.leave = self.ways.leave_pinned;
         state.lookup = self.blocks.lookup_address();
-        state.fuel = FUEL;
+        // Who follows wants to see each turn of a loop.
+        state.fuel = if self.is_followed() { 0 } else { FUEL };
         Step::Enter(code, self.blocks.space().mapping().clone())
     }
 
@@ -488,14 +545,25 @@ impl Inner {
         pc: GuestAddr,
         memory: &GuestMemory,
     ) -> Result<u64, Arc<Block>> {
+        let began = self.statistics.now();
         let block = self.lift(guest, pc, memory);
+        self.statistics.spent(Phase::Lift, began);
         if matches!(block.end, End::Fault(..)) {
             return Err(Arc::new(block));
         }
-        let first = self.blocks.next_exit();
-        let compiled = self.first.translate(&block, first.0);
+        let began = self.statistics.now();
+        let compiled = self.first.translate(&block);
+        self.statistics.spent(Phase::Translate, began);
+        self.statistics.blocks += 1;
+        self.statistics.guest_bytes += block.length as usize;
+        self.statistics.host_bytes += compiled.code.len();
+        let instructions = block.ops.iter().filter(|op| matches!(op, Op::Guest(_)));
+        self.statistics.instructions += instructions.count();
+        let began = self.statistics.now();
         let reserved = self.blocks.reserve_exits(compiled.exits.len());
         let published = reserved.and_then(|first| self.blocks.publish(&[pc], compiled, first));
+        self.statistics.spent(Phase::Publish, began);
+        self.tell_of_block(&block, memory);
         if published.is_err() {
             self.renew();
             return Err(Arc::new(block));
@@ -513,7 +581,7 @@ impl Inner {
             return;
         };
         record.heat += 1;
-        if record.heat != HOT {
+        if record.heat != HOT || self.is_followed() {
             return;
         }
         let blocks = loop_through_first(self.gather(guest, pc));
@@ -582,11 +650,14 @@ impl Inner {
         if !ours || self.code_of(members).as_ref() != Some(&done.code) {
             return;
         }
+        self.statistics.add(Phase::Optimise, done.took);
         let published = self
             .blocks
             .publish(&done.members, &done.compiled, done.first_exit);
         match published {
             Ok(()) => {
+                self.statistics.regions += 1;
+                self.tell_of_region(done);
                 self.regions.insert(done.first_exit, (done.members[0], 0));
             }
             Err(_) => self.renew(),
@@ -595,12 +666,20 @@ impl Inner {
 
     /// A region went back to its last checkpoint. One that does so again and
     /// again does its work twice: the first tier is better then.
-    fn count_replay(&mut self, region: ExitId) {
-        let Some((head, replays)) = self.regions.get_mut(&region) else {
+    fn count_replay(&mut self, first_cell: HostAddr) {
+        let frozen = self.blocks.frozen_region(first_cell);
+        let Some(first) = self.blocks.taken(first_cell) else {
+            return;
+        };
+        if let Some(head) = frozen {
+            self.regions.entry(first).or_insert((head, 0));
+        }
+        let Some((head, replays)) = self.regions.get_mut(&first) else {
             return;
         };
         *replays += 1;
         if *replays == MOST_REPLAYS && self.tier == Tier::Translate {
+            self.statistics.given_up += 1;
             self.blocks.demote(*head);
         }
     }

@@ -7,7 +7,7 @@
 //!
 //! Wherever one piece of translated code goes on to another, r14 is the base
 //! of guest memory and the registers of [`Ways::pins`] are in host registers; a
-//! direct jump also has the number of the exit in eax. Second-tier code keeps
+//! direct jump also has the address of the exit's cell in rax. Second-tier code keeps
 //! registers its own way inside: its prologue puts the pins into the state, and
 //! `resume` takes them out again.
 
@@ -27,8 +27,8 @@ pub struct Left {
 
 /// Reasons to leave translated code.
 pub mod reason {
-    /// An exit that is not linked was taken; the payload is its number. `pc` is
-    /// not set: the exit's record has it.
+    /// An exit that is not linked was taken; the payload is the address of its
+    /// cell. `pc` is not set: the exit's record has it.
     pub const LINK: u64 = 0;
     /// `pc` is set and no translation is known for it here.
     pub const DISPATCH: u64 = 1;
@@ -42,8 +42,8 @@ pub mod reason {
     pub const INTERPRET: u64 = 5;
     /// The interrupt flag is set; `pc` is where to go on.
     pub const INTERRUPTED: u64 = 6;
-    /// Second-tier code found what it does not do; the payload is the first of
-    /// its exits. `pc` is not set: it goes on at the last checkpoint.
+    /// Second-tier code found what it does not do; the payload is the cell of
+    /// the first of its exits. `pc` is not set: it goes on at the last checkpoint.
     pub const REPLAY: u64 = 9;
     /// The fuel is used up; `pc` is where to go on.
     pub const FUEL: u64 = 8;
@@ -57,7 +57,7 @@ pub mod reason {
 pub struct Exits {
     /// Takes a reason in rdi and its payload in rsi, and leaves.
     pub leave: u64,
-    /// Where second-tier code goes on to other code: the number of the exit in
+    /// Where second-tier code goes on to other code: the cell of the exit in
     /// rdi, the code in rsi.
     pub resume: u64,
     /// A C function that gives the RISC-V flags raised in the host's control
@@ -90,8 +90,8 @@ pub struct Ways {
     exits: Exits,
     /// Where first-tier code leaves: the guest pc in rax, the reason in ecx.
     pub leave_pinned: u64,
-    /// Where an exit that is not linked leads; it is entered with the exit's
-    /// number in eax, the guest's registers as first-tier code has them.
+    /// Where an exit that is not linked leads; it is entered with its cell's
+    /// address in rax, the guest's registers as first-tier code has them.
     pub unlinked: u64,
     /// Where the fault handler continues.
     pub landing: u64,
@@ -134,10 +134,10 @@ macro_rules! ways {
             "mov r14, [r15 + {memory_base}]",
             $(concat!("mov ", $host, ", [r15 + {x} + 8 * ", $register, "]"),)*
             "jmp rax",
-            // From second-tier code: rdi is an exit's number, rsi where it leads.
+            // From second-tier code: rdi is an exit's cell, rsi where it leads.
             ".p2align 4",
             concat!("sapwood_resume_", $guest, ":"),
-            "mov eax, edi",
+            "mov rax, rdi",
             "mov rcx, rsi",
             "mov dword ptr [r15 + {in_region}], 0",
             "mov r14, [r15 + {memory_base}]",

@@ -277,9 +277,10 @@ struct Region {
     landing: AtomicU64,
 }
 
-/// Regions at once in one process. Each engine has one, and a process has one
-/// engine but for tests; a slot is used again when its engine is gone.
-const REGIONS: usize = 256;
+/// Regions at once in one process. Each engine has a few, and one for each unit
+/// of kept translations; a process has one engine but for tests. A slot is used
+/// again when its region is gone.
+const REGIONS: usize = 1024;
 
 static USED: AtomicUsize = AtomicUsize::new(0);
 static CODE: [Region; REGIONS] = [const {

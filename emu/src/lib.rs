@@ -8,6 +8,7 @@
 //! compiler: the second tier's thread
 //! engine: which of them runs what       blocks: what is known, who is linked to whom
 //! state: the registers, one layout      enter: the way in and out of host code
+//! kept: translations on disk           watch: who wants to see them
 //! memory, elf, linux: the rest of the guest's machine
 //! ```
 //!
@@ -40,16 +41,19 @@ pub mod exit;
 mod fault;
 pub mod interp;
 pub mod ir;
+mod kept;
 pub mod linux;
 pub mod memory;
 pub mod riscv;
 pub mod soft;
 pub mod state;
+pub mod watch;
 mod x64;
 
 pub use addr::GuestAddr;
 pub use engine::{Engine, Guest, Tier};
 pub use errno::Errno;
 pub use exit::{Access, Exit, Fault, FaultKind};
+pub use kept::Place;
 pub use memory::GuestMemory;
 pub use state::GuestState;

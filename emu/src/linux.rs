@@ -17,6 +17,7 @@
 //! | `deliver`, `signal` | which signal does what, and how a handler is entered |
 //! | `lent` | what a `vfork` child writes to its maker's stack |
 //! | `gdb/` | a debugger at the other end of gdb's protocol |
+//! | `vdso` | the library that Linux gives every program |
 //! | `abi/` | registers, frames, flags of one guest architecture |
 //! | `crash` | what is told when the emulator itself breaks |
 //! | `host` | the host's kernel; all `unsafe` of this folder |
@@ -40,12 +41,14 @@ mod structures;
 mod system_call;
 mod table;
 mod thread;
+mod vdso;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::engine::Tier;
+use crate::watch::Watcher;
 
 pub use paths::Files;
 pub use start::StartError;
@@ -68,8 +71,14 @@ pub struct Options {
     /// Where gdb's protocol is served, `HOST:PORT` or a path: the program
     /// waits there for gdb before its first instruction.
     pub gdb: Option<String>,
+    /// Where translations are kept from one run to the next.
+    pub cache: Option<crate::kept::Place>,
     /// Print what the engine did, at the end.
     pub statistics: bool,
+    /// Who wants to see what is translated.
+    pub watch: Option<Watcher>,
+    /// Whether another guest process started this one.
+    pub is_child: bool,
     /// Whether the guest begins with `SIGPIPE` ignored.
     pub ignore_sigpipe: bool,
     /// Standard descriptors that the guest begins without; Rust's runtime opens
@@ -77,7 +86,7 @@ pub struct Options {
     pub closed: Vec<i32>,
     /// The command line by which this executable, `/proc/thread-self/exe`, runs
     /// another guest program in the same way, up to where the program is
-    /// named. It understands `-E VARIABLE=VALUE`, `--argv0 NAME`,
+    /// named. It understands `-E VARIABLE=VALUE`, `--argv0 NAME`, `--child`,
     /// `--ignore-sigpipe`, `--closed FD` and `--`.
     pub command: Vec<OsString>,
 }

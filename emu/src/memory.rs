@@ -153,6 +153,44 @@ struct Layout {
     heap: Heap,
 }
 
+/// Where in guest memory a file is whose code is mapped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct CodeFile {
+    /// The address that the file's first byte has, or would have if all of it
+    /// were mapped like its code.
+    pub base: GuestAddr,
+    /// Where the page is that tells it from other files: its first, or if that
+    /// is not there the first of its code.
+    pub page: GuestAddr,
+}
+
+impl Layout {
+    fn code_file(&self, range: &Range<u64>, attributes: &Attributes) -> Option<CodeFile> {
+        let Attributes {
+            protection,
+            shared: false,
+            kind: Kind::File(file, offset),
+        } = attributes
+        else {
+            return None;
+        };
+        if !protection.execute() || protection.write() {
+            return None;
+        }
+        let base = range.start.checked_sub(*offset)?;
+        let first = self.ranges.at(base).filter(|(range, attributes)| {
+            let Kind::File(other, start) = &attributes.kind else {
+                return false;
+            };
+            other == file && start + (base - range.start) == 0
+        });
+        Some(CodeFile {
+            base: GuestAddr(base),
+            page: GuestAddr(if first.is_some() { base } else { range.start }),
+        })
+    }
+}
+
 /// The area that `brk` grows.
 #[derive(Clone, Copy, Default)]
 struct Heap {
@@ -396,6 +434,39 @@ impl GuestMemory {
             .protection
             .execute()
             .then_some(GuestAddr(range.end))
+    }
+
+    /// Where translations of the code at `address` could be kept from one run to
+    /// the next: if it comes from a file and cannot be written. The range around
+    /// the address is given in any case.
+    pub fn code_at(&self, address: GuestAddr) -> Option<(Range<u64>, Option<CodeFile>)> {
+        let layout = self.layout();
+        let (range, attributes) = layout.ranges.at(address.0)?;
+        let file = layout.code_file(&range, attributes);
+        Some((range, file))
+    }
+
+    /// The file that is mapped at an address, and the offset in it.
+    pub fn file_at(&self, address: GuestAddr) -> Option<(std::path::PathBuf, u64)> {
+        let layout = self.layout();
+        let (range, attributes) = layout.ranges.at(address.0)?;
+        match &attributes.kind {
+            Kind::File(file, offset) => {
+                Some((file.path.clone(), offset + (address.0 - range.start)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Every range of code that comes from a file.
+    pub fn code_files(&self) -> Vec<(Range<u64>, CodeFile)> {
+        let layout = self.layout();
+        let ranges = layout.ranges.iter();
+        let files = ranges.filter_map(|(range, attributes)| {
+            let file = layout.code_file(&range, attributes)?;
+            Some((range, file))
+        });
+        files.collect()
     }
 
     /// The range, if any of it may be executed: what translations of it become

@@ -112,7 +112,6 @@ struct Emit<'a> {
     /// interpreter.
     to_interpreter: Vec<Jump>,
     cold: Vec<Cold>,
-    first_exit: u32,
     compiled: Compiled,
 }
 
@@ -136,8 +135,8 @@ impl Translator {
         }
     }
 
-    /// Translates a block, whose exits are numbered from `first_exit` on.
-    pub fn translate(&mut self, block: &Block, first_exit: u32) -> &Compiled {
+    /// Translates a block.
+    pub fn translate(&mut self, block: &Block) -> &Compiled {
         let mut compiled = std::mem::take(&mut self.compiled);
         compiled.clear();
         let mut places = std::mem::take(&mut self.places);
@@ -156,11 +155,13 @@ impl Translator {
             pc: block.start,
             to_interpreter: Vec::new(),
             cold: std::mem::take(&mut self.cold),
-            first_exit,
             compiled,
         };
         emit.asm.code.reserve(64 + block.ops.len() * 8);
         emit.run();
+        if emit.places.full {
+            emit.begin_again();
+        }
         self.places = emit.places;
         self.cold = emit.cold;
         self.compiled = emit.compiled;
@@ -210,6 +211,15 @@ impl Emit<'_> {
         self.at = block.ops.len();
         self.end();
         self.finish();
+    }
+
+    /// More values live at once than there is room for: the interpreter does
+    /// the block's first instruction, and another block begins at the next.
+    fn begin_again(&mut self) {
+        self.asm.code.clear();
+        self.compiled.clear();
+        self.begin_instruction(self.block.start);
+        self.leave(self.block.start, reason::INTERPRET);
     }
 
     /// Whether a comparison can be left to the operation that follows, because
@@ -371,14 +381,9 @@ impl Emit<'_> {
     fn exit(&mut self, to: GuestAddr) {
         let exit = self.compiled.exits.len() as u32;
         self.compiled.exits.push(to);
-        self.asm
-            .constant(Reg::RAX, u64::from(self.first_exit + exit));
-        self.asm.jmp_memory(Rm::Rip);
+        self.asm.lea(true, Reg::RAX, Rm::Rip);
         let place = self.asm.len() as u32 - 4;
-        self.compiled.cells.push(CellUse {
-            place,
-            exit,
-            addend: -4,
-        });
+        self.compiled.cells.push(CellUse { place, exit });
+        self.asm.jmp_memory(Rm::Base(Reg::RAX, 0));
     }
 }

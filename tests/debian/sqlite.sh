@@ -14,4 +14,7 @@ SELECT json_extract('{"a":[1,2,{"b":3}]}', '$.a[2].b'), hex(zeroblob(4)), length
 CREATE VIRTUAL TABLE f USING fts5(body); INSERT INTO f VALUES('the quick brown fox'), ('lazy dogs'); SELECT * FROM f WHERE f MATCH 'quick';
 PRAGMA integrity_check;
 SQL
-sqlite3 base.db .dump | md5sum; sqlite3 base.db 'SELECT nope' 2>&1; echo "status $?"
+# Not the numbers of .dump: they are printed by the processor's long double.
+sqlite3 base.db .dump | grep -v '^INSERT INTO t ' | md5sum
+sqlite3 base.db 'SELECT id, name, CAST(value * 4 AS INTEGER) FROM t' | md5sum
+ sqlite3 base.db 'SELECT nope' 2>&1; echo "status $?"

@@ -28,11 +28,10 @@ pub(super) struct Emitted {
 pub(super) fn region(
     builder: FunctionBuilder<'_>,
     region: &[Block],
-    first_exit: u32,
     fused: bool,
     config: TargetFrontendConfig,
 ) -> Emitted {
-    let mut emit = Emit::new(builder, region, first_exit, fused);
+    let mut emit = Emit::new(builder, region, fused);
     let dirty = dirty_at_entry(region, fused);
     emit.entry(region);
     for (block, dirty) in region.iter().zip(dirty) {
@@ -75,7 +74,6 @@ pub(super) struct Emit<'a> {
     /// Base addresses found to be below the limit, in this block.
     checked: FxHashSet<Value>,
     exits: Vec<GuestAddr>,
-    first_exit: u32,
     pcs: Vec<GuestAddr>,
     /// The guest instruction that is being lowered.
     pc: GuestAddr,
@@ -99,7 +97,7 @@ struct Unseen {
 pub(super) const STATE: MemFlagsData = MemFlagsData::trusted();
 
 impl<'a> Emit<'a> {
-    fn new(mut b: FunctionBuilder<'a>, region: &[Block], first_exit: u32, fused: bool) -> Emit<'a> {
+    fn new(mut b: FunctionBuilder<'a>, region: &[Block], fused: bool) -> Emit<'a> {
         let mut signature = Signature::new(CallConv::Tail);
         signature.params.push(AbiParam::new(I64));
         signature.params.push(AbiParam::new(I64));
@@ -138,7 +136,6 @@ impl<'a> Emit<'a> {
             unseen: Vec::new(),
             checked: FxHashSet::default(),
             exits: Vec::new(),
-            first_exit,
             pcs: vec![LAST_CHECKPOINT],
             pc: region[0].start,
             uses: Vec::new(),
@@ -465,8 +462,11 @@ impl<'a> Emit<'a> {
         let reason = self.b.block_params(self.leave)[0];
         let exits = self.load_state(I64, offset::EXITS);
         let leave = self.b.ins().load(I64, STATE, exits, LEAVE);
-        // Which region it was.
-        let region = self.constant(u64::from(self.first_exit));
+        // Which region it was. One that never goes elsewhere has a cell for this.
+        if self.exits.is_empty() {
+            self.exits.push(self.pc);
+        }
+        let region = self.cell(0);
         self.b
             .ins()
             .return_call_indirect(self.leave_signature, leave, &[reason, region]);
@@ -625,6 +625,13 @@ impl<'a> Emit<'a> {
         self.flush();
         let exit = self.exits.len() as u32;
         self.exits.push(to);
+        let cell = self.cell(exit);
+        let target = self.b.ins().load(I64, STATE, cell, 0);
+        self.resume(cell, target);
+    }
+
+    /// The address of an exit's cell.
+    fn cell(&mut self, exit: u32) -> clif::Value {
         let name = self
             .b
             .func
@@ -635,18 +642,16 @@ impl<'a> Emit<'a> {
             colocated: true,
             tls: false,
         });
-        let target = self.b.ins().symbol_value(I64, cell);
-        let exit = self.constant(u64::from(self.first_exit + exit));
-        self.resume(exit, target);
+        self.b.ins().symbol_value(I64, cell)
     }
 
     /// Goes on to other translated code.
-    fn resume(&mut self, exit: clif::Value, target: clif::Value) {
+    fn resume(&mut self, cell: clif::Value, target: clif::Value) {
         let exits = self.load_state(I64, offset::EXITS);
         let resume = self.b.ins().load(I64, STATE, exits, RESUME);
         self.b
             .ins()
-            .return_call_indirect(self.leave_signature, resume, &[exit, target]);
+            .return_call_indirect(self.leave_signature, resume, &[cell, target]);
     }
 
     /// Goes to a computed address, through the look-up table.

@@ -11,6 +11,7 @@ mod riscv64;
 use std::fmt::Debug;
 
 use super::signal::{SigInfo, SignalSet};
+use super::vdso::Vdso;
 use crate::addr::GuestAddr;
 use crate::engine::Guest;
 use crate::errno::Errno;
@@ -157,9 +158,9 @@ pub trait Abi: Sync + Debug {
     /// Sets the thread pointer.
     fn set_thread_pointer(&self, state: &mut GuestState, value: u64);
 
-    /// The machine code that a signal handler returns to: it makes the system
-    /// call `rt_sigreturn`.
-    fn trampoline(&self) -> &'static [u8];
+    /// Linux's own library. Its first function is what a signal handler returns
+    /// to: it makes the system call `rt_sigreturn`.
+    fn vdso(&self) -> &'static Vdso;
 
     /// Puts a signal frame on the guest's stack and enters the handler.
     /// `EFAULT` when the frame cannot be written; the state is unchanged then.

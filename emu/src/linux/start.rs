@@ -119,8 +119,8 @@ pub(super) fn prepare(options: Options) -> Result<Thread, StartError> {
     // First of all, so that nothing that may lie anywhere lies at its place.
     let stack = Stack::map(&memory).map_err(StartError::Memory)?;
     let images = load(&path, &options, abi, &memory)?;
-    let trampoline = map_trampoline(abi, &memory).map_err(StartError::Memory)?;
-    let (stack_pointer, vector) = stack.fill(&memory, abi, &options, &images)?;
+    let (vdso, trampoline) = map_vdso(abi, &memory).map_err(StartError::Memory)?;
+    let (stack_pointer, vector) = stack.fill(&memory, abi, &options, &images, vdso)?;
     let mut state = GuestState::new(memory.base(), memory.limit());
     abi.set_stack_pointer(&mut state, stack_pointer);
     state.pc = images.interpreter.as_ref().unwrap_or(&images.program).entry;
@@ -284,8 +284,10 @@ fn open(path: &Path, abi: &dyn Abi, memory: &GuestMemory) -> Result<(File, Progr
     Ok((file, program))
 }
 
-/// Maps the code that signal handlers return to.
-fn map_trampoline(abi: &dyn Abi, memory: &GuestMemory) -> Result<GuestAddr, Errno> {
+/// Maps Linux's own library; gives where it is, and where in it signal handlers
+/// return to.
+fn map_vdso(abi: &dyn Abi, memory: &GuestMemory) -> Result<(GuestAddr, GuestAddr), Errno> {
+    let image = abi.vdso().image(abi.machine());
     let request = Map {
         placement: Placement::Anywhere,
         length: PAGE_SIZE,
@@ -295,9 +297,11 @@ fn map_trampoline(abi: &dyn Abi, memory: &GuestMemory) -> Result<GuestAddr, Errn
         source: Source::Anonymous(Kind::Vdso),
     };
     let at = memory.map(&request)?.address;
-    memory.write_bytes(at, abi.trampoline())?;
-    let protected = memory.protect(at, PAGE_SIZE, Protection::READ_EXECUTE)?;
-    Ok(protected.address)
+    memory.write_bytes(at, &image.bytes)?;
+    let at = memory
+        .protect(at, PAGE_SIZE, Protection::READ_EXECUTE)?
+        .address;
+    Ok((at, at.add(image.first)))
 }
 
 /// The pages of the initial thread's stack.
@@ -334,6 +338,7 @@ impl Stack {
         abi: &dyn Abi,
         options: &Options,
         images: &Images,
+        vdso: GuestAddr,
     ) -> Result<(GuestAddr, Vec<u8>), StartError> {
         let mut strings = Strings {
             bytes: Vec::new(),
@@ -356,7 +361,8 @@ impl Stack {
         }
         // Linux ends the stack with a null pointer.
         strings.base = (self.end - 8 - strings.bytes.len() as u64) & !15;
-        let vector = auxiliary_vector(abi, images, strings.base, path, platform, random);
+        let at = |offset| strings.base + offset;
+        let vector = auxiliary_vector(abi, images, vdso, [at(path), at(platform), at(random)]);
 
         let mut words: Vec<u64> = vec![arguments.len() as u64];
         for list in [&arguments, &environment] {
@@ -409,13 +415,12 @@ fn random_bytes() -> [u8; 16] {
 fn auxiliary_vector(
     abi: &dyn Abi,
     images: &Images,
-    strings: u64,
-    path: u64,
-    platform: u64,
-    random: u64,
+    vdso: GuestAddr,
+    [path, platform, random]: [u64; 3],
 ) -> Vec<u8> {
     let identity = host::identity();
     let entries = [
+        (libc::AT_SYSINFO_EHDR, vdso.0),
         (libc::AT_HWCAP, abi.capabilities()),
         (libc::AT_PAGESZ, PAGE_SIZE),
         (libc::AT_CLKTCK, 100),
@@ -433,9 +438,9 @@ fn auxiliary_vector(
         (libc::AT_GID, identity[2].into()),
         (libc::AT_EGID, identity[3].into()),
         (libc::AT_SECURE, 0),
-        (libc::AT_RANDOM, strings + random),
-        (libc::AT_EXECFN, strings + path),
-        (libc::AT_PLATFORM, strings + platform),
+        (libc::AT_RANDOM, random),
+        (libc::AT_EXECFN, path),
+        (libc::AT_PLATFORM, platform),
         (libc::AT_NULL, 0),
     ];
     entries

@@ -19,6 +19,7 @@ use super::signal::{Action, SIGNALS, SigInfo, SignalSet};
 use super::structures::ResourceLimit;
 use super::system_call::{self, Outcome};
 use crate::addr::GuestAddr;
+use crate::engine::Tier;
 use crate::exit::{Exit, Fault, FaultKind};
 use crate::memory::{Changed, GuestMemory, Plain};
 use crate::state::GuestState;
@@ -69,9 +70,22 @@ impl Process {
         auxiliary_vector: Vec<u8>,
         trampoline: GuestAddr,
     ) -> Process {
+        let engine = Engine::new(abi.guest(), options.tier);
+        // What was translated earlier nobody would see.
+        let keeps =
+            options.tier == Tier::Translate && options.gdb.is_none() && options.watch.is_none();
+        if let Some(place) = options.cache.as_ref().filter(|_| keeps) {
+            engine.keep_in(place.clone());
+        }
+        if let Some(watch) = &options.watch {
+            engine.watch(watch.0.clone());
+        }
+        if options.statistics {
+            engine.measure();
+        }
         Process {
             memory,
-            engine: Engine::new(abi.guest(), options.tier),
+            engine,
             abi,
             options,
             executable,
@@ -145,13 +159,30 @@ impl Process {
         if let Some(stub) = &self.stub {
             stub.ended(status);
         }
+        self.keep_translations();
         self.report();
+    }
+
+    /// Leaves on disk what another run can use. That it cannot be written is
+    /// told once, by the process that the user started.
+    pub fn keep_translations(&self) {
+        let before = host::block_all();
+        if let Err(error) = self.engine.keep(&self.memory)
+            && let Some(place) = &self.options.cache
+            && !self.options.is_child
+        {
+            let folder = place.folder.display();
+            eprintln!("sapwood emu: translations cannot be kept in {folder}: {error}");
+        }
+        host::set_mask(before);
     }
 
     /// What the user asked to be told at the end, on standard error.
     fn report(&self) {
         if self.options.statistics {
-            eprintln!("sapwood emu: {:?}", self.engine);
+            for line in self.engine.statistics().to_string().lines() {
+                eprintln!("sapwood emu: {line}");
+            }
         }
     }
 

@@ -39,7 +39,11 @@ pub(super) struct Places {
     scratch_locked: [bool; SCRATCH],
     vector: [Option<Value>; VECTORS],
     vector_locked: [bool; VECTORS],
+    /// The spill slots that are taken, and those of them that begin a pair.
     slots: u64,
+    wide_slots: u64,
+    /// There was no slot for a value that needed one: the code is of no use.
+    pub(super) full: bool,
     /// Values found to be below the limit of guest memory.
     checked: Vec<Value>,
 }
@@ -92,7 +96,12 @@ impl Places {
     /// The operation is emitted: its operands have one use less, and nothing
     /// is held for it any more.
     pub(super) fn done(&mut self, op: &Op) {
-        op.operands(|v, _| self.uses[v.index()] -= 1);
+        op.operands(|v, _| {
+            self.uses[v.index()] -= 1;
+            if self.uses[v.index()] == 0 {
+                self.free(v);
+            }
+        });
         self.scratch_locked = [false; SCRATCH];
         self.vector_locked = [false; VECTORS];
     }
@@ -135,12 +144,21 @@ impl Places {
         self.locations[v.index()].home = Some(place);
     }
 
+    /// Gives back the slot of a value that nobody wants any more.
+    fn free(&mut self, v: Value) {
+        if let Some(slot) = self.locations[v.index()].slot {
+            let pair = self.wide_slots >> slot & 1;
+            self.slots &= !((1 | pair << 1) << slot);
+            self.wide_slots &= !(1 << slot);
+        }
+    }
+
     fn free_slot(&mut self) -> u8 {
         let slot = self.slots.trailing_ones() as usize;
-        assert!(
-            slot < SPILL_SLOTS,
-            "a block has fewer live values than spill slots"
-        );
+        if slot >= SPILL_SLOTS {
+            self.full = true;
+            return 0;
+        }
         self.slots |= 1 << slot;
         slot as u8
     }
@@ -149,11 +167,12 @@ impl Places {
     fn free_wide_slot(&mut self) -> u8 {
         let both = !self.slots & !self.slots >> 1 & 0x5555_5555_5555_5555;
         let slot = both.trailing_zeros() as usize;
-        assert!(
-            slot < SPILL_SLOTS,
-            "a block has fewer live vectors than spill slots"
-        );
+        if slot >= SPILL_SLOTS {
+            self.full = true;
+            return 0;
+        }
         self.slots |= 3 << slot;
+        self.wide_slots |= 1 << slot;
         slot as u8
     }
 }

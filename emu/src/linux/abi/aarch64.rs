@@ -14,6 +14,7 @@ use crate::elf::MACHINE_AARCH64;
 use crate::engine::Guest;
 use crate::errno::Errno;
 use crate::linux::signal::{SigInfo, SignalSet};
+use crate::linux::vdso::Vdso;
 use crate::memory::{GuestMemory, plain_structs};
 use crate::state::GuestState;
 
@@ -21,8 +22,25 @@ const FRAME_POINTER: usize = 29;
 const LINK: usize = 30;
 const SP: usize = 31;
 
-/// `mov x8, #139` (`rt_sigreturn`), `svc #0`.
-const TRAMPOLINE: [u8; 8] = [0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];
+/// Each: `mov x8, NUMBER`, `svc #0`, `ret`.
+static VDSO: Vdso = Vdso {
+    version: "LINUX_2.6.39",
+    functions: &[
+        ("__kernel_rt_sigreturn", &[0xd280_1168, 0xd400_0001]),
+        (
+            "__kernel_gettimeofday",
+            &[0xd280_1528, 0xd400_0001, 0xd65f_03c0],
+        ),
+        (
+            "__kernel_clock_gettime",
+            &[0xd280_0e28, 0xd400_0001, 0xd65f_03c0],
+        ),
+        (
+            "__kernel_clock_getres",
+            &[0xd280_0e48, 0xd400_0001, 0xd65f_03c0],
+        ),
+    ],
+};
 
 /// `FPSIMD_MAGIC`, and the size of its record.
 const VECTORS_MAGIC: u32 = 0x4650_8001;
@@ -196,8 +214,8 @@ impl Abi for Aarch64 {
         more.tpidr = u64::from_le_bytes(take(&mut bytes));
     }
 
-    fn trampoline(&self) -> &'static [u8] {
-        &TRAMPOLINE
+    fn vdso(&self) -> &'static Vdso {
+        &VDSO
     }
 
     fn enter_handler(

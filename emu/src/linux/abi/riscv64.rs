@@ -11,6 +11,7 @@ use crate::elf::MACHINE_RISCV;
 use crate::engine::Guest;
 use crate::errno::Errno;
 use crate::linux::signal::{SigInfo, SignalSet};
+use crate::linux::vdso::Vdso;
 use crate::memory::{GuestMemory, plain_structs};
 use crate::state::GuestState;
 
@@ -20,8 +21,18 @@ const TP: usize = 4;
 const A0: usize = 10;
 const A7: usize = 17;
 
-/// `li a7, 139` (`rt_sigreturn`), `ecall`.
-const TRAMPOLINE: [u8; 8] = [0x93, 0x08, 0xb0, 0x08, 0x73, 0x00, 0x00, 0x00];
+/// Each: `li a7, NUMBER`, `ecall`, `ret`.
+static VDSO: Vdso = Vdso {
+    version: "LINUX_4.15",
+    functions: &[
+        ("__vdso_rt_sigreturn", &[0x08b0_0893, 0x73]),
+        ("__vdso_gettimeofday", &[0x0a90_0893, 0x73, 0x8067]),
+        ("__vdso_clock_gettime", &[0x0710_0893, 0x73, 0x8067]),
+        ("__vdso_clock_getres", &[0x0720_0893, 0x73, 0x8067]),
+        ("__vdso_getcpu", &[0x0a80_0893, 0x73, 0x8067]),
+        ("__vdso_flush_icache", &[0x1030_0893, 0x73, 0x8067]),
+    ],
+};
 
 plain_structs! {
     /// `struct ucontext`, from its start to the end of the register state.
@@ -156,8 +167,8 @@ impl Abi for Riscv64 {
         state.fcsr = u32::from_le_bytes(take(&mut bytes)) & 0xff;
     }
 
-    fn trampoline(&self) -> &'static [u8] {
-        &TRAMPOLINE
+    fn vdso(&self) -> &'static Vdso {
+        &VDSO
     }
 
     fn enter_handler(

@@ -79,6 +79,7 @@ fn execute(call: &mut Call<'_>, path: Vec<u8>, first_argument: usize) -> Result<
         .into_iter()
         .map(c_string)
         .collect::<Result<Vec<_>, _>>()?;
+    process.keep_translations();
     process.give_back_stack();
     // The new program inherits the mask, with the signals that only the guest
     // blocks.
@@ -231,6 +232,7 @@ fn emulated(
     for variable in heeded {
         command.extend([b"-E".to_vec(), variable]);
     }
+    command.push(b"--child".to_vec());
     if process.action(libc::SIGPIPE).handler == HANDLER_IGNORE {
         command.push(b"--ignore-sigpipe".to_vec());
     }

@@ -1,0 +1,62 @@
+//! [`Watch`]: who wants to see what is translated, and what runs.
+//!
+//! The engine tells a watcher of each piece of code when it is made. One who
+//! follows is also told of each block before it runs; then no block is linked to
+//! another, and each goes through the engine.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sapwood_link::HostAddr;
+
+use crate::addr::GuestAddr;
+use crate::engine::Guest;
+
+/// Sees what is translated. Called with the engine locked, so it must not call
+/// the engine.
+pub trait Watch: Send + Sync {
+    /// Code was made.
+    fn translated(&self, piece: &Translated<'_>);
+
+    /// Whether each block is to be told of before it runs.
+    fn follows(&self) -> bool {
+        false
+    }
+
+    /// A block is about to run.
+    fn running(&self, _pc: GuestAddr) {}
+}
+
+/// A watcher, as part of the options.
+#[derive(Clone)]
+pub struct Watcher(pub Arc<dyn Watch>);
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
+    }
+}
+
+/// Code that was made.
+pub struct Translated<'a> {
+    /// The guest's processor.
+    pub guest: Guest,
+    /// Where its first block begins.
+    pub start: GuestAddr,
+    /// The first block's guest code.
+    pub guest_code: &'a [u8],
+    /// Where that comes from: a file, and the offset in it.
+    pub file: Option<(PathBuf, u64)>,
+    /// What it does, in our own terms; unknown of a region.
+    pub ir: Option<String>,
+    /// How many blocks it is made of: more than one for a region.
+    pub blocks: usize,
+    /// Where its code runs.
+    pub at: HostAddr,
+    /// Its code.
+    pub code: &'a [u8],
+    /// Offset in the code → the guest instruction that the code from there on
+    /// belongs to, ascending.
+    pub rows: &'a [(u32, GuestAddr)],
+}
