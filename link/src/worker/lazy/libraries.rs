@@ -6,7 +6,7 @@
 //! [`Progress`]; the session is held only while something is published, never
 //! while code of the program's runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -86,7 +86,7 @@ struct Shared {
     progress: Progress,
     worker_image: Arc<Mutex<Grown>>,
     /// Those of forked children.
-    images: Mutex<FxHashMap<Process, (u32, Arc<Mutex<Grown>>)>>,
+    images: Mutex<FxHashMap<Process, Child>>,
     /// Who is publishing: no code of the program's may wait for that.
     publishing: Mutex<Vec<Caller>>,
     /// The program alone, as it was linked.
@@ -97,6 +97,12 @@ struct Shared {
     next_instance: AtomicU32,
     making: Mutex<Making>,
     made: Condvar,
+}
+
+/// A forked child.
+struct Child {
+    pid: u32,
+    image: Arc<Mutex<Grown>>,
 }
 
 /// Compilations that are going on.
@@ -492,11 +498,11 @@ impl Call<'_> {
             return Ok(shared.worker_image.clone());
         }
         let mut images = lock(&shared.images);
-        if let Some((_, image)) = images.get(&process) {
-            return Ok(image.clone());
+        if let Some(child) = images.get(&process) {
+            return Ok(child.image.clone());
         }
         // Those of children that have ended are of no use to anybody.
-        images.retain(|_, (pid, _)| std::path::Path::new(&format!("/proc/{pid}")).exists());
+        images.retain(|_, child| Path::new(&format!("/proc/{}", child.pid)).exists());
         let mut inherited = Vec::new();
         {
             let instances = lock(&shared.instances);
@@ -515,7 +521,11 @@ impl Call<'_> {
             inherited,
             listing: Listing::default(),
         }));
-        images.insert(process, (self.line.pid(), image.clone()));
+        let child = Child {
+            pid: self.line.pid(),
+            image: image.clone(),
+        };
+        images.insert(process, child);
         Ok(image)
     }
 }
