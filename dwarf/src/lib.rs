@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod composite;
 mod elf;
 mod error;
 mod files;
@@ -28,6 +29,7 @@ mod functions;
 mod info;
 mod input;
 mod lines;
+mod listing;
 mod locations;
 mod memory;
 mod module;
@@ -50,10 +52,15 @@ mod versions;
 mod vtables;
 
 pub use address::{Address, FrameAddress};
+pub use composite::{
+    Access, Composite, Keyword, Member, MemberOffset, Method, StaticMember, TemplateArgument,
+    Variant, Variants,
+};
 pub use error::{Error, Result};
 pub use functions::{Function, Language, SourceFrame};
 pub use input::{Bytes, DebugFiles, Input, ModuleKind, Wanted};
 pub use lines::{LineRow, Place};
+pub use listing::{NamedType, UnitNote};
 pub use locations::{FrameContext, Location, LocationError, Piece, Storage};
 pub use memory::{Memory, MemoryError, NoMemory};
 pub use module::{EntryId, Module};
@@ -62,8 +69,5 @@ pub use outline::Outline;
 pub use registers::{Arch, OtherRegisters, Register, Registers};
 pub use scopes::{Variable, VariableKind};
 pub use symbols::{Binding, Symbol, SymbolKind};
-pub use types::{
-    Composite, Encoding, Enumerator, Keyword, Member, MemberOffset, Qualifier, StaticMember,
-    TemplateArgument, Type, TypeId, TypeKind, Variant, Variants,
-};
+pub use types::{Encoding, Enumerator, Qualifier, Type, TypeId, TypeKind};
 pub use unwind::{UnwindError, Unwinder, Unwound};

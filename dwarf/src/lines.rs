@@ -178,6 +178,17 @@ impl UnitLines {
         Some((row, start..end))
     }
 
+    /// The last row up to an address that names a line.
+    fn named_before(&self, address: u64) -> Option<Row> {
+        let rows = self.rows_of(self.sequence_at(address)?);
+        let after = rows.partition_point(|row| row.address <= address);
+        rows[..after]
+            .iter()
+            .rev()
+            .find(|row| row.line != 0)
+            .copied()
+    }
+
     /// The rows that overlap a range, each with the addresses that it covers;
     /// of several at one address the one that [`UnitLines::at`] gives.
     pub(crate) fn within(&self, wanted: &Range<u64>) -> Vec<(Row, Range<u64>)> {
@@ -202,6 +213,15 @@ impl UnitLines {
     fn statements(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.is_stmt && row.line != 0)
     }
+}
+
+/// Where a statement of a line begins in a function or in an inlined copy of
+/// one.
+struct Statement {
+    copy: Option<EntryId>,
+    is_inlined: bool,
+    address: u64,
+    line: u32,
 }
 
 impl<'a> Info<'a> {
@@ -239,17 +259,22 @@ impl<'a> Info<'a> {
     }
 
     /// The first address of each function or inlined copy among those found.
-    fn one_per_copy(&self, statements: Vec<(u32, u64, u32)>) -> Vec<(Option<EntryId>, bool, u64)> {
-        let mut copies: Vec<(Option<EntryId>, bool, u64)> = Vec::new();
-        for (_, address, _) in statements {
+    fn one_per_copy(&self, statements: Vec<(u32, u64, u32)>) -> Vec<Statement> {
+        let mut copies: Vec<Statement> = Vec::new();
+        for (_, address, line) in statements {
             let chain = self.chain_at(address);
             let (copy, is_inlined) = match chain.split_first() {
                 Some((innermost, outer)) => (Some(innermost.id()), !outer.is_empty()),
                 None => (None, false),
             };
-            let known = copies.iter().any(|&(other, ..)| other == copy);
+            let known = copies.iter().any(|other| other.copy == copy);
             if !known || copy.is_none() {
-                copies.push((copy, is_inlined, address));
+                copies.push(Statement {
+                    copy,
+                    is_inlined,
+                    address,
+                    line,
+                });
             }
         }
         copies
@@ -332,6 +357,19 @@ impl Module {
         })?
     }
 
+    /// The file and line that code goes on with which no line brought about:
+    /// those of the code before it.
+    pub fn line_before(&self, at: Address) -> Option<(Arc<Path>, u32)> {
+        let at = self.to_file(at);
+        self.info(|info| {
+            info.unit_ranges().at(at).find_map(|unit| {
+                let row = info.lines(unit)?.named_before(at)?;
+                let file = info.unit_files(unit)?.get(row.file.into())?.clone();
+                Some((file, row.line))
+            })
+        })?
+    }
+
     /// Where the code of a line begins: one place for each function (or inlined
     /// copy) that has code of it. `file` is a path suffix on `/` boundaries.
     ///
@@ -342,7 +380,7 @@ impl Module {
             let copies = info.one_per_copy(info.statements_of(file, line));
             let mut places: Vec<Place> = copies
                 .into_iter()
-                .filter_map(|(_, is_inlined, address)| self.place(info, address, is_inlined))
+                .filter_map(|statement| self.place(info, &statement))
                 .collect();
             places.sort_by_key(|place| place.address);
             places.dedup_by_key(|place| place.address);
@@ -353,9 +391,9 @@ impl Module {
 
     /// The place at an address of the file, past the prologue where a function
     /// begins there.
-    fn place(&self, info: &Info<'_>, address: u64, is_inlined: bool) -> Option<Place> {
-        let mut address = address;
-        if !is_inlined
+    fn place(&self, info: &Info<'_>, statement: &Statement) -> Option<Place> {
+        let mut address = statement.address;
+        if !statement.is_inlined
             && let Some((unit, code)) = info.code_at(address)
             && code.start == address
         {
@@ -366,9 +404,13 @@ impl Module {
         Some(Place {
             address: self.to_memory(address),
             file: info.unit_files(unit)?.get(row.file.into())?.clone(),
-            line: row.line,
+            // Several lines may begin where the one that is wanted does.
+            line: match address == statement.address {
+                true => statement.line,
+                false => row.line,
+            },
             function: innermost.and_then(|frame| self.function_of(info, frame.id())),
-            is_inlined,
+            is_inlined: statement.is_inlined,
         })
     }
 

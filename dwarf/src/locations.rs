@@ -506,6 +506,72 @@ impl Module {
         address.unwrap_or(Err(LocationError::OptimizedOut))
     }
 
+    /// How many elements each dimension of an array has, outermost first, where a
+    /// frame says so; `None` where nobody does.
+    pub fn array_counts(&self, array: TypeId, frame: &mut dyn FrameContext) -> Vec<Option<u64>> {
+        let counts = self.info(|info| {
+            let bounds = info.array_bounds(array);
+            let mut counts = Vec::new();
+            for (known, attribute, is_count, lower) in bounds {
+                let value = match (known, attribute) {
+                    (Some(count), _) => {
+                        counts.push(Some(count));
+                        continue;
+                    }
+                    (None, Some(Value::Exprloc(expression))) => {
+                        let encoding = info.unit(array.0.unit).map(Unit::encoding);
+                        let mut machine = FrameMachine {
+                            module: self,
+                            info,
+                            unit: array.0.unit,
+                            frame: &mut *frame,
+                            is_in_frame_base: false,
+                        };
+                        let bytes = expression.0.slice();
+                        encoding.and_then(|encoding| {
+                            operations::number(bytes, encoding, None, &mut machine).ok()
+                        })
+                    }
+                    (None, Some(reference)) => info
+                        .follow(array.0.unit, reference)
+                        .and_then(|variable| self.number_of(info, variable, &mut *frame)),
+                    (None, None) => None,
+                };
+                counts.push(value.and_then(|value| match is_count {
+                    true => Some(value),
+                    false => u64::try_from(i128::from(value as i64) + 1 - lower).ok(),
+                }));
+            }
+            counts
+        });
+        counts.unwrap_or_default()
+    }
+
+    /// The value of a variable of at most eight bytes.
+    fn number_of(
+        &self,
+        info: &Info<'_>,
+        variable: EntryId,
+        frame: &mut dyn FrameContext,
+    ) -> Option<u64> {
+        let location = self.locate_entry(variable, &mut *frame).ok()?;
+        let described = info.variable(variable, crate::VariableKind::Local, 0)?;
+        let size = self.size_of(described.type_id?)?.min(8) as usize;
+        if let Some(address) = location.address() {
+            return frame.read_unsigned(address, size).ok();
+        }
+        let bytes = match &location.pieces.first()?.at {
+            Storage::Register(register) => frame.register(*register)?,
+            Storage::Value(value) => return Some(*value),
+            Storage::Bytes(bytes) => bytes.clone(),
+            _ => return None,
+        };
+        let mut whole = [0; 8];
+        let length = size.min(bytes.len());
+        whole[..length].copy_from_slice(&bytes[..length]);
+        Some(u64::from_le_bytes(whole))
+    }
+
     /// What the call that returns to `return_address` passed for `expression`
     /// (the operand of `DW_OP_entry_value` in the callee), evaluated in the
     /// caller's frame. `None` where the caller's compiler did not say.

@@ -89,6 +89,11 @@ impl Slot {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleId(pub u32);
 
+impl ModuleId {
+    /// The module of [`Modules::set_machine`].
+    pub const MACHINE: ModuleId = ModuleId(u32::MAX);
+}
+
 impl fmt::Display for ModuleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "module{}", self.0)
@@ -110,6 +115,7 @@ pub struct Modules {
     modules: Vec<Slot>,
     /// Each range of each module by its first address: its end, its module.
     ranges: BTreeMap<Address, (Address, ModuleId)>,
+    machine: Option<Arc<Module>>,
 }
 
 impl Modules {
@@ -122,6 +128,17 @@ impl Modules {
     /// newer one is found.
     pub fn add(&mut self, module: Module) -> ModuleId {
         self.add_slot(Slot::Open(Arc::new(module)))
+    }
+
+    /// Takes in a module of types that are no program's. It has no code, and is
+    /// found by [`ModuleId::MACHINE`] alone.
+    pub fn set_machine(&mut self, module: Arc<Module>) {
+        self.machine = Some(module);
+    }
+
+    /// Whether there is a module of types that are no program's.
+    pub fn has_machine(&self) -> bool {
+        self.machine.is_some()
     }
 
     /// Takes in a module that is opened when it is first looked at.
@@ -171,6 +188,9 @@ impl Modules {
 
     /// The module of that id, unless it was removed.
     pub fn get(&self, id: ModuleId) -> Option<&Arc<Module>> {
+        if id == ModuleId::MACHINE {
+            return self.machine.as_ref();
+        }
         self.modules.get(id.0 as usize)?.module()
     }
 

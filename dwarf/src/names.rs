@@ -199,6 +199,20 @@ impl<'a> Info<'a> {
             .map(id_of)
     }
 
+    /// The entries of those kinds whose qualified names satisfy a test.
+    pub(crate) fn entries_named(
+        &self,
+        kinds: &[NameKind],
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Vec<EntryId> {
+        let names = self.names().iter().filter(|&name| is_any(name, kinds));
+        let mut ids: Vec<EntryId> = names.map(id_of).collect();
+        ids.retain(|&id| wanted(&self.qualified_name(id)));
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     fn index_unit(&self, index: u32, names: &mut Vec<[u32; 3]>) {
         let Some(slot) = self.slot(index) else {
             return;
@@ -304,7 +318,9 @@ pub(crate) fn kind_of_tag(
         c::DW_TAG_subprogram => has(c::DW_AT_inline).then_some(NameKind::Inline),
         c::DW_TAG_variable | c::DW_TAG_member => {
             let has_value = has(c::DW_AT_location) || has(c::DW_AT_const_value);
-            has_value.then_some(NameKind::Variable)
+            // A variable that the compiler took away is still one.
+            let is_defined = tag == c::DW_TAG_variable && !has(c::DW_AT_declaration);
+            (has_value || is_defined).then_some(NameKind::Variable)
         }
         c::DW_TAG_enumerator => Some(NameKind::Enumerator),
         tag if is_type(tag) => (!has(c::DW_AT_declaration)).then_some(NameKind::Type),

@@ -239,7 +239,8 @@ impl Registers {
     /// not known.
     ///
     /// x86-64: 0–16 general, 17–32 xmm0–15, 33–40 st0–7, 49 rflags, 50–55
-    /// segments, 58 and 59 the fs and gs bases (System V psABI, figure 3.36).
+    /// segments, 58 and 59 the fs and gs bases, 64 mxcsr (System V psABI, figure
+    /// 3.36).
     pub fn bytes(&self, register: Register) -> Option<Vec<u8>> {
         if self.arch != Arch::X86_64 || register.0 <= 16 {
             return self.get(register).map(|value| value.to_le_bytes().to_vec());
@@ -257,6 +258,7 @@ impl Registers {
             }
             58 => Some(other.fs_base.to_le_bytes().to_vec()),
             59 => Some(other.gs_base.to_le_bytes().to_vec()),
+            64 => Some(other.mxcsr.to_le_bytes().to_vec()),
             67..=82 => other.vectors.get(number - 67 + 16).map(|v| v.to_vec()),
             _ => None,
         }

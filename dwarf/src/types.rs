@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gimli::constants as c;
 
+use crate::composite::Composite;
 use crate::info::{Entry, Info, Slice, Unit, Value};
 use crate::names::NameKind;
 use crate::{EntryId, Error, Language, Module, Result};
@@ -85,6 +86,8 @@ pub enum TypeKind {
         is_variadic: bool,
         /// Whether its parameters are declared at all, as `f()` in C is not.
         is_prototyped: bool,
+        /// Whether the first of them is the object that it is called for.
+        is_method: bool,
     },
 }
 
@@ -131,108 +134,6 @@ pub struct Enumerator {
     pub value: i128,
 }
 
-/// A struct, class or union.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Composite {
-    /// Which of them.
-    pub keyword: Keyword,
-    /// Its data members and base classes, in order of declaration.
-    pub members: Vec<Member>,
-    /// Its static data members.
-    pub statics: Vec<StaticMember>,
-    /// Its template or generic type arguments.
-    pub arguments: Vec<TemplateArgument>,
-    /// What tells the variants of a Rust enum apart, and the variants.
-    pub variants: Option<Variants>,
-    /// Its functions: their entries and names.
-    pub methods: Vec<(EntryId, String)>,
-    /// Whether it is only declared here, and no unit of the module defines it.
-    pub is_declaration: bool,
-}
-
-/// Which composite type.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Keyword {
-    /// `struct`.
-    Struct,
-    /// `class`.
-    Class,
-    /// `union`.
-    Union,
-}
-
-/// A data member or base class.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Member {
-    /// Its name; `None` for an unnamed struct or union within.
-    pub name: Option<String>,
-    /// Its type.
-    pub type_id: TypeId,
-    /// Where it begins.
-    pub offset: MemberOffset,
-    /// For a bit-field, its width in bits; its place is then
-    /// `MemberOffset::Bits`.
-    pub bit_size: Option<u64>,
-    /// Whether it is a base class.
-    pub is_base: bool,
-    /// Whether the compiler made it up.
-    pub is_artificial: bool,
-}
-
-/// Where a member begins, from the start of its struct.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum MemberOffset {
-    /// That many bytes on.
-    Bytes(u64),
-    /// That many bits on, counted from the least significant bit of the first
-    /// byte.
-    Bits(u64),
-    /// Where a location expression says (a virtual base class). Evaluate it
-    /// with [`Module::member_address`].
-    Computed(EntryId),
-}
-
-/// A static data member.
-#[derive(Clone, PartialEq, Debug)]
-pub struct StaticMember {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub type_id: TypeId,
-    /// Its value, where it is a constant.
-    pub value: Option<i128>,
-}
-
-/// A template or generic argument.
-#[derive(Clone, PartialEq, Debug)]
-pub struct TemplateArgument {
-    /// The parameter's name.
-    pub name: Option<String>,
-    /// The type it stands for, or the type of its value.
-    pub type_id: Option<TypeId>,
-    /// Its value, for one that is not a type.
-    pub value: Option<i128>,
-}
-
-/// The variants of a Rust enum.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Variants {
-    /// The member that tells them apart; `None` where there is only one.
-    pub discriminant: Option<Box<Member>>,
-    /// The variants.
-    pub variants: Vec<Variant>,
-}
-
-/// One variant of a Rust enum.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Variant {
-    /// The discriminants that select it; empty for the one that all others
-    /// select.
-    pub selectors: Vec<std::ops::RangeInclusive<i128>>,
-    /// Its contents, one member named as the variant is.
-    pub members: Vec<Member>,
-}
-
 /// A number that an attribute has, whatever its form. The forms without a
 /// sign of their own are read as their tag's type would be: as signed when
 /// small and written with `DW_FORM_sdata`, else as unsigned.
@@ -258,15 +159,15 @@ pub(crate) fn constant(entry: &Entry<'_>, at: gimli::DwAt) -> Option<i128> {
 const MAX_DEPTH: u32 = 64;
 
 /// A type's entry as it is read.
-struct Reading<'i, 'a> {
-    info: &'i Info<'a>,
-    unit: &'i Unit<'a>,
-    id: EntryId,
-    entry: Entry<'a>,
+pub(crate) struct Reading<'i, 'a> {
+    pub(crate) info: &'i Info<'a>,
+    pub(crate) unit: &'i Unit<'a>,
+    pub(crate) id: EntryId,
+    pub(crate) entry: Entry<'a>,
 }
 
 impl<'i, 'a> Reading<'i, 'a> {
-    fn new(info: &'i Info<'a>, id: EntryId) -> Option<Reading<'i, 'a>> {
+    pub(crate) fn new(info: &'i Info<'a>, id: EntryId) -> Option<Reading<'i, 'a>> {
         let (unit, entry) = info.entry(id)?;
         Some(Reading {
             info,
@@ -290,31 +191,31 @@ impl<'i, 'a> Reading<'i, 'a> {
         }
     }
 
-    fn text(&self, at: gimli::DwAt) -> Option<String> {
+    pub(crate) fn text(&self, at: gimli::DwAt) -> Option<String> {
         let text: Slice<'a> = self.info.text(self.id.unit, self.entry.attr_value(at))?;
         Some(text.to_string_lossy().into_owned())
     }
 
-    fn reference(&self, at: gimli::DwAt) -> Option<TypeId> {
+    pub(crate) fn reference(&self, at: gimli::DwAt) -> Option<TypeId> {
         self.info
             .follow(self.id.unit, self.entry.attr_value(at)?)
             .map(TypeId)
     }
 
-    fn number(&self, at: gimli::DwAt) -> Option<i128> {
+    pub(crate) fn number(&self, at: gimli::DwAt) -> Option<i128> {
         constant(&self.entry, at)
     }
 
-    fn unsigned(&self, at: gimli::DwAt) -> Option<u64> {
+    pub(crate) fn unsigned(&self, at: gimli::DwAt) -> Option<u64> {
         u64::try_from(self.number(at)?).ok()
     }
 
-    fn flag(&self, at: gimli::DwAt) -> bool {
+    pub(crate) fn flag(&self, at: gimli::DwAt) -> bool {
         matches!(self.entry.attr_value(at), Some(Value::Flag(true)))
     }
 
     /// The entries directly inside this one.
-    fn children(&self) -> Vec<Reading<'i, 'a>> {
+    pub(crate) fn children(&self) -> Vec<Reading<'i, 'a>> {
         let mut children = Vec::new();
         if let Err(error) = self.fill_children(&mut children) {
             self.info
@@ -343,6 +244,13 @@ impl<'i, 'a> Reading<'i, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// The entry in a unit of its own that this one stands for.
+    fn in_type_unit(&self) -> Option<EntryId> {
+        let signature = self.entry.attr_value(c::DW_AT_signature)?;
+        let found = self.info.follow(self.id.unit, signature)?;
+        (found != self.id).then_some(found)
     }
 
     fn kind(&self) -> Result<TypeKind> {
@@ -473,9 +381,13 @@ impl<'i, 'a> Reading<'i, 'a> {
     fn function(&self, returns: Option<TypeId>) -> TypeKind {
         let mut parameters = Vec::new();
         let mut is_variadic = false;
+        let mut is_method = false;
         for child in self.children() {
             match child.entry.tag() {
-                c::DW_TAG_formal_parameter => parameters.extend(child.inherited_type()),
+                c::DW_TAG_formal_parameter => {
+                    is_method |= parameters.is_empty() && child.flag(c::DW_AT_artificial);
+                    parameters.extend(child.inherited_type());
+                }
                 c::DW_TAG_unspecified_parameters => is_variadic = true,
                 _ => {}
             }
@@ -494,6 +406,7 @@ impl<'i, 'a> Reading<'i, 'a> {
             parameters,
             is_variadic,
             is_prototyped,
+            is_method,
         }
     }
 
@@ -506,195 +419,35 @@ impl<'i, 'a> Reading<'i, 'a> {
                 .map(TypeId)
         })
     }
-
-    fn composite(&self) -> Composite {
-        let keyword = match self.entry.tag() {
-            c::DW_TAG_union_type => Keyword::Union,
-            c::DW_TAG_class_type => Keyword::Class,
-            _ => Keyword::Struct,
-        };
-        let mut composite = Composite {
-            keyword,
-            members: Vec::new(),
-            statics: Vec::new(),
-            arguments: Vec::new(),
-            variants: None,
-            methods: Vec::new(),
-            is_declaration: self.flag(c::DW_AT_declaration),
-        };
-        for child in self.children() {
-            match child.entry.tag() {
-                c::DW_TAG_member | c::DW_TAG_variable if child.is_static() => {
-                    composite.statics.extend(child.static_member());
-                }
-                c::DW_TAG_member => composite.members.extend(child.member()),
-                c::DW_TAG_inheritance => composite.members.extend(child.base_class()),
-                c::DW_TAG_template_type_parameter | c::DW_TAG_template_value_parameter => {
-                    composite.arguments.push(TemplateArgument {
-                        name: child.text(c::DW_AT_name),
-                        type_id: child.reference(c::DW_AT_type),
-                        value: child.number(c::DW_AT_const_value),
-                    });
-                }
-                c::DW_TAG_subprogram => {
-                    let name = child.text(c::DW_AT_name).unwrap_or_default();
-                    composite.methods.push((child.id, name));
-                }
-                c::DW_TAG_variant_part => composite.variants = Some(child.variants()),
-                _ => {}
-            }
-        }
-        composite
-    }
-
-    fn is_static(&self) -> bool {
-        self.entry.tag() == c::DW_TAG_variable
-            || self.flag(c::DW_AT_external)
-            || (self.entry.has_attr(c::DW_AT_const_value)
-                && !self.entry.has_attr(c::DW_AT_data_member_location))
-    }
-
-    fn static_member(&self) -> Option<StaticMember> {
-        Some(StaticMember {
-            name: self.text(c::DW_AT_name)?,
-            type_id: self.reference(c::DW_AT_type)?,
-            value: self.number(c::DW_AT_const_value),
-        })
-    }
-
-    fn member(&self) -> Option<Member> {
-        let type_id = self.reference(c::DW_AT_type)?;
-        let bit_size = self.unsigned(c::DW_AT_bit_size);
-        Some(Member {
-            name: self.text(c::DW_AT_name),
-            type_id,
-            offset: self.member_offset(type_id, bit_size),
-            bit_size,
-            is_base: false,
-            is_artificial: self.flag(c::DW_AT_artificial),
-        })
-    }
-
-    fn base_class(&self) -> Option<Member> {
-        let type_id = self.reference(c::DW_AT_type)?;
-        let name = Some(self.info.qualified_name(type_id.0));
-        let offset = self.member_offset(type_id, None);
-        Some(Member {
-            name,
-            type_id,
-            offset,
-            bit_size: None,
-            is_base: true,
-            is_artificial: false,
-        })
-    }
-
-    /// Where a member begins.
-    ///
-    /// A bit-field is described by `DW_AT_data_bit_offset`, counted from the
-    /// struct's start, or, before DWARF 4, by `DW_AT_bit_offset`, counted from
-    /// the most significant bit of a storage unit down.
-    fn member_offset(&self, type_id: TypeId, bit_size: Option<u64>) -> MemberOffset {
-        let bytes = match self.entry.attr_value(c::DW_AT_data_member_location) {
-            None => 0,
-            Some(Value::Exprloc(expression)) => match constant_offset(expression.0.slice()) {
-                Some(offset) => offset,
-                None => return MemberOffset::Computed(self.id),
-            },
-            Some(_) => match self.unsigned(c::DW_AT_data_member_location) {
-                Some(offset) => offset,
-                None => return MemberOffset::Computed(self.id),
-            },
-        };
-        let Some(bit_size) = bit_size else {
-            return MemberOffset::Bytes(bytes);
-        };
-        if let Some(bits) = self.unsigned(c::DW_AT_data_bit_offset) {
-            return MemberOffset::Bits(bytes.saturating_mul(8).saturating_add(bits));
-        }
-        let from_top = self.number(c::DW_AT_bit_offset).unwrap_or(0) as i64;
-        let storage = self
-            .unsigned(c::DW_AT_byte_size)
-            .or_else(|| self.info.byte_size(type_id.0, 0))
-            .unwrap_or(4);
-        let bits = (bytes.saturating_add(storage).min(1 << 56) as i64) * 8;
-        let first = bits
-            .saturating_sub(from_top)
-            .saturating_sub(bit_size.min(1 << 20) as i64);
-        MemberOffset::Bits(u64::try_from(first).unwrap_or(0))
-    }
-
-    fn variants(&self) -> Variants {
-        let discriminant = self.entry.attr_value(c::DW_AT_discr);
-        let discriminant = discriminant.and_then(|value| self.info.follow(self.id.unit, value));
-        let mut size = 16;
-        let discriminant = discriminant.and_then(|id| {
-            let member = Reading::new(self.info, id)?.member()?;
-            size = self.info.byte_size(member.type_id.0, 0).unwrap_or(16);
-            Some(Box::new(member))
-        });
-        let mut variants = Vec::new();
-        for child in self.children() {
-            if child.entry.tag() == c::DW_TAG_variant {
-                let members = child.children();
-                let members = members.iter().filter(|m| m.entry.tag() == c::DW_TAG_member);
-                variants.push(Variant {
-                    selectors: child.selectors(size),
-                    members: members.filter_map(Reading::member).collect(),
-                });
-            }
-        }
-        Variants {
-            discriminant,
-            variants,
-        }
-    }
-
-    /// The discriminants, as unsigned numbers of the discriminant's size.
-    fn selectors(&self, size: u64) -> Vec<std::ops::RangeInclusive<i128>> {
-        let mask = if size >= 16 {
-            -1
-        } else {
-            (1i128 << (8 * size)) - 1
-        };
-        let single = self.number(c::DW_AT_discr_value).map(|value| value & mask);
-        if let Some(value) = single {
-            return vec![value..=value];
-        }
-        let Some(Value::Block(list)) = self.entry.attr_value(c::DW_AT_discr_list) else {
-            return Vec::new();
-        };
-        use gimli::Reader;
-        let mut list = list;
-        let mut selectors = Vec::new();
-        while let Ok(label) = list.read_u8() {
-            let Ok(low) = list.read_uleb128() else { break };
-            let high = if label == 1 {
-                list.read_uleb128()
-            } else {
-                Ok(low)
-            };
-            let Ok(high) = high else { break };
-            selectors.push((i128::from(low) & mask)..=(i128::from(high) & mask));
-        }
-        selectors
-    }
-}
-
-/// The offset that `DW_OP_plus_uconst N` adds, as DWARF 2 writes offsets.
-fn constant_offset(expression: &[u8]) -> Option<u64> {
-    use gimli::Reader;
-    let mut reader = Slice::new(expression, gimli::LittleEndian);
-    if reader.read_u8().ok()? != c::DW_OP_plus_uconst.0 {
-        return None;
-    }
-    let offset = reader.read_uleb128().ok()?;
-    reader.slice().is_empty().then_some(offset)
 }
 
 impl<'a> Info<'a> {
     /// The size of a type, through whatever names and qualifies it.
-    fn byte_size(&self, id: EntryId, depth: u32) -> Option<u64> {
+    /// Each dimension of an array: its count where that is fixed, else the
+    /// attribute that says it, whether that is a count (or the last index), and
+    /// the first index.
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn array_bounds(
+        &self,
+        array: TypeId,
+    ) -> Vec<(Option<u64>, Option<Value<'a>>, bool, i128)> {
+        let Some(reading) = Reading::new(self, array.0) else {
+            return Vec::new();
+        };
+        let subranges = reading.children().into_iter();
+        subranges
+            .filter(|child| child.entry.tag() == c::DW_TAG_subrange_type)
+            .map(|child| {
+                let count = child.entry.attr_value(c::DW_AT_count);
+                let is_count = count.is_some();
+                let attribute = count.or_else(|| child.entry.attr_value(c::DW_AT_upper_bound));
+                let lower = child.number(c::DW_AT_lower_bound).unwrap_or(0);
+                (child.subrange_count(), attribute, is_count, lower)
+            })
+            .collect()
+    }
+
+    pub(crate) fn byte_size(&self, id: EntryId, depth: u32) -> Option<u64> {
         if depth > MAX_DEPTH {
             return None;
         }
@@ -702,11 +455,21 @@ impl<'a> Info<'a> {
         if let Some(size) = reading.unsigned(c::DW_AT_byte_size) {
             return Some(size);
         }
+        if let Some(defined) = reading.in_type_unit() {
+            return self.byte_size(defined, depth + 1);
+        }
         match reading.entry.tag() {
-            c::DW_TAG_pointer_type
-            | c::DW_TAG_reference_type
-            | c::DW_TAG_rvalue_reference_type
-            | c::DW_TAG_ptr_to_member_type => Some(8),
+            c::DW_TAG_pointer_type | c::DW_TAG_reference_type | c::DW_TAG_rvalue_reference_type => {
+                Some(8)
+            }
+            c::DW_TAG_ptr_to_member_type => {
+                // A function's address or place, and what is added to `this`.
+                let to = reading.reference(c::DW_AT_type);
+                let to = to.and_then(|to| self.entry(to.0));
+                let is_function =
+                    to.is_some_and(|(_, entry)| entry.tag() == c::DW_TAG_subroutine_type);
+                Some(if is_function { 16 } else { 8 })
+            }
             c::DW_TAG_array_type => {
                 let element = reading.reference(c::DW_AT_type)?;
                 let TypeKind::Array { counts, .. } = reading.array(element) else {
@@ -734,14 +497,11 @@ impl<'a> Info<'a> {
         let Some(reading) = Reading::new(self, id) else {
             return id;
         };
+        if let Some(defined) = reading.in_type_unit() {
+            return defined;
+        }
         if !reading.flag(c::DW_AT_declaration) {
             return id;
-        }
-        if let Some(Value::DebugTypesRef(signature)) = reading.entry.attr_value(c::DW_AT_signature)
-        {
-            return self
-                .follow(id.unit, Value::DebugTypesRef(signature))
-                .unwrap_or(id);
         }
         let tag = reading.entry.tag();
         let name = self.qualified_name(id);
@@ -756,9 +516,14 @@ impl<'a> Info<'a> {
     }
 
     fn read_type(&self, id: EntryId) -> Result<Type> {
-        let reading = Reading::new(self, id)
-            .ok_or_else(|| self.fault_at(id, "the entry of a type is damaged"))?;
-        // A unit may stand in for a type that `.debug_types` defines.
+        let damaged = || self.fault_at(id, "the entry of a type is damaged");
+        let mut reading = Reading::new(self, id).ok_or_else(damaged)?;
+        let mut id = id;
+        // gcc leaves no more of a type that has a unit of its own than a sign.
+        if let Some(defined) = reading.in_type_unit() {
+            id = defined;
+            reading = Reading::new(self, id).ok_or_else(damaged)?;
+        }
         let name = reading.text(c::DW_AT_name);
         let qualified_name = name.as_ref().map(|_| self.qualified_name(id));
         Ok(Type {
@@ -809,6 +574,13 @@ impl Module {
     /// only the running program could tell, or for a mere declaration.
     pub fn size_of(&self, id: TypeId) -> Option<u64> {
         self.info(|info| info.byte_size(id.0, 0))?
+    }
+
+    /// The scopes that a type is in and its name, which may be empty, as the
+    /// language writes them.
+    pub fn path_of(&self, id: TypeId) -> String {
+        self.info(|info| info.qualified_name(id.0))
+            .unwrap_or_default()
     }
 
     /// The types of that name (a whole qualified name or a suffix on a `::`

@@ -112,6 +112,30 @@ impl Unwinder {
         guess(modules, at, registers, memory)
     }
 
+    /// Where a frame keeps its caller's registers in memory, as far as its rule
+    /// says so. `cfa` is what [`Unwinder::step`] found.
+    pub fn saved_places(
+        &mut self,
+        modules: &Modules,
+        at: FrameAddress,
+        cfa: Address,
+    ) -> Vec<(Register, Address)> {
+        let Some((id, module)) = modules.at(at.lookup()) else {
+            return Vec::new();
+        };
+        let Ok(Some(rule)) = self.rule(id, module, at.lookup()) else {
+            return Vec::new();
+        };
+        let places = rule
+            .saved
+            .iter()
+            .filter_map(|(register, saved)| match saved {
+                Saved::At(offset) => Some((*register, cfa.offset(*offset))),
+                _ => None,
+            });
+        places.collect()
+    }
+
     /// The rule of a signal trampoline that the frame "returns" to: the
     /// kernel's return address is the trampoline's first byte, so that the
     /// byte before it may belong to another function, or to none.

@@ -175,8 +175,10 @@ fn a_line_without_code_slides_to_the_next_that_has_some() {
         assert!(!places.is_empty(), "{compiler} {options:?}");
         for place in &places {
             assert!(place.line > 1);
+            // Several lines may begin at one address.
             let row = module.line_at(place.address).expect("a line");
-            assert_eq!(row.line, place.line, "{compiler} {options:?}");
+            let begins = statements(&program).contains(&(place.line, place.address.0));
+            assert!(begins || row.line == place.line, "{compiler} {options:?}");
         }
         assert!(module.places("nosuch.c", 1).is_empty());
         assert!(
