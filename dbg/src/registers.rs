@@ -178,6 +178,22 @@ impl VectorState {
         self.0.get(at..at + 16)?.try_into().ok()
     }
 
+    /// x86-64: the 32 bytes of `ymm{number}`; the upper half is zero where the
+    /// thread has not used it.
+    ///
+    /// XSAVE's standard format keeps the upper halves from byte 576, where bit 2
+    /// of the header says that they are in use (Intel SDM vol. 1, 13.4).
+    pub fn ymm(&self, number: usize) -> Option<[u8; 32]> {
+        let mut whole = [0; 32];
+        whole[..16].copy_from_slice(&self.xmm(number)?);
+        let at = 576 + 16 * number;
+        let in_use = self.0.get(512).is_some_and(|present| present & 4 != 0);
+        if let (true, Some(upper)) = (in_use, self.0.get(at..at + 16)) {
+            whole[16..].copy_from_slice(upper);
+        }
+        Some(whole)
+    }
+
     /// x86-64: changes `xmm{number}`, and marks the SSE component as in use, so
     /// that the kernel loads it.
     pub fn set_xmm(&mut self, number: usize, value: [u8; 16]) {
@@ -197,8 +213,96 @@ impl VectorState {
         self.0.get(at..at + 10)?.try_into().ok()
     }
 
+    /// x86-64: the control and status words of x87, by gdb's names for them.
+    ///
+    /// FXSAVE keeps one bit of the tag word for each register, which says only
+    /// whether it is empty (Intel SDM vol. 1, 10.5.1.1).
+    pub fn x87_words(&self) -> Vec<(&'static str, u32)> {
+        let short = |at: usize| {
+            let bytes = self.0.get(at..at + 2).unwrap_or(&[0, 0]);
+            u32::from(bytes[0]) | u32::from(bytes[1]) << 8
+        };
+        let top = short(2) >> 11 & 7;
+        let mut tag = 0;
+        for physical in 0..8u32 {
+            let slot = ((physical + 8 - top) % 8) as usize;
+            let kind = match short(4) >> physical & 1 {
+                0 => 3,
+                _ => self.st(slot).map_or(3, |bytes| x87_kind(&bytes)),
+            };
+            tag |= kind << (2 * physical);
+        }
+        vec![
+            ("fctrl", short(0)),
+            ("fstat", short(2)),
+            ("ftag", tag),
+            ("fiseg", short(12)),
+            ("fioff", short(8) | short(10) << 16),
+            ("foseg", short(20)),
+            ("fooff", short(16) | short(18) << 16),
+            ("fop", short(6) & 0x7ff),
+        ]
+    }
+
     /// x86-64: SSE control and status.
     pub fn mxcsr(&self) -> Option<u32> {
         Some(u32::from_le_bytes(self.0.get(24..28)?.try_into().ok()?))
+    }
+}
+
+/// What x87's full tag word says of a register that is not empty: 0 for a
+/// number, 1 for zero, 2 for anything else.
+fn x87_kind(bytes: &[u8; 10]) -> u32 {
+    let exponent = u16::from_le_bytes([bytes[8], bytes[9]]) & 0x7fff;
+    let mantissa = &bytes[..8];
+    match exponent {
+        0 if mantissa.iter().all(|byte| *byte == 0) => 1,
+        0 | 0x7fff => 2,
+        _ if mantissa[7] & 0x80 == 0 => 2,
+        _ => 0,
+    }
+}
+
+/// Names of x86-64's flag bits.
+pub const FLAGS: &[(u32, &str)] = &[
+    (0, "CF"),
+    (2, "PF"),
+    (4, "AF"),
+    (6, "ZF"),
+    (7, "SF"),
+    (8, "TF"),
+    (9, "IF"),
+    (10, "DF"),
+    (11, "OF"),
+];
+
+/// Names of the bits of `mxcsr`.
+pub const MXCSR: &[(u32, &str)] = &[
+    (0, "IE"),
+    (1, "DE"),
+    (2, "ZE"),
+    (3, "OE"),
+    (4, "UE"),
+    (5, "PE"),
+    (6, "DAZ"),
+    (7, "IM"),
+    (8, "DM"),
+    (9, "ZM"),
+    (10, "OM"),
+    (11, "UM"),
+    (12, "PM"),
+    (15, "FZ"),
+];
+
+/// The names of the bits that are set.
+pub fn bits_text(value: u64, names: &[(u32, &str)]) -> String {
+    let set: Vec<&str> = names
+        .iter()
+        .filter(|(bit, _)| value >> bit & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect();
+    match set.is_empty() {
+        true => "[ ]".to_owned(),
+        false => format!("[ {} ]", set.join(" ")),
     }
 }

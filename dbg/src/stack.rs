@@ -249,7 +249,14 @@ impl<'a> Frames<'a> {
         };
         let known = self.meanings.entry((id, lookup));
         let meaning = known.or_insert_with(|| {
-            let sources = module.inlined_at(lookup);
+            let mut sources = module.inlined_at(lookup);
+            if let Some(innermost) = sources.first_mut()
+                && innermost.line == 0
+                && let Some((file, line)) = module.line_before(lookup)
+            {
+                innermost.file = Some(file);
+                innermost.line = line;
+            }
             let symbol = match sources.is_empty() {
                 true => module.symbol_at(lookup).map(|(symbol, offset)| {
                     let past = address.pc().0.wrapping_sub(lookup.0);

@@ -200,6 +200,12 @@ pub trait Target {
         Err(TargetError::Unsupported("show vector registers"))
     }
 
+    /// What is known of the signal that stopped a thread: its `siginfo_t`.
+    fn signal_bytes(&mut self, thread: ThreadId) -> Result<Vec<u8>> {
+        let _ = thread;
+        Err(TargetError::Unsupported("tell more of a signal"))
+    }
+
     /// Changes the floating-point and vector registers.
     fn set_vector_state(&mut self, thread: ThreadId, state: &VectorState) -> Result<()> {
         let _ = (thread, state);

@@ -359,7 +359,7 @@ fn answer(evaluator: &mut Evaluator<'_>, case: &str) -> Result<String, Error> {
         let expr = parse(rest, &evaluator.reader)?;
         let (ty, is_named) = evaluator.type_of_expr(&expr)?;
         let text = match is_definition {
-            true => evaluator.reader.ptype(&ty)?,
+            true => evaluator.reader.ptype(&ty, Default::default())?,
             false => evaluator.reader.whatis(&ty, is_named)?,
         };
         return Ok(format!("type = {text}"));

@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use sapwood_dwarf::{Language, Member, Modules, TypeKind};
 
-use crate::value::types::{declare, plain_name};
+use crate::value::types::{Naming, declare, plain_name};
 use crate::value::{Error, Shape, Type};
 
 /// How many types are defined because a pointer leads to them.
@@ -248,7 +248,7 @@ impl<'m> Declarations<'m> {
 
     /// The declaration of a name with a type, unnamed types spelled out.
     fn spell(&self, ty: &Type, name: &str, depth: usize) -> Result<String, Error> {
-        let declared = declare(ty, name, self.modules, 0);
+        let declared = declare(ty, name, Naming::of(self.modules), 0);
         let Some(unnamed) = self.unnamed_core(ty)? else {
             return Ok(declared);
         };

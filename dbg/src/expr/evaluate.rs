@@ -10,6 +10,7 @@ use sapwood_dwarf::{Address, Arch, Language, ModuleId, Register, SymbolKind};
 use super::arithmetic::Operand;
 use super::parse::{Names, parse};
 use super::tree::{Binary, Expr};
+use crate::value::machine;
 use crate::value::{Content, Error, Memo, Number, Place, Reader, Shape, Type, Value};
 
 /// Evaluates expressions: reads through its [`Reader`], remembers in its
@@ -26,12 +27,13 @@ impl Names for Reader<'_> {
         if self.frame.is_some() && self.local(name).is_some() {
             return false;
         }
-        let mut modules = self.modules.naming(name);
-        if modules.any(|(_, module)| !module.types(name).is_empty()) {
-            let mut modules = self.modules.naming(name);
-            return !modules.any(|(_, module)| {
-                !module.globals(name).is_empty() || module.symbol_named(name).is_some()
-            });
+        // The nearest module that knows the name says what it is.
+        for (_, module) in self.nearest_modules(name) {
+            let is_value = !module.globals(name).is_empty() || module.symbol_named(name).is_some();
+            let is_type = !module.types(name).is_empty();
+            if is_value || is_type {
+                return is_type && !is_value;
+            }
         }
         false
     }
@@ -337,9 +339,10 @@ impl Evaluator<'_> {
                 "No symbol table is loaded.  Use the \"file\" command.",
             ));
         }
-        Err(Error::new(format_args!(
-            "No symbol \"{name}\" in current context."
-        )))
+        Err(Error::new(match self.reader.language() {
+            Language::Rust => format!("No symbol '{name}' in current context"),
+            _ => format!("No symbol \"{name}\" in current context."),
+        }))
     }
 
     fn file_static(&mut self, file: &str, name: &str) -> Result<Value, Error> {
@@ -378,6 +381,13 @@ impl Evaluator<'_> {
         }
         if let Some(value) = self.register(name)? {
             return Ok(value);
+        }
+        if name == "_siginfo"
+            && self.reader.frame.is_some()
+            && let Some(ty) = machine::named(self.reader.modules, "siginfo")
+            && let Some(bytes) = self.reader.source.signal_bytes()
+        {
+            return Ok(Value::computed(ty, bytes));
         }
         match self.memo.convenience.get(name) {
             Some(value) => Ok(value.clone()),
@@ -450,16 +460,31 @@ impl Evaluator<'_> {
         let (register, ty, size) = match whole {
             Some(register) if register == arch.pc() => (register, code, 8),
             Some(register) if register == arch.sp() || register == arch.fp() => (register, data, 8),
-            Some(register) => (register, Type::Number(Number::LONG), 8),
-            None => match part_of_register(arch, name) {
-                Some((register, number)) => (register, Type::Number(number), number.size),
-                None => return Ok(None),
+            Some(register) => {
+                let word = Number {
+                    name: "int64_t",
+                    ..Number::LONG
+                };
+                (register, Type::Number(word), 8)
+            }
+            None => match (vector_register(name), part_of_register(arch, name)) {
+                (Some((register, union, size)), _) if arch == Arch::X86_64 => {
+                    let ty = machine::named(self.reader.modules, union);
+                    let plain = Type::Number(Number::UNSIGNED_INT128);
+                    (register, ty.unwrap_or(plain), size)
+                }
+                (_, Some((register, number))) => (register, Type::Number(number), number.size),
+                _ => return Ok(None),
             },
         };
         let bytes = frame.registers.bytes(register);
         let bytes = bytes.or_else(|| self.reader.source.other_register(frame, register));
         let content = match bytes {
-            Some(bytes) => Content::new(bytes).part(0, size as usize),
+            Some(mut bytes) => {
+                // x87's ten bytes are a type of sixteen.
+                bytes.resize(bytes.len().max(size as usize), 0);
+                Content::new(bytes).part(0, size as usize)
+            }
             None => Content::lost(size as usize),
         };
         let place = Place::Register {
@@ -678,14 +703,42 @@ fn text(units: &[u32], prefix: &str) -> Value {
     )
 }
 
+/// A vector register: its number in DWARF, the union that it is seen as, and how
+/// many bytes it has.
+fn vector_register(name: &str) -> Option<(Register, &'static str, u64)> {
+    const XMM0: u16 = 17;
+    let rows = [("xmm", "vec128", 16), ("ymm", "vec256", 32)];
+    rows.into_iter().find_map(|(prefix, union, size)| {
+        let number: u16 = name.strip_prefix(prefix)?.parse().ok()?;
+        (number < 16).then_some((Register(XMM0 + number), union, size))
+    })
+}
+
 /// A register that is part of another: `eax`, `ax`, `al`, `r8d`, `eflags`.
 fn part_of_register(arch: Arch, name: &str) -> Option<(Register, Number)> {
     if arch != Arch::X86_64 {
         return None;
     }
     const FLAGS: Register = Register(49);
+    const MXCSR: Register = Register(64);
     if name == "eflags" {
-        return Some((FLAGS, Number::INT));
+        let flags = Number {
+            name: "i386_eflags",
+            ..Number::INT
+        };
+        return Some((FLAGS, flags));
+    }
+    if name == "mxcsr" {
+        let flags = Number {
+            name: "i386_mxcsr",
+            ..Number::INT
+        };
+        return Some((MXCSR, flags));
+    }
+    if let Some(number) = name.strip_prefix("st").and_then(|n| n.parse::<u16>().ok())
+        && number < 8
+    {
+        return Some((Register(33 + number), Number::LONG_DOUBLE));
     }
     let segments = ["es", "cs", "ss", "ds", "fs", "gs"];
     if let Some(at) = segments.iter().position(|segment| *segment == name) {
@@ -695,13 +748,6 @@ fn part_of_register(arch: Arch, name: &str) -> Option<(Register, Number)> {
         "fs_base" => return Some((Register(58), Number::LONG)),
         "gs_base" => return Some((Register(59), Number::LONG)),
         _ => {}
-    }
-    if let Some(number) = name
-        .strip_prefix("xmm")
-        .and_then(|number| number.parse::<u16>().ok())
-        && number < 16
-    {
-        return Some((Register(17 + number), Number::UNSIGNED_INT128));
     }
     if let Some(rest) = name.strip_prefix('e')
         && let Some(register) = arch.register_named(&format!("r{rest}"))

@@ -412,6 +412,12 @@ impl Target for Native {
             .map_err(|e| self.failed(thread, &e))
     }
 
+    fn signal_bytes(&mut self, thread: ThreadId) -> Result<Vec<u8>> {
+        self.stopped(thread)?;
+        let bytes = sys::signal_bytes(thread.0).map_err(|e| self.failed(thread, &e))?;
+        Ok(bytes.to_vec())
+    }
+
     fn set_vector_state(&mut self, thread: ThreadId, state: &VectorState) -> Result<()> {
         self.stopped(thread)?;
         sys::set_vector_state(thread.0, &state.0).map_err(|e| self.failed(thread, &e))

@@ -126,6 +126,14 @@ pub fn signal_info(thread: i32) -> io::Result<siginfo_t> {
     }
 }
 
+/// What is known of the signal that stopped a thread, as the kernel lays it out.
+pub fn signal_bytes(thread: i32) -> io::Result<[u8; size_of::<siginfo_t>()]> {
+    let info = signal_info(thread)?;
+    // SAFETY: the sizes are equal, and every byte was zeroed or written by the
+    // kernel.
+    Ok(unsafe { std::mem::transmute::<siginfo_t, [u8; size_of::<siginfo_t>()]>(info) })
+}
+
 /// The address in a fault's `siginfo_t`, and the sender in one that was sent.
 pub fn signal_details(info: &siginfo_t) -> (u64, i32) {
     // SAFETY: reading either union member of a fully initialised siginfo_t gives

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use sapwood_dwarf::{
     Address, EntryId, FrameAddress, FrameContext, Location, LocationError, Memory, MemoryError,
-    Module, ModuleId, Modules, Piece, Register, Registers, Storage, Unwinder, Variable,
+    Module, ModuleId, Modules, Piece, Register, Registers, Storage, TypeKind, Unwinder, Variable,
 };
 
 use super::{
-    Bits, Content, Error, MAX_CALLERS, MAX_VALUE_SIZE, Place, Reader, Source, Synthetic, Type,
-    Value,
+    Bits, Content, Error, MAX_CALLERS, MAX_VALUE_SIZE, Place, Reader, Shape, Source, Synthetic,
+    Type, Value,
 };
 use crate::stack::Frame;
 
@@ -126,12 +126,43 @@ impl Reader<'_> {
     /// is an error only where it is used.
     pub fn variable(&mut self, id: ModuleId, variable: &Variable) -> Result<Value, Error> {
         let module = self.modules.get(id).ok_or_else(Error::unloaded)?.clone();
-        let ty = Type::described(id, variable.type_id);
+        let ty = self.with_counts(Type::described(id, variable.type_id))?;
         match module.locate(variable, &mut self.seen()) {
             Ok(location) => self.at_location(id, ty, location),
             Err(LocationError::OptimizedOut) => self.lost(ty),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// An array with the lengths that it has where the program stands, where
+    /// only that says.
+    fn with_counts(&mut self, ty: Type) -> Result<Type, Error> {
+        let stripped = ty.stripped(self.modules)?;
+        let (Type::Described(module, array), Some(description)) =
+            (&stripped, stripped.description(self.modules)?)
+        else {
+            return Ok(ty);
+        };
+        let TypeKind::Array {
+            element, counts, ..
+        } = &description.kind
+        else {
+            return Ok(ty);
+        };
+        if !counts.contains(&None) {
+            return Ok(ty);
+        }
+        let owner = self
+            .modules
+            .get(*module)
+            .ok_or_else(Error::unloaded)?
+            .clone();
+        let counts = owner.array_counts(*array, &mut self.seen());
+        let mut whole = Type::Described(*module, *element);
+        for count in counts.into_iter().rev() {
+            whole = Type::Array(whole.into(), count);
+        }
+        Ok(whole)
     }
 
     fn lost(&mut self, ty: Type) -> Result<Value, Error> {
@@ -314,6 +345,10 @@ impl Reader<'_> {
 
     /// The size of a type that is to be read.
     pub fn size(&self, ty: &Type) -> Result<usize, Error> {
+        // An array without a length has room for nothing by itself.
+        if let Shape::Array { count: None, .. } = ty.shape(self.modules)? {
+            return Ok(0);
+        }
         let size = ty.size(self.modules)?.ok_or_else(|| {
             Error::new(format_args!(
                 "incomplete type \"{}\"",

@@ -16,13 +16,19 @@ use crate::stack::Frame;
 
 pub mod abi;
 mod containers;
+mod dynamic;
 pub mod float;
 pub mod format;
 mod load;
+pub mod machine;
+mod member_pointer;
 mod members;
 pub mod print;
+pub mod printf;
+mod scalar;
 mod structure;
 pub mod types;
+mod write_rust_type;
 pub mod write_type;
 
 pub(crate) use load::copy_bits;
@@ -102,6 +108,11 @@ pub trait Source: Memory {
     /// x87, flags, segments, by DWARF number.
     fn other_register(&mut self, frame: &Frame, register: Register) -> Option<Vec<u8>> {
         let _ = (frame, register);
+        None
+    }
+
+    /// What is known of the signal that stopped the thread: its `siginfo_t`.
+    fn signal_bytes(&mut self) -> Option<Vec<u8>> {
         None
     }
 

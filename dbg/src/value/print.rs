@@ -1,11 +1,13 @@
 //! Values as text, the way gdb writes them.
 
 use sapwood_dwarf::{
-    self as dwarf, Address, Composite, Encoding, Language, Member, ModuleId, Modules, TypeKind,
+    self as dwarf, Address, Encoding, Keyword, Language, Member, ModuleId, Modules, StaticMember,
+    TypeKind,
 };
 
 use super::format::{self, Format, Limits};
-use super::{Content, Error, Place, Reader, Shape, Type, Value, float};
+use super::scalar::{char_array, enumeration};
+use super::{Content, Error, Place, Reader, Shape, Type, Value};
 
 /// What is shown of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +20,30 @@ pub struct Style {
     pub repeats: usize,
     /// How deep structs within structs are shown.
     pub depth: usize,
+    /// One member a line.
+    pub pretty: bool,
+    /// One element of an array a line.
+    pub rows: bool,
+    /// `[0] = ` before each element of an array.
+    pub indexes: bool,
+    /// The value of a pointer to text, before the text.
+    pub address: bool,
+    /// The symbol that a pointer points to.
+    pub symbol: bool,
+    /// The type that an object has, rather than the declared one.
+    pub object: bool,
+    /// Unions within structs.
+    pub union: bool,
+    /// A class's static members.
+    pub statics: bool,
+    /// An array of characters ends at the first null.
+    pub null_stop: bool,
+    /// A struct, union or array is `...`.
+    pub summary: bool,
+    /// How many structs and arrays a line is inside of, for its blanks.
+    pub level: usize,
+    /// It is inside of one.
+    pub nested: bool,
 }
 
 impl Default for Style {
@@ -27,12 +53,44 @@ impl Default for Style {
             elements: 200,
             repeats: 10,
             depth: 20,
+            pretty: false,
+            rows: false,
+            indexes: false,
+            address: true,
+            symbol: true,
+            object: false,
+            union: true,
+            statics: true,
+            null_stop: false,
+            summary: false,
+            level: 0,
+            nested: false,
         }
     }
 }
 
 impl Style {
-    fn limits(&self) -> Limits {
+    /// The style of what is inside of a struct or array.
+    pub(super) fn inside(&self) -> Style {
+        Style {
+            level: self.level + 1,
+            nested: true,
+            ..*self
+        }
+    }
+
+    /// The style of what stands so many levels in.
+    pub fn at_level(self, level: usize) -> Style {
+        Style { level, ..self }
+    }
+
+    /// The end of a line and the blanks that the next one of the same struct or
+    /// array begins with.
+    pub(super) fn line(&self) -> String {
+        format!("\n{}", "  ".repeat(self.level))
+    }
+
+    pub(super) fn limits(&self) -> Limits {
         Limits {
             elements: self.elements,
             repeats: self.repeats,
@@ -93,11 +151,32 @@ impl Part {
     fn is_lost(&self) -> bool {
         self.content.is_lost(0..self.content.bytes.len())
     }
+
+    /// Whether nothing of it is known.
+    fn is_wholly_lost(&self) -> bool {
+        let known = self.content.known.as_deref();
+        known.is_some_and(|known| !known.is_empty() && !known.contains(&true))
+    }
 }
 
 impl Reader<'_> {
     /// A value as the user sees it, a pointer with its type before it.
     pub fn show(&mut self, value: &Value, style: &Style) -> Result<String, Error> {
+        if style.object
+            && style.format.is_none()
+            && let Some(whole) = self.as_dynamic(value)?
+        {
+            let declared = Style {
+                object: false,
+                ..*style
+            };
+            let shown = self.show(&whole, &declared)?;
+            let is_object = matches!(whole.ty.shape(self.modules)?, Shape::Composite(..));
+            return Ok(match is_object {
+                true => format!("({}) {shown}", whole.ty.name(self.modules)),
+                false => shown,
+            });
+        }
         let ty = &value.ty;
         let shape = ty.shape(self.modules)?;
         if let (Shape::Function { .. }, Some(at)) = (&shape, value.address()) {
@@ -173,6 +252,15 @@ impl Reader<'_> {
         out: &mut String,
     ) -> Result<(), Error> {
         let shape = part.ty.shape(self.modules)?;
+        if style.summary && self.is_aggregate(&shape)? {
+            out.push_str("...");
+            return Ok(());
+        }
+        let is_aggregate = matches!(shape, Shape::Composite(..) | Shape::Array { .. });
+        if is_aggregate && part.is_wholly_lost() && part.content.synthetic.is_none() {
+            out.push_str("<optimized out>");
+            return Ok(());
+        }
         match &shape {
             Shape::Composite(module, description) => {
                 return self.write_composite(part, *module, description, style, depth, out);
@@ -199,11 +287,13 @@ impl Reader<'_> {
             }
             (Shape::Pointer(to), None) => self.write_pointer(part, &to, style, out),
             (Shape::MemberPointer(_), None) => {
-                out.push_str(&format::signed(&part.content.bytes).to_string());
+                out.push_str(&self.member_pointer_text(&part.ty, &part.content.bytes)?);
                 Ok(())
             }
-            (Shape::Enumeration(_, description), None) => {
-                out.push_str(&enumeration(&description, &part.content.bytes));
+            (Shape::Enumeration(module, description), None) => {
+                let owner = self.modules.get(module);
+                let path = owner.map_or(String::new(), |owner| owner.path_of(description.id));
+                out.push_str(&enumeration(&description, &path, &part.content.bytes));
                 Ok(())
             }
             (Shape::Function { .. }, None) => {
@@ -214,6 +304,18 @@ impl Reader<'_> {
             }
             (Shape::Composite(..) | Shape::Array { .. } | Shape::Void, None) => Ok(()),
         }
+    }
+
+    /// Whether it is a struct, union or array, or refers to one.
+    fn is_aggregate(&self, shape: &Shape) -> Result<bool, Error> {
+        Ok(match shape {
+            Shape::Composite(..) | Shape::Array { .. } => true,
+            Shape::Reference(to, _) => matches!(
+                to.shape(self.modules)?,
+                Shape::Composite(..) | Shape::Array { .. }
+            ),
+            _ => false,
+        })
     }
 
     fn write_formatted(
@@ -244,93 +346,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A number, character or truth value.
-    fn number(&self, ty: &Type, encoding: Encoding, bytes: &[u8]) -> String {
-        match encoding {
-            Encoding::Boolean => match format::unsigned(bytes) {
-                0 => "false".into(),
-                1 => "true".into(),
-                other => other.to_string(),
-            },
-            Encoding::Float => float::show(bytes),
-            Encoding::ComplexFloat => {
-                let (real, imaginary) = bytes.split_at(bytes.len() / 2);
-                format!("{} + {}i", float::show(real), float::show(imaginary))
-            }
-            Encoding::SignedChar | Encoding::UnsignedChar | Encoding::Utf => {
-                let prefix = self.text_prefix(ty).unwrap_or_default();
-                let number = match encoding {
-                    Encoding::SignedChar => format::signed(bytes).to_string(),
-                    _ => format::unsigned(bytes).to_string(),
-                };
-                let unit = format::unsigned(bytes) as u32;
-                format!("{number} {prefix}{}", format::character(unit, bytes.len()))
-            }
-            Encoding::Signed | Encoding::Unsigned => {
-                let number = match encoding {
-                    Encoding::Signed => format::signed(bytes).to_string(),
-                    _ => format::unsigned(bytes).to_string(),
-                };
-                match self.text_prefix(ty) {
-                    Some(prefix) => {
-                        let unit = format::unsigned(bytes) as u32;
-                        format!("{number} {prefix}{}", format::character(unit, bytes.len()))
-                    }
-                    None => number,
-                }
-            }
-        }
-    }
-
-    /// For a type of characters, what C puts before their quotes.
-    pub(super) fn text_prefix(&self, ty: &Type) -> Option<&'static str> {
-        let mut ty = ty.unqualified(self.modules).ok()?;
-        loop {
-            let Some(description) = ty.description(self.modules).ok()? else {
-                return match ty {
-                    Type::Number(number) if number.size == 1 => match number.encoding {
-                        Encoding::SignedChar | Encoding::UnsignedChar => Some(""),
-                        _ => None,
-                    },
-                    _ => None,
-                };
-            };
-            let name = description.name.as_deref().unwrap_or_default();
-            match &description.kind {
-                TypeKind::Base(Encoding::SignedChar | Encoding::UnsignedChar)
-                    if description.size == Some(1) =>
-                {
-                    return Some("");
-                }
-                TypeKind::Base(Encoding::Utf) => {
-                    return Some(match name {
-                        "char16_t" => "u",
-                        "char32_t" => "U",
-                        _ => "",
-                    });
-                }
-                TypeKind::Typedef(Some(to)) => {
-                    match name {
-                        "wchar_t" => return Some("L"),
-                        "char16_t" => return Some("u"),
-                        "char32_t" => return Some("U"),
-                        _ => {}
-                    }
-                    let Type::Described(module, _) = ty else {
-                        return None;
-                    };
-                    ty = Type::Described(module, *to)
-                        .unqualified(self.modules)
-                        .ok()?;
-                }
-                TypeKind::Base(_) if name == "wchar_t" => return Some("L"),
-                _ => return None,
-            }
-        }
-    }
-
     /// ` <symbol+offset>` for an address in code or static data.
-    fn symbol_text(&self, at: Address, is_loose: bool) -> Option<String> {
+    pub(super) fn symbol_text(&self, at: Address, is_loose: bool) -> Option<String> {
         let (_, module) = self.modules.at(at)?;
         let (symbol, offset) = module.symbol_at(at)?;
         if !is_loose && offset >= symbol.size.max(1) {
@@ -351,9 +368,14 @@ impl Reader<'_> {
         out: &mut String,
     ) -> Result<(), Error> {
         let at = Address(format::unsigned(&part.content.bytes) as u64);
-        out.push_str(&at.to_string());
-        out.push_str(&self.symbol_text(at, false).unwrap_or_default());
-        let Some(prefix) = self.text_prefix(to) else {
+        let prefix = self.text_prefix(to);
+        if style.address {
+            out.push_str(&at.to_string());
+        }
+        if style.symbol {
+            out.push_str(&self.symbol_text(at, false).unwrap_or_default());
+        }
+        let Some(prefix) = prefix else {
             return Ok(());
         };
         let Shape::Number { size, .. } = to.shape(self.modules)? else {
@@ -365,7 +387,9 @@ impl Reader<'_> {
         match self.text_at(at, size as usize, style.elements) {
             Ok((units, is_cut)) => {
                 let text = format::text(&units, size as usize, prefix, is_cut, style.limits());
-                out.push(' ');
+                if style.address {
+                    out.push(' ');
+                }
                 out.push_str(&text);
             }
             Err(error) => out.push_str(&format!(" <error: {error}>")),
@@ -419,11 +443,16 @@ impl Reader<'_> {
         out: &mut String,
     ) -> Result<(), Error> {
         let at = Address(format::unsigned(&part.content.bytes) as u64);
-        out.push_str(&format!("@{at}"));
-        if depth == 0 {
+        if style.address {
+            out.push_str(&format!("@{at}"));
+        }
+        // Inside of a struct a reference is as good as a pointer.
+        if depth == 0 || style.nested {
             return Ok(());
         }
-        out.push_str(": ");
+        if style.address {
+            out.push_str(": ");
+        }
         let target = Value::in_memory(to.clone(), at);
         match self.content(&target) {
             Ok(content) => {
@@ -469,13 +498,24 @@ impl Reader<'_> {
             out.push_str(&at.to_string());
             return Ok(());
         }
+        if depth == 0 {
+            out.push_str("{...}");
+            return Ok(());
+        }
         let is_rust = part.ty.language(self.modules) == Language::Rust;
         out.push(if is_rust { '[' } else { '{' });
+        let inner = style.inside();
         let mut at = 0;
         let mut shown = 0;
         while at < count && shown < style.elements {
-            if at > 0 {
-                out.push_str(", ");
+            match (at, style.rows) {
+                (0, false) => {}
+                (0, true) => out.push_str(&inner.line()),
+                (_, false) => out.push_str(", "),
+                (_, true) => out.push_str(&format!(",{}", inner.line())),
+            }
+            if style.indexes {
+                out.push_str(&format!("[{at}] = "));
             }
             let one = part.content.part(at * size, size);
             let rest =
@@ -488,8 +528,8 @@ impl Reader<'_> {
                     content: one,
                     address,
                 },
-                style,
-                depth,
+                &inner,
+                depth - 1,
                 out,
             );
             if run > style.repeats {
@@ -503,6 +543,9 @@ impl Reader<'_> {
         }
         if at < count {
             out.push_str("...");
+        }
+        if style.rows {
+            out.push_str(&style.line());
         }
         out.push(if is_rust { ']' } else { '}' });
         Ok(())
@@ -545,71 +588,108 @@ impl Reader<'_> {
         if description.language == Language::Rust {
             return self.write_rust(&whole, module, description, style, depth, out);
         }
+        if style.nested && !style.union && composite.keyword == Keyword::Union {
+            out.push_str("{...}");
+            return Ok(());
+        }
+        let inner = style.inside();
+        let next_line = if style.pretty {
+            inner.line()
+        } else {
+            String::new()
+        };
         out.push('{');
+        let bases: Vec<&Member> = composite.members.iter().filter(|m| m.is_base).collect();
+        let has_members = bases.len() < composite.members.len();
+        for member in &bases {
+            let name = member.name.as_deref().unwrap_or("?");
+            out.push_str(&format!("{next_line}<{name}> = "));
+            match self.member_part(part, module, member) {
+                Ok(base) => self.write_inner(&base, &inner, depth - 1, out),
+                Err(error) => out.push_str(&format!("<error: {error}>")),
+            }
+            out.push_str(", ");
+        }
+        let statics = if style.statics {
+            &composite.statics[..]
+        } else {
+            &[]
+        };
+        if !has_members && statics.is_empty() {
+            out.push_str("<No data fields>}");
+            return Ok(());
+        }
+        if !bases.is_empty() && style.pretty {
+            let name = part.ty.stripped(self.modules)?.name(self.modules);
+            out.push_str(&format!("{next_line}members of {name}:"));
+        }
         let mut is_first = true;
         let mut separate = |out: &mut String| {
-            if !std::mem::take(&mut is_first) {
-                out.push_str(", ");
+            match (std::mem::take(&mut is_first), style.pretty) {
+                (true, _) => {}
+                (false, true) => out.push(','),
+                (false, false) => out.push_str(", "),
             }
+            out.push_str(&next_line);
         };
-        for member in &composite.members {
-            separate(out);
-            if member.is_base {
-                out.push_str(&format!("<{}> = ", member.name.as_deref().unwrap_or("?")));
-            } else if let Some(name) = &member.name {
-                out.push_str(&format!("{name} = "));
+        let mut statics = statics.iter().peekable();
+        for (position, member) in composite.members.iter().enumerate() {
+            while let Some(one) = statics.next_if(|one| one.position <= position) {
+                separate(out);
+                self.write_static(one, module, description, &inner, depth, out);
             }
+            if member.is_base {
+                continue;
+            }
+            separate(out);
+            // What an unnamed member holds is as good as the struct's own.
+            let depth = match &member.name {
+                Some(name) => {
+                    out.push_str(&format!("{name} = "));
+                    depth - 1
+                }
+                None => depth,
+            };
             match self.member_part(part, module, member) {
-                Ok(inner) => self.write_inner(&inner, style, depth - 1, out),
+                Ok(one) => self.write_inner(&one, &inner, depth, out),
                 Err(error) => out.push_str(&format!("<error: {error}>")),
             }
         }
-        self.write_statics(
-            composite,
-            module,
-            description,
-            style,
-            depth,
-            &mut separate,
-            out,
-        );
-        if composite.statics.is_empty() && composite.members.iter().all(|one| one.is_base) {
+        for one in statics {
             separate(out);
-            out.push_str("<No data fields>");
+            self.write_static(one, module, description, &inner, depth, out);
+        }
+        if style.pretty {
+            out.push_str(&style.line());
         }
         out.push('}');
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn write_statics(
+    fn write_static(
         &mut self,
-        composite: &Composite,
+        one: &StaticMember,
         module: ModuleId,
         description: &dwarf::Type,
         style: &Style,
         depth: usize,
-        separate: &mut dyn FnMut(&mut String),
         out: &mut String,
     ) {
-        for one in &composite.statics {
-            separate(out);
-            out.push_str(&format!("static {} = ", one.name));
-            let ty = Type::Described(module, one.type_id);
-            // A class that has itself as a static member would never end.
-            let is_itself =
-                ty.stripped(self.modules).ok() == Some(Type::Described(module, description.id));
-            if is_itself {
-                out.push_str("<same as static member of an already seen type>");
-                continue;
-            }
-            match self.static_value(module, description, &one.name, &ty, one.value) {
-                Ok(value) => match self.show_inner(&value, style, depth - 1) {
-                    Ok(text) => out.push_str(&text),
-                    Err(error) => out.push_str(&format!("<error: {error}>")),
-                },
-                Err(_) => out.push_str("<optimized out>"),
-            }
+        out.push_str(&format!("static {} = ", one.name));
+        let ty = Type::Described(module, one.type_id);
+        // A class that has itself as a static member would never end.
+        let is_itself =
+            ty.stripped(self.modules).ok() == Some(Type::Described(module, description.id));
+        if is_itself {
+            out.push_str("<same as static member of an already seen type>");
+            return;
+        }
+        match self.static_value(module, description, &one.name, &ty, one.value) {
+            Ok(value) => match self.show_inner(&value, style, depth - 1) {
+                Ok(text) => out.push_str(&text),
+                Err(error) => out.push_str(&format!("<error: {error}>")),
+            },
+            Err(_) => out.push_str("<optimized out>"),
         }
     }
 
@@ -644,74 +724,4 @@ impl Reader<'_> {
             address: value.address(),
         })
     }
-}
-
-/// An array of characters as text. One null at its end is the end of the text
-/// and not shown.
-fn char_array(bytes: &[u8], size: usize, prefix: &str, style: &Style) -> String {
-    let mut units: Vec<u32> = bytes
-        .chunks_exact(size)
-        .map(|unit| format::unsigned(unit) as u32)
-        .collect();
-    let shown = units.len() <= style.elements;
-    if shown && units.last() == Some(&0) {
-        units.pop();
-    } else if !shown {
-        // A long run of nulls at the end would hide that the text is over.
-        let used = units
-            .iter()
-            .rposition(|&unit| unit != 0)
-            .map_or(0, |last| last + 1);
-        if used < units.len() {
-            units.pop();
-        }
-    }
-    format::text(&units, size, prefix, false, style.limits())
-}
-
-/// A constant of an enumeration: its name, the names of its bits, or a number.
-fn enumeration(description: &dwarf::Type, bytes: &[u8]) -> String {
-    let TypeKind::Enumeration {
-        enumerators,
-        is_scoped,
-        ..
-    } = &description.kind
-    else {
-        return format::signed(bytes).to_string();
-    };
-    let is_signed = enumerators.iter().any(|one| one.value < 0);
-    let number = if is_signed {
-        format::signed(bytes)
-    } else {
-        format::unsigned(bytes) as i128
-    };
-    let qualifier = match (&description.qualified_name, *is_scoped) {
-        (Some(name), true) => format!("{name}::"),
-        (Some(name), false) if description.language == Language::Cpp => name
-            .rsplit_once("::")
-            .map_or(String::new(), |(scope, _)| format!("{scope}::")),
-        (Some(name), false) if description.language == Language::Rust => format!("{name}::"),
-        _ => String::new(),
-    };
-    if let Some(one) = enumerators.iter().find(|one| one.value == number) {
-        return format!("{qualifier}{}", one.name);
-    }
-    let is_flags = enumerators
-        .iter()
-        .all(|one| one.value >= 0 && one.value.count_ones() <= 1);
-    if !is_flags || number == 0 || enumerators.is_empty() {
-        return number.to_string();
-    }
-    let mut rest = number;
-    let mut names = Vec::new();
-    for one in enumerators {
-        if one.value != 0 && rest & one.value != 0 {
-            names.push(format!("{qualifier}{}", one.name));
-            rest &= !one.value;
-        }
-    }
-    if rest != 0 {
-        names.push(format!("unknown: {rest:#x}"));
-    }
-    format!("({})", names.join(" | "))
 }

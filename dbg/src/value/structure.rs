@@ -27,34 +27,35 @@ impl Reader<'_> {
             Contents::Nothing => {}
             Contents::Inner(value) => out.push_str(&self.show_inner(&value, style, depth + 1)?),
             Contents::Text(units, size, prefix, is_cut) => {
-                let limits = format::Limits {
-                    elements: style.elements,
-                    repeats: style.repeats,
-                };
                 out.push_str(gap);
-                out.push_str(&format::text(&units, size, prefix, is_cut, limits));
+                let text = format::text(&units, size, prefix, is_cut, style.limits());
+                out.push_str(&text);
             }
             Contents::Row(values, has_more) => {
                 let items = values
                     .into_iter()
                     .map(|value| (String::new(), value))
                     .collect();
-                self.write_items(gap, items, has_more, style, depth, out);
+                self.write_items(gap, (items, has_more), style.rows, style, depth, out);
             }
-            Contents::Map(pairs, has_more) => {
+            Contents::Map(mut pairs, has_more) => {
+                // A key counts as much as its value.
+                let most = (style.elements / 2).max(1);
+                let has_more = has_more || pairs.len() > most;
+                pairs.truncate(most);
                 let mut items = Vec::new();
                 for (key, value) in pairs {
                     let key = self.show_inner(&key, style, depth)?;
                     items.push((format!("[{key}] = "), value));
                 }
-                self.write_items(gap, items, has_more, style, depth, out);
+                self.write_items(gap, (items, has_more), style.pretty, style, depth, out);
             }
             Contents::Named(values, has_more) => {
                 let items = values.into_iter();
                 let items = items
                     .map(|(name, value)| (format!("{name} = "), value))
                     .collect();
-                self.write_items(gap, items, has_more, style, depth, out);
+                self.write_items(gap, (items, has_more), style.pretty, style, depth, out);
             }
         }
         Ok(())
@@ -64,8 +65,8 @@ impl Reader<'_> {
     fn write_items(
         &mut self,
         gap: &str,
-        items: Vec<(String, Value)>,
-        has_more: bool,
+        (items, has_more): (Vec<(String, Value)>, bool),
+        in_lines: bool,
         style: &Style,
         depth: usize,
         out: &mut String,
@@ -75,19 +76,29 @@ impl Reader<'_> {
             out.push_str("{...}");
             return;
         }
+        let inner = style.inside();
         out.push('{');
         for (index, (before, value)) in items.iter().enumerate() {
             if index > 0 {
-                out.push_str(", ");
+                out.push_str(if in_lines { "," } else { ", " });
+            }
+            if in_lines {
+                out.push_str(&inner.line());
             }
             out.push_str(before);
-            match self.show_inner(value, style, depth) {
+            match self.show_inner(value, &inner, depth) {
                 Ok(text) => out.push_str(&text),
                 Err(error) => out.push_str(&format!("<error: {error}>")),
             }
         }
         if has_more {
+            if in_lines {
+                out.push_str(&inner.line());
+            }
             out.push_str("...");
+        }
+        if in_lines && !items.is_empty() {
+            out.push_str(&style.line());
         }
         out.push('}');
     }
@@ -128,21 +139,28 @@ impl Reader<'_> {
             }
             return Ok(());
         }
+        let inner = style.inside();
         out.push_str(if is_numbered { "(" } else { " {" });
         for (index, member) in members.iter().enumerate() {
             if index > 0 {
-                out.push_str(", ");
+                out.push_str(if style.pretty { "," } else { ", " });
+            }
+            if style.pretty {
+                out.push_str(&inner.line());
             }
             if let (false, Some(name)) = (is_numbered, &member.name) {
                 out.push_str(&format!("{name}: "));
             }
             let shown = self
                 .member(whole, module, member)
-                .and_then(|value| self.show_inner(&value, style, depth - 1));
+                .and_then(|value| self.show_inner(&value, &inner, depth - 1));
             match shown {
                 Ok(text) => out.push_str(&text),
                 Err(error) => out.push_str(&format!("<error: {error}>")),
             }
+        }
+        if style.pretty {
+            out.push_str(&style.line());
         }
         out.push_str(if is_numbered { ")" } else { "}" });
         Ok(())

@@ -252,6 +252,7 @@ impl Type {
                 parameters,
                 is_variadic,
                 is_prototyped,
+                ..
             } => {
                 let types = parameters.iter().map(|&id| Type::Described(module, id));
                 Shape::Function {
@@ -304,7 +305,27 @@ impl Type {
 
     /// How C writes the type.
     pub fn name(&self, modules: &Modules) -> String {
-        declare(self, "", modules, 0)
+        declare(self, "", Naming::of(modules), 0)
+    }
+}
+
+/// How types are named: by their own names, but for those that have another one
+/// where they are shown, as a template's arguments have within it.
+#[derive(Clone, Copy)]
+pub(crate) struct Naming<'a> {
+    /// Who describes them.
+    pub(crate) modules: &'a Modules,
+    /// The types with other names.
+    pub(crate) local: &'a [(Type, String)],
+}
+
+impl<'a> Naming<'a> {
+    /// By their own names.
+    pub(crate) fn of(modules: &'a Modules) -> Naming<'a> {
+        Naming {
+            modules,
+            local: &[],
+        }
     }
 }
 
@@ -338,11 +359,15 @@ fn complete(
 
 /// Writes the declaration of `inner` (a name, or nothing) with a type, as C
 /// does: from the inside out.
-pub(crate) fn declare(ty: &Type, inner: &str, modules: &Modules, depth: usize) -> String {
+pub(crate) fn declare(ty: &Type, inner: &str, naming: Naming<'_>, depth: usize) -> String {
     if depth > MAX_NAMES {
         return join("...", inner);
     }
-    let declare = |ty: &Type, inner: &str| declare(ty, inner, modules, depth + 1);
+    if let Some((_, name)) = naming.local.iter().find(|(one, _)| one == ty) {
+        return join(name, inner);
+    }
+    let modules = naming.modules;
+    let declare = |ty: &Type, inner: &str| declare(ty, inner, naming, depth + 1);
     let description = match ty {
         Type::Void => return join("void", inner),
         Type::Number(number) => return join(number.name, inner),
@@ -357,7 +382,7 @@ pub(crate) fn declare(ty: &Type, inner: &str, modules: &Modules, depth: usize) -
             parameters,
             is_variadic,
         } => {
-            let list = parameter_list(parameters.as_deref(), *is_variadic, modules, depth);
+            let list = parameter_list(parameters.as_deref(), *is_variadic, naming, depth);
             return declare(returns, &format!("{}({list})", spaced(inner)));
         }
         Type::Described(module, _) => match ty.description(modules) {
@@ -389,9 +414,7 @@ pub(crate) fn declare(ty: &Type, inner: &str, modules: &Modules, depth: usize) -
                 &pointer_to(&of(Some(*to)), &sigil, inner, modules),
             )
         }
-        TypeKind::Qualified(qualifier, to) => {
-            qualified(*qualifier, &of(*to), inner, modules, depth)
-        }
+        TypeKind::Qualified(qualifier, to) => qualified(*qualifier, &of(*to), inner, naming, depth),
         TypeKind::Array {
             element,
             counts,
@@ -413,10 +436,16 @@ pub(crate) fn declare(ty: &Type, inner: &str, modules: &Modules, depth: usize) -
             parameters,
             is_variadic,
             is_prototyped,
+            is_method,
         } => {
             let types: Vec<Type> = parameters.iter().map(|&id| of(Some(id))).collect();
             let types = is_prototyped.then_some(&types[..]);
-            let list = parameter_list(types, *is_variadic, modules, depth);
+            let mut list = parameter_list(types, *is_variadic, naming, depth);
+            // `this` cannot be changed, though a declaration does not say so.
+            let first = list.find(',').unwrap_or(list.len());
+            if *is_method && list[..first].ends_with('*') {
+                list.insert_str(first, " const");
+            }
             declare(&of(*returns), &format!("{}({list})", spaced(inner)))
         }
         _ => join(&plain_name(&description), inner),
@@ -433,10 +462,33 @@ pub(crate) fn plain_name(description: &dwarf::Type) -> Cow<'_, str> {
     let is_c = matches!(description.language, Language::C | Language::Assembly);
     match (name, keyword) {
         (Some(name), Some(keyword)) if is_c => format!("{keyword} {name}").into(),
+        (Some(name), _) if description.language != Language::Rust => canonical(name),
         (Some(name), _) => name.into(),
         (None, Some(keyword)) => format!("{keyword} {{...}}").into(),
         (None, None) => "<unnamed type>".into(),
     }
+}
+
+/// A C++ name with its number types as few words as C++ needs: compilers write
+/// `long unsigned int`, also among template arguments.
+fn canonical(name: &str) -> Cow<'_, str> {
+    const WORDS: [(&str, &str); 7] = [
+        ("long long unsigned int", "unsigned long long"),
+        ("long long int", "long long"),
+        ("long unsigned int", "unsigned long"),
+        ("short unsigned int", "unsigned short"),
+        ("long int", "long"),
+        ("short int", "short"),
+        ("unsigned long int", "unsigned long"),
+    ];
+    if !name.contains("long ") && !name.contains("short ") {
+        return name.into();
+    }
+    let mut name = name.to_owned();
+    for (from, to) in WORDS {
+        name = name.replace(from, to);
+    }
+    name.into()
 }
 
 /// The word that C puts before the name of such a type.
@@ -456,9 +508,10 @@ fn qualified(
     qualifier: Qualifier,
     to: &Type,
     inner: &str,
-    modules: &Modules,
+    naming: Naming<'_>,
     depth: usize,
 ) -> String {
+    let modules = naming.modules;
     let word = match qualifier {
         Qualifier::Const => "const",
         Qualifier::Volatile => "volatile",
@@ -486,9 +539,9 @@ fn qualified(
         } else {
             " "
         };
-        return declare(to, &format!(" {word}{gap}{inner}"), modules, depth + 1);
+        return declare(to, &format!(" {word}{gap}{inner}"), naming, depth + 1);
     }
-    let declared = declare(to, inner, modules, depth + 1);
+    let declared = declare(to, inner, naming, depth + 1);
     // A const array is one of const elements: once said is enough.
     let is_array = matches!(to.shape(modules), Ok(Shape::Array { .. }));
     if is_array && declared.split([' ', '*']).any(|part| part == word) {
@@ -523,7 +576,7 @@ fn pointer_to(to: &Type, sigil: &str, inner: &str, modules: &Modules) -> String 
 fn parameter_list(
     parameters: Option<&[Type]>,
     is_variadic: bool,
-    modules: &Modules,
+    naming: Naming<'_>,
     depth: usize,
 ) -> String {
     let Some(parameters) = parameters else {
@@ -531,7 +584,7 @@ fn parameter_list(
     };
     let mut list: Vec<String> = parameters
         .iter()
-        .map(|ty| declare(ty, "", modules, depth + 1))
+        .map(|ty| declare(ty, "", naming, depth + 1))
         .collect();
     if is_variadic {
         list.push("...".into());

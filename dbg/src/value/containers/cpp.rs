@@ -1,5 +1,5 @@
-//! Containers of libstdc++, shown as its own printers for gdb show them, and
-//! the strings and vectors of libc++.
+//! Containers of libstdc++, shown as its own printers for gdb show them; strings
+//! and vectors of libc++ too, whose other containers are [`super::libcxx`]'s.
 
 use sapwood_dwarf::Address;
 
@@ -7,7 +7,7 @@ use super::{Contents, Subject, Summary};
 use crate::value::{Error, Reader, Shape, Type, Value};
 
 /// The name of a class without the namespaces that only tell versions apart.
-fn short_name(base: &str) -> &str {
+pub(super) fn short_name(base: &str) -> &str {
     let rest = base.strip_prefix("std::").unwrap_or(base);
     for version in ["__cxx11::", "__1::", "__debug::", "_V2::"] {
         if let Some(rest) = rest.strip_prefix(version) {
@@ -17,11 +17,14 @@ fn short_name(base: &str) -> &str {
     rest
 }
 
-fn plural(count: u64) -> String {
+pub(super) fn plural(count: u64) -> String {
     format!("{count} element{}", if count == 1 { "" } else { "s" })
 }
 
-fn summary(heading: impl Into<String>, contents: Contents) -> Result<Option<Summary>, Error> {
+pub(super) fn summary(
+    heading: impl Into<String>,
+    contents: Contents,
+) -> Result<Option<Summary>, Error> {
     Ok(Some(Summary {
         heading: heading.into(),
         contents,
@@ -33,7 +36,13 @@ impl Reader<'_> {
         &mut self,
         subject: &Subject<'_>,
     ) -> Result<Option<Summary>, Error> {
-        match short_name(subject.base) {
+        let short = short_name(subject.base);
+        if subject.base.starts_with("std::__1::")
+            && let Some(found) = self.libcxx_container(subject, short)?
+        {
+            return Ok(Some(found));
+        }
+        match short {
             "basic_string" => self.cpp_string(subject),
             "basic_string_view" => self.cpp_string_view(subject),
             "vector" => self.cpp_vector(subject),
@@ -62,7 +71,7 @@ impl Reader<'_> {
                     Contents::Nothing,
                 )
             }
-            _ => Ok(None),
+            other => self.cpp_smaller(subject, other),
         }
     }
 
@@ -107,10 +116,12 @@ impl Reader<'_> {
         let (prefix, size) = self.cpp_character(subject)?;
         let start = self
             .path_number(subject.value, &["_M_str"])
-            .or_else(|_| self.path_number(subject.value, &["__data_"]))?;
+            .or_else(|_| self.path_number(subject.value, &["__data_"]))
+            .or_else(|_| self.path_number(subject.value, &["__data"]))?;
         let len = self
             .path_number(subject.value, &["_M_len"])
-            .or_else(|_| self.path_number(subject.value, &["__size_"]))?;
+            .or_else(|_| self.path_number(subject.value, &["__size_"]))
+            .or_else(|_| self.path_number(subject.value, &["__size"]))?;
         summary(
             "",
             self.text_of(Address(start), len, size, prefix, subject.limit)?,

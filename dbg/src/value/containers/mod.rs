@@ -5,6 +5,8 @@
 //! is. What is read of it is bounded by what is shown.
 
 mod cpp;
+mod cpp_more;
+mod libcxx;
 mod rust;
 
 use sapwood_dwarf::{self as dwarf, Address, Composite, Language, ModuleId, TypeKind};
@@ -79,6 +81,7 @@ impl Reader<'_> {
             limit,
         };
         match description.language {
+            Language::Cpp if cpp_more::is_iterator(base) => self.cpp_iterator(value),
             Language::Cpp if base.starts_with("std::") => self.cpp_container(&subject),
             Language::Rust => self.rust_container(&subject, name),
             _ => return None,

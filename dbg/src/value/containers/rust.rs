@@ -54,6 +54,38 @@ impl Reader<'_> {
             "alloc::boxed::Box" if name.starts_with("alloc::boxed::Box<str") => {
                 self.rust_slice(subject, true)
             }
+            "&std::path::Path" | "&std::ffi::os_str::OsStr" | "&core::ffi::c_str::CStr" => {
+                self.rust_slice(subject, true)
+            }
+            "alloc::boxed::Box" if name.contains("<[") => {
+                let len = self.path_number(subject.value, &["length"])?;
+                let (start, element) = self.first_pointer(subject.value)?;
+                let row = self.row(&element, start, len, subject.limit)?;
+                summary(format!("Box<[_]>(size={len})"), row)
+            }
+            "alloc::collections::linked_list::LinkedList" => self.rust_list(subject),
+            "alloc::collections::binary_heap::BinaryHeap" => {
+                let data = self.path(subject.value, &["data"])?;
+                self.renamed(&data, "Vec", "BinaryHeap", subject.limit)
+            }
+            "alloc::ffi::c_str::CString" => {
+                let inner = self.path(subject.value, &["inner"])?;
+                let len = self.path_number(&inner, &["length"])?;
+                let (start, _) = self.first_pointer(&inner)?;
+                let text = self.text_of(start, len.saturating_sub(1), 1, "", subject.limit)?;
+                summary("", text)
+            }
+            "core::time::Duration" => {
+                let seconds = self.path_number(subject.value, &["secs"])?;
+                let nanos = self.path(subject.value, &["nanos"])?;
+                let nanos = self.innermost_number(&nanos)?;
+                let fraction = format!("{nanos:09}");
+                let text = match fraction.trim_end_matches('0') {
+                    "" => format!("{seconds}s"),
+                    digits => format!("{seconds}.{digits}s"),
+                };
+                summary(text, Contents::Nothing)
+            }
             "alloc::vec::Vec" => self.rust_vec(subject),
             "alloc::collections::vec_deque::VecDeque" => self.rust_deque(subject),
             "std::collections::hash::map::HashMap" => self.rust_table(subject, "HashMap"),
@@ -63,8 +95,21 @@ impl Reader<'_> {
                 let map = self.path(subject.value, &["map"])?;
                 self.rust_tree_of(&map, "BTreeSet", subject.limit)
             }
-            base @ ("alloc::rc::Rc" | "alloc::sync::Arc") => self.rust_counted(subject, base),
+            base @ ("alloc::rc::Rc" | "alloc::sync::Arc" | "alloc::rc::Weak"
+            | "alloc::sync::Weak") => self.rust_counted(subject, base),
+            base if is_lock(base) => self.rust_lock(subject, base),
+            base if base.starts_with("core::sync::atomic::Atomic") => {
+                let mut inner = self.only_member(subject.value)?;
+                while let Shape::Composite(..) = inner.ty.shape(self.modules)? {
+                    inner = self.only_member(&inner)?;
+                }
+                summary("", Contents::Inner(inner.into()))
+            }
             "core::cell::RefCell" => self.rust_ref_cell(subject),
+            base if base.starts_with("core::num::niche_types::") => {
+                let inner = self.only_member(subject.value)?;
+                summary("", Contents::Inner(inner.into()))
+            }
             "core::cell::Cell" | "core::cell::UnsafeCell" | "core::num::nonzero::NonZero" => {
                 let inner = self.only_member(subject.value)?;
                 summary("", Contents::Inner(inner.into()))
@@ -330,6 +375,9 @@ impl Reader<'_> {
     ) -> Result<Option<Summary>, Error> {
         let short = base.rsplit("::").next().unwrap_or(base);
         let (at, inner) = self.first_pointer(subject.value)?;
+        if short == "Weak" && at.0 == u64::MAX {
+            return summary("Weak(empty)", Contents::Nothing);
+        }
         let Shape::Composite(..) = inner.shape(self.modules)? else {
             return Ok(None);
         };
@@ -343,7 +391,16 @@ impl Reader<'_> {
             Ok(value) => value,
             Err(_) => self.path(&inner, &["data"])?,
         };
-        let heading = format!("{short}(strong={strong}, weak={})", weak.saturating_sub(1));
+        // All strong ones together hold a weak one.
+        let weak = if strong > 0 {
+            weak.saturating_sub(1)
+        } else {
+            weak
+        };
+        let heading = format!("{short}(strong={strong}, weak={weak})");
+        if strong == 0 {
+            return summary(heading, Contents::Nothing);
+        }
         summary(heading, Contents::Row(vec![value], false))
     }
 
@@ -379,6 +436,67 @@ impl Reader<'_> {
         summary("", Contents::Inner(value.into()))
     }
 
+    /// A container as one of another name shows it.
+    fn renamed(
+        &mut self,
+        inner: &Value,
+        from: &str,
+        to: &str,
+        limit: usize,
+    ) -> Result<Option<Summary>, Error> {
+        let Shape::Composite(module, description) = inner.ty.shape(self.modules)? else {
+            return Ok(None);
+        };
+        let found = self.container(inner, module, &description, limit);
+        Ok(found.map(|found| Summary {
+            heading: found.heading.replacen(from, to, 1),
+            ..found
+        }))
+    }
+
+    /// A list of nodes, each with what it keeps and the next.
+    fn rust_list(&mut self, subject: &Subject<'_>) -> Result<Option<Summary>, Error> {
+        let count = self.path_number(subject.value, &["len"])?;
+        let head = self.path(subject.value, &["head"])?;
+        let mut node = self.node_in_option(&head)?;
+        let mut values = Vec::new();
+        while let Some(one) = node.filter(|_| values.len() < subject.limit) {
+            values.push(self.path(&one, &["element"])?);
+            let next = self.path(&one, &["next"])?;
+            node = self.node_in_option(&next)?;
+        }
+        let has_more = (values.len() as u64) < count;
+        let contents = match count {
+            0 => Contents::Nothing,
+            _ => Contents::Row(values, has_more),
+        };
+        summary(format!("LinkedList(size={count})"), contents)
+    }
+
+    /// The node that an `Option<NonNull<Node>>` points to.
+    fn node_in_option(&mut self, option: &Value) -> Result<Option<Value>, Error> {
+        let variant = self.active_variant(option)?;
+        let variant = variant.ok_or_else(|| Error::new("a list of an unknown layout"))?;
+        // `None` has nothing in it.
+        Ok(match self.first_pointer(&variant) {
+            Ok((at, node)) if at.0 != 0 => Some(Value::in_memory(node, at)),
+            _ => None,
+        })
+    }
+
+    /// `Mutex` and `RwLock`: what they guard.
+    fn rust_lock(&mut self, subject: &Subject<'_>, base: &str) -> Result<Option<Summary>, Error> {
+        let short = base.rsplit("::").next().unwrap_or(base);
+        let poison = self.path(subject.value, &["poison"])?;
+        let poisoned = self.innermost_number(&poison)? != 0;
+        let data = self.path(subject.value, &["data"])?;
+        let data = self.path(&data, &["value"]).unwrap_or(data);
+        summary(
+            format!("{short}(poisoned={poisoned})"),
+            Contents::Row(vec![data], false),
+        )
+    }
+
     /// The number that cells and atomics wrap.
     fn innermost_number(&mut self, value: &Value) -> Result<u64, Error> {
         let mut value = value.clone();
@@ -398,4 +516,9 @@ impl Reader<'_> {
             Contents::Row(vec![value], false),
         )
     }
+}
+
+/// `Mutex` and `RwLock`, which have moved between modules.
+fn is_lock(base: &str) -> bool {
+    base.starts_with("std::sync::") && (base.ends_with("::Mutex") || base.ends_with("::RwLock"))
 }
