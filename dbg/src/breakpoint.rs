@@ -106,6 +106,11 @@ pub struct Breakpoint {
     pub commands: Vec<String>,
     /// Stops only this thread, by the debugger's number.
     pub thread: Option<u32>,
+    /// What is printed at each hit, instead of stopping: `dprintf`'s text.
+    pub template: Option<String>,
+    /// The user was told that it has a place: the news when a program lies
+    /// elsewhere than its file let expect is none.
+    pub announced: bool,
     /// Where it stands; empty while it is pending.
     pub places: Vec<Place>,
 }
@@ -141,6 +146,8 @@ impl Breakpoints {
             hits: 0,
             commands: Vec::new(),
             thread: None,
+            template: None,
+            announced: false,
             places: Vec::new(),
         })
     }

@@ -71,6 +71,8 @@ pub enum Info {
     Breakpoints,
     /// Registers: these, or all general ones; `true` for every register there is.
     Registers(Vec<String>, bool),
+    /// The floating-point unit.
+    Float,
     /// Local variables of the frame.
     Locals,
     /// Arguments of the frame.
@@ -101,10 +103,16 @@ pub enum Info {
     Mappings,
     /// The program and its modules.
     Files,
-    /// Functions whose name contains a text.
+    /// Functions whose name matches a regular expression.
     Functions(Option<String>),
-    /// Global variables whose name contains a text.
+    /// Global variables whose name matches a regular expression.
     Variables(Option<String>),
+    /// Types whose name matches a regular expression.
+    Types(Option<String>),
+    /// Source files whose name matches a regular expression.
+    Sources(Option<String>),
+    /// The variables that a place sees.
+    Scope(Spec),
     /// The program being debugged.
     Program,
 }
@@ -116,6 +124,54 @@ pub enum WhichThreads {
     All,
     /// These, by the debugger's numbers.
     These(Vec<u32>),
+}
+
+/// A command for several threads or frames.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Apply {
+    /// The command, as it is typed.
+    pub command: String,
+    /// Does not say which thread or frame it is about.
+    pub quiet: bool,
+    /// An error is shown, and the others have their turn.
+    pub goes_on: bool,
+    /// An error is not shown, nor what it is about.
+    pub silent: bool,
+}
+
+/// Which frames `frame apply` is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WhichFrames {
+    /// All of them.
+    All,
+    /// The innermost ones, or with a negative number the outermost.
+    Count(i64),
+    /// These.
+    Levels(Vec<u32>),
+}
+
+/// What `ptype` adds and leaves out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TypeFlags {
+    /// Offsets and sizes of members.
+    pub offsets: bool,
+    /// Numbers in hexadecimal.
+    pub hexadecimal: bool,
+    /// Methods.
+    pub methods: bool,
+    /// Typedefs within a class.
+    pub typedefs: bool,
+}
+
+impl Default for TypeFlags {
+    fn default() -> TypeFlags {
+        TypeFlags {
+            offsets: false,
+            hexadecimal: false,
+            methods: true,
+            typedefs: true,
+        }
+    }
 }
 
 /// What a watchpoint stops at.
@@ -235,6 +291,8 @@ pub enum Command {
         /// Stops only this thread, by the debugger's number.
         thread: Option<u32>,
     },
+    /// `dprintf WHERE, FORMAT, EXPR…`: prints at a place and goes on.
+    Dprintf(Spec, String),
     /// `watch`, `rwatch`, `awatch`.
     Watch {
         /// The expression whose storage is watched.
@@ -326,11 +384,25 @@ pub enum Command {
     Down(u32),
     /// `thread [N]`.
     Thread(Option<u32>),
-    /// `thread apply WHICH COMMAND`.
-    ThreadApply(WhichThreads, Box<Command>),
+    /// `thread apply WHICH [-q] [-s] COMMAND`.
+    ThreadApply(WhichThreads, Apply),
+    /// `thread name [NAME]`: what the debugger calls the selected thread.
+    ThreadName(Option<String>),
+    /// `thread find TEXT`: the threads whose name or number matches.
+    ThreadFind(String),
+    /// `frame function NAME`.
+    FrameFunction(String),
+    /// `frame address EXPR`.
+    FrameAddress(String),
+    /// `frame apply [all|N|level N…] COMMAND`.
+    FrameApply(WhichFrames, Apply),
 
     /// `print[/F] [EXPR]`.
     Print(Format, String),
+    /// `output[/F] EXPR`: the value alone, without a number or a line's end.
+    Output(Format, String),
+    /// `printf FORMAT, EXPR…`.
+    Printf(String),
     /// `call EXPR`: like print, without showing void.
     Call(String),
     /// `x/NFU EXPR`; goes on where the last one ended without an expression.
@@ -339,8 +411,8 @@ pub enum Command {
     SetVariable(String),
     /// `whatis EXPR`.
     WhatIs(String),
-    /// `ptype EXPR`.
-    PrintType(String),
+    /// `ptype[/FLAGS] EXPR`.
+    PrintType(TypeFlags, String),
     /// `display[/F] EXPR`, or all displays now.
     Display(Option<(Format, String)>),
     /// `undisplay [N…]`.
@@ -372,6 +444,20 @@ pub enum Command {
     Show(String),
     /// `echo TEXT`.
     Echo(String),
+    /// `define NAME`: a command of the user's own.
+    Define(String, Vec<String>),
+    /// `document NAME`: what `help` says of it.
+    Document(String, String),
+    /// A command that the user defined, with its arguments.
+    UserDefined(String, String),
+    /// `if EXPR`, and the commands behind `else`.
+    If(String, Vec<String>, Vec<String>),
+    /// `while EXPR`.
+    While(String, Vec<String>),
+    /// `loop_break` (`true`) or `loop_continue`.
+    LeaveLoop(bool),
+    /// `source FILE`.
+    Source(PathBuf),
     /// `help [WORD]`.
     Help(Option<String>),
     /// `quit [STATUS]`.
@@ -426,10 +512,16 @@ pub enum Setting {
     FollowChild(bool),
     /// `scheduler-locking`.
     SchedulerLocking(SchedulerLocking),
-    /// `print elements`; 0 is no limit.
-    PrintElements(usize),
-    /// `print pretty`.
-    PrintPretty(bool),
+    /// `unset environment`: none of ours is passed on.
+    EmptyEnvironment,
+    /// `inferior-tty`: the terminal of the program.
+    Terminal(Option<PathBuf>),
+    /// `print …`, what is on or off.
+    PrintFlag(PrintFlag, bool),
+    /// `print …`, what has a limit; 0 is none.
+    PrintLimit(PrintLimit, usize),
+    /// `print frame-arguments`.
+    FrameArguments(FrameArguments),
     /// `listsize`.
     ListSize(u32),
     /// `step-mode`: whether `step` stops in functions without lines.
@@ -441,6 +533,82 @@ pub enum Setting {
     /// `confirm`, `pagination`, `width`, `height` and others that only a face
     /// knows: taken in silence.
     Face(String, String),
+}
+
+/// How values are shown, as far as it is on or off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PrintFlag {
+    /// One member a line.
+    Pretty,
+    /// One row of an array a line.
+    Array,
+    /// `[0] = ` before each element.
+    ArrayIndexes,
+    /// Addresses of frames, breakpoints and pointers to text.
+    Address,
+    /// The symbol that a pointer points to.
+    Symbol,
+    /// The type that an object has, rather than the declared one.
+    Object,
+    /// Unions within structs.
+    Union,
+    /// A class's static members.
+    StaticMembers,
+    /// An array of characters ends at the first null.
+    NullStop,
+    /// Tables of virtual functions, laid out.
+    Vtbl,
+}
+
+impl PrintFlag {
+    /// Each with its name.
+    pub const ALL: &[(&str, PrintFlag)] = &[
+        ("pretty", PrintFlag::Pretty),
+        ("array-indexes", PrintFlag::ArrayIndexes),
+        ("array", PrintFlag::Array),
+        ("address", PrintFlag::Address),
+        ("symbol", PrintFlag::Symbol),
+        ("object", PrintFlag::Object),
+        ("union", PrintFlag::Union),
+        ("static-members", PrintFlag::StaticMembers),
+        ("null-stop", PrintFlag::NullStop),
+        ("vtbl", PrintFlag::Vtbl),
+    ];
+}
+
+/// How much of a value is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PrintLimit {
+    /// Elements of an array, characters of a text.
+    Elements,
+    /// Equal elements that are shown one by one.
+    Repeats,
+    /// Structs within structs.
+    Depth,
+}
+
+impl PrintLimit {
+    /// Each with its name.
+    pub const ALL: &[(&str, PrintLimit)] = &[
+        ("elements", PrintLimit::Elements),
+        ("characters", PrintLimit::Elements),
+        ("repeats", PrintLimit::Repeats),
+        ("max-depth", PrintLimit::Depth),
+    ];
+}
+
+/// Which arguments of a frame are shown with their values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum FrameArguments {
+    /// All.
+    All,
+    /// Those that are no struct, union or array.
+    #[default]
+    Scalars,
+    /// None, but their names.
+    None,
+    /// None; `...` says that there are some.
+    Presence,
 }
 
 /// Whether other threads run while one is stepped or continued.

@@ -138,6 +138,8 @@ pub struct Stopped {
     pub thread: ThreadView,
     /// Another thread was selected before.
     pub switched: bool,
+    /// Which of a breakpoint's places it is, where that has several.
+    pub place: Option<u32>,
     /// Why.
     pub reason: StopReason,
     /// The innermost frame.
@@ -381,6 +383,8 @@ pub struct ThreadView {
     pub name: Option<String>,
     /// The C library's handle: what `pthread_self` gives.
     pub handle: Option<u64>,
+    /// The program has never had another.
+    pub is_single: bool,
 }
 
 /// A row of `info threads`.

@@ -26,7 +26,7 @@ fn write(out: &mut String, event: &Event) -> fmt::Result {
         }
         Event::Exited { process, status } => writeln!(
             out,
-            "[Inferior 1 (process {process}) exited with code {status:02o}]"
+            "[Inferior 1 (process {process}) exited with code 0{status:o}]"
         ),
         Event::Killed { signal, .. } => {
             let meaning = signal.meaning();
@@ -93,7 +93,7 @@ fn write(out: &mut String, event: &Event) -> fmt::Result {
         Event::Registers(registers) => registers.iter().try_for_each(|register| {
             writeln!(
                 out,
-                "{:<14} {:<18} {}",
+                "{:<14} {:<19} {}",
                 register.name, register.raw, register.natural
             )
         }),
@@ -131,7 +131,17 @@ fn write(out: &mut String, event: &Event) -> fmt::Result {
     }
 }
 
-fn thread_name(thread: &ThreadView) -> String {
+/// A thread by its handle and number, and its name where it has one.
+pub(crate) fn thread_line(thread: &ThreadView) -> String {
+    let id = thread_name(thread);
+    match &thread.name {
+        Some(name) => format!("{id} \"{name}\""),
+        None => id,
+    }
+}
+
+/// A thread by its handle and number.
+pub(crate) fn thread_name(thread: &ThreadView) -> String {
     match thread.handle {
         Some(handle) => format!("Thread {handle:#x} (LWP {})", thread.id),
         None => format!("LWP {}", thread.id),
@@ -140,15 +150,16 @@ fn thread_name(thread: &ThreadView) -> String {
 
 /// gdb says "Program" while there is one thread, and names the thread otherwise.
 fn thread_title(thread: &ThreadView) -> String {
-    match (thread.number, &thread.name) {
-        (1, _) => "Program".to_owned(),
-        (number, Some(name)) => format!("Thread {number} \"{name}\""),
-        (number, None) => format!("Thread {number}"),
+    match (thread.is_single, &thread.name) {
+        (true, _) => "Program".to_owned(),
+        (false, Some(name)) => format!("Thread {} \"{name}\"", thread.number),
+        (false, None) => format!("Thread {}", thread.number),
     }
 }
 
 fn title(view: &BreakpointView) -> &'static str {
     match (view.kind, view.temporary) {
+        ("dprintf", _) => "Dprintf",
         ("breakpoint", false) => "Breakpoint",
         ("breakpoint", true) => "Temporary breakpoint",
         ("catchpoint", _) => "Catchpoint",
@@ -185,7 +196,7 @@ fn breakpoint_set(out: &mut String, view: &BreakpointView) -> fmt::Result {
 }
 
 fn stopped(out: &mut String, stop: &Stopped) -> fmt::Result {
-    reason(out, &stop.reason, &stop.thread)?;
+    reason(out, &stop.reason, stop.place, &stop.thread)?;
     if stop.switched && !matches!(stop.reason, StopReason::Stepped) {
         // The reason's line names the thread already.
     } else if stop.switched {
@@ -222,16 +233,22 @@ fn stopped(out: &mut String, stop: &Stopped) -> fmt::Result {
     }
 }
 
-fn reason(out: &mut String, reason_of: &StopReason, thread: &ThreadView) -> fmt::Result {
+fn reason(
+    out: &mut String,
+    reason_of: &StopReason,
+    place: Option<u32>,
+    thread: &ThreadView,
+) -> fmt::Result {
     match reason_of {
         StopReason::Breakpoint(id, temporary) => {
             let (kind, comma) = match temporary {
                 true => ("Temporary breakpoint", ", "),
                 false => ("Breakpoint", ", "),
             };
+            let place = place.map_or(String::new(), |place| format!(".{place}"));
             match thread_title(thread).as_str() {
-                "Program" => write!(out, "\n{kind} {id}{comma}"),
-                name => write!(out, "\n{name} hit {kind} {id}{comma}"),
+                "Program" => write!(out, "\n{kind} {id}{place}{comma}"),
+                name => write!(out, "\n{name} hit {kind} {id}{place}{comma}"),
             }
         }
         StopReason::Watchpoint {
@@ -270,7 +287,7 @@ fn reason(out: &mut String, reason_of: &StopReason, thread: &ThreadView) -> fmt:
             writeln!(out, "\n{} stopped.", thread_title(thread))
         }
         StopReason::Finished { .. } => Ok(()),
-        StopReason::InCall(inner, _) => reason(out, inner, thread),
+        StopReason::InCall(inner, _) => reason(out, inner, place, thread),
         StopReason::ThreadEnded => writeln!(out, "\nThe thread that was being stepped has ended."),
         StopReason::Stepped
         | StopReason::Arrived
@@ -301,7 +318,10 @@ impl Display for Frame<'_> {
         write!(f, "{} (", frame.function.as_deref().unwrap_or("??"))?;
         for (index, (name, value)) in frame.arguments.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{name}={value}")?;
+            match name.is_empty() {
+                true => f.write_str(value)?,
+                false => write!(f, "{comma}{name}={value}")?,
+            }
         }
         f.write_str(")")?;
         match (&frame.file, &frame.module) {
@@ -315,7 +335,7 @@ impl Display for Frame<'_> {
 }
 
 /// A source path as it is worth showing: under the current directory, relative.
-fn short(file: &Path) -> &Path {
+pub(crate) fn short(file: &Path) -> &Path {
     match std::env::current_dir() {
         Ok(here) => file.strip_prefix(here).unwrap_or(file),
         Err(_) => file,
@@ -402,7 +422,9 @@ fn breakpoint_rows(out: &mut String, view: &BreakpointView) -> fmt::Result {
         }
     };
     match &view.places[..] {
-        [] if view.kind == "breakpoint" => writeln!(out, "{:<18} {}", "<PENDING>", view.spec)?,
+        [] if matches!(view.kind, "breakpoint" | "dprintf") => {
+            writeln!(out, "{:<18} {}", "<PENDING>", view.spec)?
+        }
         [] => writeln!(out, "{:<18} {}", "", view.spec)?,
         [one] => place(out, one)?,
         _ => writeln!(out, "<MULTIPLE>")?,
@@ -420,9 +442,7 @@ fn breakpoint_rows(out: &mut String, view: &BreakpointView) -> fmt::Result {
     if view.ignore > 0 {
         writeln!(out, "\tignore next {} hits", view.ignore)?;
     }
-    for command in &view.commands {
-        writeln!(out, "        {command}")?;
-    }
+    out.push_str(&crate::parse::indented(&view.commands, 8));
     if view.places.len() > 1 {
         for (number, one) in (1..).zip(&view.places) {
             write!(
@@ -478,10 +498,7 @@ fn all_threads(out: &mut String, threads: &[crate::event::ThreadLine]) -> fmt::R
     )?;
     for line in threads {
         let mark = if line.selected { '*' } else { ' ' };
-        let mut name = thread_name(&line.thread);
-        if let Some(own) = &line.thread.name {
-            write!(name, " \"{own}\"")?;
-        }
+        let name = thread_line(&line.thread);
         write!(out, "{mark} {:<4} {name:<43} ", line.thread.number)?;
         match &line.frame {
             Some(frame) => writeln!(out, "{}", Frame(frame))?,

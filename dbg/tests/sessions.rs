@@ -20,7 +20,6 @@ use std::fmt::Write;
 use std::path::Path;
 
 use common::{Folder, compile, no_children_left, programs};
-use sapwood_dbg::parse::parse;
 use sapwood_dbg::{Debugger, render::render};
 
 /// A session file, taken apart.
@@ -83,7 +82,8 @@ fn execute(session: &Session, folder: &Folder) -> String {
     let mut debugger = Debugger::new();
     let run = |debugger: &mut Debugger, line: &str| {
         let mut said = String::new();
-        let done = parse(line).map_err(|e| e.to_string()).and_then(|command| {
+        let parsed = debugger.parse(line).map_err(|e| e.to_string());
+        let done = parsed.and_then(|command| {
             let tell = &mut |event| said.push_str(&render(&event));
             debugger.execute(command, tell).map_err(|e| e.to_string())
         });

@@ -151,6 +151,9 @@ fn stopped(stop: &Stopped) -> Value {
         "frame": frame(&stop.frame),
         "source": stop.source.as_ref().map(source),
     });
+    if let Some(place) = stop.place {
+        value["place"] = json!(place);
+    }
     reason(&stop.reason, &mut value);
     value
 }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use sapwood_dbg::event::Stopped;
-use sapwood_dbg::parse::{ParseError, parse};
+use sapwood_dbg::parse::ParseError;
 use sapwood_dbg::render::render;
 use sapwood_dbg::{Command, Debugger, Event};
 use sapwood_link::source::{UserFolder, user_folder};
@@ -210,7 +210,8 @@ pub struct Face {
 impl Face {
     /// A face with a debugger of its own, which Ctrl-C interrupts.
     pub fn new(shown: Shown, echo: bool) -> Result<Face, Failure> {
-        let debugger = Debugger::new();
+        let mut debugger = Debugger::new();
+        debugger.name_threads(shown == Shown::Json);
         let interrupter = debugger.interrupter();
         let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])
             .map_err(|error| Failure::new(format!("cannot handle SIGINT: {error}")))?;
@@ -253,7 +254,7 @@ impl Face {
         on_error: OnError,
     ) -> Result<Option<ExitCode>, Failure> {
         loop {
-            let (text, command) = match read_command(&mut lines)? {
+            let (text, command) = match self.read_command(&mut lines)? {
                 Read::End => return Ok(None),
                 Read::Nothing => continue,
                 Read::Command { text, command } => {
@@ -284,6 +285,38 @@ impl Face {
                 return Ok(Some(ExitCode::from(status as u8)));
             }
         }
+    }
+
+    /// Reads a command, with as many lines as it takes.
+    fn read_command(&self, lines: &mut Lines) -> Result<Read, Failure> {
+        let mut text = match lines.next(PROMPT)? {
+            Next::Line(line) => line,
+            Next::Dropped => return Ok(Read::Nothing),
+            Next::End => return Ok(Read::End),
+        };
+        let parsed = loop {
+            match self.debugger.borrow().parse(&text) {
+                Err(ParseError::Incomplete(prompt)) => match lines.next(prompt)? {
+                    Next::Line(line) => {
+                        text.push('\n');
+                        text.push_str(&line);
+                    }
+                    Next::Dropped => return Ok(Read::Nothing),
+                    Next::End => break Err(ParseError::Incomplete("")),
+                },
+                other => break other,
+            }
+        };
+        if let Lines::Terminal(terminal) = lines {
+            terminal.remember(&text);
+        }
+        Ok(match parsed {
+            Ok(command) => Read::Command { text, command },
+            Err(why) => Read::Wrong {
+                text,
+                why: why.to_string(),
+            },
+        })
     }
 
     /// Shows a command that no person typed, where that was asked for.
@@ -333,37 +366,6 @@ enum Read {
     Wrong { text: String, why: String },
     Nothing,
     End,
-}
-
-fn read_command(lines: &mut Lines) -> Result<Read, Failure> {
-    let mut text = match lines.next(PROMPT)? {
-        Next::Line(line) => line,
-        Next::Dropped => return Ok(Read::Nothing),
-        Next::End => return Ok(Read::End),
-    };
-    let parsed = loop {
-        match parse(&text) {
-            Err(ParseError::Incomplete(prompt)) => match lines.next(prompt)? {
-                Next::Line(line) => {
-                    text.push('\n');
-                    text.push_str(&line);
-                }
-                Next::Dropped => return Ok(Read::Nothing),
-                Next::End => break Err(ParseError::Incomplete("")),
-            },
-            other => break other,
-        }
-    };
-    if let Lines::Terminal(terminal) = lines {
-        terminal.remember(&text);
-    }
-    Ok(match parsed {
-        Ok(command) => Read::Command { text, command },
-        Err(why) => Read::Wrong {
-            text,
-            why: why.to_string(),
-        },
-    })
 }
 
 /// Prints, and lets nothing wait: the program prints to the same terminal. When

@@ -24,7 +24,10 @@ fn as_commands(b: &Breakpoint) -> String {
         false => full.to_owned(),
     };
     let mut text = match &b.wish {
-        Wish::Place(spec) => format!("{} {spec}", word("break")),
+        Wish::Place(spec) => match &b.template {
+            Some(template) => format!("dprintf {spec},{template}"),
+            None => format!("{} {spec}", word("break")),
+        },
         Wish::Watch(watch) if watch.reads => format!("awatch {}", watch.expression),
         Wish::Watch(watch) => format!("watch {}", watch.expression),
         Wish::Catch(what) => format!("{} {}", word("catch"), super::info::catch_text(what)),
@@ -32,10 +35,13 @@ fn as_commands(b: &Breakpoint) -> String {
     if let Some(thread) = b.thread {
         text.push_str(&format!(" thread {thread}"));
     }
-    if let (Some(condition), Wish::Place(_)) = (&b.condition, &b.wish) {
-        text.push_str(&format!(" if {condition}"));
+    match (&b.condition, &b.wish) {
+        (Some(condition), Wish::Place(_)) if b.template.is_none() => {
+            text.push_str(&format!(" if {condition}\n"));
+        }
+        (Some(condition), _) => text.push_str(&format!("\ncondition $bpnum {condition}\n")),
+        _ => text.push('\n'),
     }
-    text.push('\n');
     if !b.commands.is_empty() {
         text.push_str("commands\n");
         for command in &b.commands {
@@ -56,11 +62,25 @@ impl Debugger {
         thread: Option<u32>,
         events: Events<'_>,
     ) -> Result<()> {
+        self.set_place_breakpoint(at, temporary, condition, thread, None, events)
+    }
+
+    /// Sets a breakpoint, which only prints where there is a template.
+    pub(super) fn set_place_breakpoint(
+        &mut self,
+        at: Spec,
+        temporary: bool,
+        condition: Option<String>,
+        thread: Option<u32>,
+        template: Option<String>,
+        events: Events<'_>,
+    ) -> Result<()> {
         let spec = self.absolute(&at)?;
         let places = self.places(&spec)?;
         let breakpoint = self.breakpoints.add(Wish::Place(spec.clone()), temporary);
         breakpoint.condition = condition;
         breakpoint.thread = thread;
+        breakpoint.template = template;
         let id = breakpoint.id;
         if places.is_empty() {
             let why = self.nothing_matches(&spec).to_string();
@@ -76,17 +96,44 @@ impl Debugger {
             .iter()
             .map(|p| p.line)
             .find(|l| asked != 0 && *l != asked);
+        for place in &places {
+            if let Some(note) = self.others_there(id, place) {
+                events(Event::Text(note));
+            }
+        }
         if let Err(error) = self.insert_places(id, places) {
             self.breakpoints.remove(id);
             return Err(error);
         }
         events(Event::BreakpointSet(self.breakpoint_view(id)?));
+        if let Some(breakpoint) = self.breakpoints.get_mut(id) {
+            breakpoint.announced = true;
+        }
         if let Some(line) = moved {
             events(Event::Warning(format!(
                 "line {asked} has no code; the breakpoint is at line {line}"
             )));
         }
         Ok(())
+    }
+
+    /// Which other breakpoints stand where one is set, in a line.
+    fn others_there(&self, id: BreakpointId, place: &Place) -> Option<String> {
+        let others = self.breakpoints.iter().filter(|b| b.id != id);
+        let there = others.filter(|b| b.places.iter().any(|p| p.address == place.address));
+        let names: Vec<String> = there
+            .map(|b| match b.enabled {
+                true => b.id.to_string(),
+                false => format!("{} (disabled)", b.id),
+            })
+            .collect();
+        let (last, before) = names.split_last()?;
+        let (word, list) = match before {
+            [] => ("breakpoint", last.clone()),
+            before => ("breakpoints", format!("{} and {last}", before.join(", "))),
+        };
+        let at = place.address.0;
+        Some(format!("Note: {word} {list} also set at pc {at:#x}.\n"))
     }
 
     fn insert_places(&mut self, id: BreakpointId, places: Vec<Place>) -> Result<()> {
@@ -330,6 +377,7 @@ impl Debugger {
             .get(id)
             .ok_or_else(|| Error::new(format!("No breakpoint number {id}.")))?;
         let (kind, spec) = match &breakpoint.wish {
+            Wish::Place(spec) if breakpoint.template.is_some() => ("dprintf", spec.to_string()),
             Wish::Place(spec) => ("breakpoint", spec.to_string()),
             Wish::Watch(watch) if watch.slots.is_empty() => {
                 ("watchpoint", watch.expression.clone())
@@ -348,7 +396,10 @@ impl Debugger {
             condition: breakpoint.condition.clone(),
             hits: breakpoint.hits,
             ignore: breakpoint.ignore,
-            commands: breakpoint.commands.clone(),
+            commands: match &breakpoint.template {
+                Some(template) => vec![format!("printf {template}")],
+                None => breakpoint.commands.clone(),
+            },
             thread: breakpoint.thread,
         })
     }

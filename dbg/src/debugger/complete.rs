@@ -35,32 +35,9 @@ enum Arguments {
     Files,
     Places,
     Expression,
-    Words(&'static [&'static str]),
+    Words(Vec<&'static str>),
     Nothing,
 }
-
-const INFO: &[&str] = &[
-    "all-registers",
-    "args",
-    "breakpoints",
-    "display",
-    "files",
-    "frame",
-    "functions",
-    "generations",
-    "image",
-    "line",
-    "locals",
-    "proc",
-    "program",
-    "registers",
-    "sharedlibrary",
-    "signals",
-    "source",
-    "symbol",
-    "threads",
-    "variables",
-];
 
 fn arguments_of(command: &str) -> Arguments {
     match command {
@@ -70,11 +47,10 @@ fn arguments_of(command: &str) -> Arguments {
         "break" | "tbreak" | "hbreak" | "thbreak" | "until" | "advance" | "jump" | "list"
         | "clear" | "rbreak" | "skip" | "dprintf" => Arguments::Places,
         "print" | "inspect" | "output" | "call" | "x" | "whatis" | "ptype" | "display"
-        | "watch" | "rwatch" | "awatch" | "printf" | "condition" | "disassemble" => {
-            Arguments::Expression
-        }
-        "info" => Arguments::Words(INFO),
-        "set" | "show" | "unset" => Arguments::Words(parse::SETTINGS),
+        | "watch" | "rwatch" | "awatch" | "printf" | "condition" | "disassemble" | "if"
+        | "while" => Arguments::Expression,
+        "info" => Arguments::Words(parse::info_words().collect()),
+        "set" | "show" | "unset" => Arguments::Words(parse::SETTINGS.to_vec()),
         _ => Arguments::Nothing,
     }
 }
@@ -84,10 +60,13 @@ impl Debugger {
     pub fn complete(&mut self, line: &str) -> Completion {
         let start = line.len() - line.trim_start().len();
         let Some((word, rest)) = line[start..].split_once(char::is_whitespace) else {
-            let words = parse::completions(&line[start..]);
+            let typed = &line[start..];
+            let words = parse::completions(typed).into_iter();
+            let own = self.scripts.names().filter(|name| name.starts_with(typed));
+            let all: BTreeSet<String> = words.chain(own).map(str::to_owned).collect();
             return Completion {
                 start,
-                candidates: words.into_iter().map(str::to_owned).collect(),
+                candidates: all.into_iter().collect(),
                 files: false,
             };
         };
@@ -108,7 +87,7 @@ impl Debugger {
             }
             Arguments::Files => done.files = true,
             Arguments::Places => done.candidates = self.places_like(words),
-            Arguments::Words([..]) if words.starts_with("var ") => {
+            Arguments::Words(_) if words.starts_with("var ") => {
                 done = self.complete_expression(line);
             }
             Arguments::Words(all) => {
@@ -241,7 +220,7 @@ impl Debugger {
                     }
                 }
                 names.extend(composite.statics.iter().map(|one| one.name.to_string()));
-                names.extend(composite.methods.iter().map(|(_, name)| name.clone()));
+                names.extend(composite.methods.iter().map(|method| method.name.clone()));
             }
             _ => {}
         }

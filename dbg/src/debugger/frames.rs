@@ -57,19 +57,12 @@ pub(crate) fn other_registers(
             .index_of(name)
             .map_or(0, |i| registers.get(i) as u16)
     };
-    let wide = |half: [u8; 16]| {
-        let mut whole = [0; 32];
-        whole[..16].copy_from_slice(&half);
-        whole
-    };
     OtherRegisters {
         fs_base: registers.get(x86::FS_BASE),
         gs_base: registers.get(x86::GS_BASE),
         eflags: registers.get(x86::EFLAGS) as u32,
         segments: ["cs", "ss", "ds", "es", "fs", "gs"].map(segment),
-        vectors: vectors.map_or(Vec::new(), |v| {
-            (0..16).map_while(|n| v.xmm(n)).map(wide).collect()
-        }),
+        vectors: vectors.map_or(Vec::new(), |v| (0..16).map_while(|n| v.ymm(n)).collect()),
         x87: vectors.map_or(Vec::new(), |v| (0..8).map_while(|n| v.st(n)).collect()),
         mxcsr: vectors.and_then(VectorState::mxcsr).unwrap_or(0),
     }
@@ -179,7 +172,7 @@ impl Debugger {
             .module
             .and_then(|id| self.modules.get(id))
             .and_then(|module| module.line_at(frame.address.lookup()));
-        let at_line_start = row.is_some_and(|row| row.range.start == frame.pc());
+        let at_line_start = row.is_some_and(|row| row.range.start == frame.pc() && row.is_stmt);
         let arguments = match kind {
             FrameKind::Normal | FrameKind::Inlined => self.argument_texts(&frame),
             _ => Vec::new(),
@@ -189,7 +182,7 @@ impl Debugger {
         Ok(FrameView {
             level: level as u32,
             pc: frame.pc(),
-            show_pc: !inner_is_inlined && !at_line_start,
+            show_pc: !inner_is_inlined && !at_line_start && self.settings.addresses,
             function: frame.function_name().map(str::to_owned),
             arguments,
             file: frame.file.clone(),
@@ -229,7 +222,7 @@ impl Debugger {
             let mut view = self.frame_view(level)?;
             if full && matches!(view.kind, FrameKind::Normal | FrameKind::Inlined) {
                 let frame = self.frame_at(level)?;
-                view.locals = Some(self.local_views(&frame));
+                view.locals = Some(self.local_views(&frame, 4));
             }
             views.push(view);
         }
@@ -262,13 +255,13 @@ impl Debugger {
         let wanted = self.level as i64 + by;
         if wanted < 0 && self.level == 0 {
             return Err(Error::new(
-                "Bottom (innermost) frame selected; you can't go down.",
+                "Bottom (innermost) frame selected; you cannot go down.",
             ));
         }
         let wanted = wanted.max(0) as usize;
         let last = self.walk(wanted.saturating_add(1))?.frames.len().max(1) - 1;
         if wanted > last && self.level == last {
-            return Err(Error::new("Initial frame selected; you can't go up."));
+            return Err(Error::new("Initial frame selected; you cannot go up."));
         }
         self.level = wanted.min(last);
         self.listing.restart();

@@ -8,24 +8,30 @@
 mod breakpoints;
 mod calls;
 mod catch;
+mod choice;
 mod complete;
 mod conditions;
 mod core_files;
 mod disassembly;
 mod eval;
+mod examine;
 mod frames;
 mod generations;
 mod image;
 mod info;
+mod info_frame;
+mod info_symbols;
 mod live;
 mod modules;
 mod motion;
 mod places;
+mod printf;
 mod process;
 mod replace;
 mod resolve;
 mod run;
 mod scene;
+mod script;
 mod settings;
 mod show;
 mod skip;
@@ -35,7 +41,7 @@ mod threads;
 mod values;
 mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -45,7 +51,7 @@ use crate::breakpoint::{BreakpointId, Breakpoints, Sites};
 use crate::call::Alarm;
 use crate::command::{Command, Format};
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, StopReason};
 use crate::interrupt::Interrupter;
 use crate::libraries::{Ground, Library};
 use crate::signal::Dispositions;
@@ -60,6 +66,7 @@ use eval::Compilers;
 use frames::Stack;
 use image::Image;
 pub use image::ImageCosts;
+use script::Scripts;
 pub use settings::Settings;
 use show::Listing;
 use skip::Skips;
@@ -98,6 +105,8 @@ pub struct Debugger {
     /// How many modules breakpoints have been resolved against.
     resolved: usize,
     threads: Threads,
+    /// Every stop tells its thread's name and handle.
+    names_threads: bool,
     /// The thread that commands are about.
     selected: Option<ThreadId>,
     /// The frame that commands are about, 0 the innermost.
@@ -108,6 +117,8 @@ pub struct Debugger {
     standing: BTreeMap<ThreadId, Address>,
     /// The selected thread was put where it is: a breakpoint there counts.
     unseen: bool,
+    /// Why the program stopped last.
+    last_stop: Option<StopReason>,
     sources: Sources,
     listing: Listing,
     /// Calls into the program that have not returned, the innermost last.
@@ -131,8 +142,8 @@ pub struct Debugger {
     displays: Displays,
     /// What watchpoints watch.
     watched: BTreeMap<BreakpointId, Value>,
-    /// Commands of a breakpoint that are still to be executed.
-    queue: VecDeque<String>,
+    /// What the user defined, and what of it is being executed.
+    scripts: Scripts,
     /// Where `x` goes on.
     examined: Option<(Address, Format)>,
 }
@@ -160,31 +171,6 @@ impl Debugger {
 
     fn thread(&self) -> Result<ThreadId> {
         self.selected.ok_or(Error::NotRunning)
-    }
-
-    /// Executes one command, telling `events` what happens as it happens.
-    /// Returns when the program has stopped again, or when there is none.
-    pub fn execute(&mut self, command: Command, events: &mut dyn FnMut(Event)) -> Result<()> {
-        self.execute_one(command, events)?;
-        // What breakpoints have in store for their hits. A command that moves
-        // the program ends at a new stop, whose commands replace the rest.
-        while let Some(line) = self.queue.pop_front() {
-            let command = crate::parse::parse(&line).map_err(|e| Error::new(e.to_string()));
-            let done = command.and_then(|command| self.execute_one(command, events));
-            if let Err(error) = done {
-                self.queue.clear();
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Commands to execute once the present one is done.
-    fn queue_commands(&mut self, commands: Vec<String>) {
-        self.queue = commands.into();
-        if self.queue.front().is_some_and(|first| first == "silent") {
-            self.queue.pop_front();
-        }
     }
 
     fn execute_one(&mut self, command: Command, events: Events<'_>) -> Result<()> {
@@ -241,11 +227,14 @@ impl Debugger {
             Command::Catch { what, temporary } => self.catch(what, temporary, events),
 
             Command::Print(format, text) => self.print(format, &text, events),
+            Command::Output(format, text) => self.output(format, &text, events),
+            Command::Printf(text) => self.printf(&text, events),
+            Command::Dprintf(at, template) => self.set_dprintf(at, template, events),
             Command::Call(text) => self.call_expression(&text, events),
             Command::Examine(format, text) => self.examine(format, text.as_deref(), events),
             Command::SetVariable(text) => self.set_variable(&text, events),
             Command::WhatIs(text) => self.whatis(&text, events),
-            Command::PrintType(text) => self.print_type(&text, events),
+            Command::PrintType(flags, text) => self.print_type(flags, &text, events),
             Command::Display(None) => {
                 self.show_displays(events);
                 Ok(())
@@ -261,7 +250,12 @@ impl Debugger {
             Command::Up(count) => self.move_frame(i64::from(count), events),
             Command::Down(count) => self.move_frame(-i64::from(count), events),
             Command::Thread(number) => self.select_thread(number, events),
-            Command::ThreadApply(which, command) => self.thread_apply(&which, &command, events),
+            Command::ThreadApply(which, apply) => self.thread_apply(&which, &apply, events),
+            Command::ThreadName(name) => self.name_thread(name),
+            Command::ThreadFind(text) => self.find_threads(&text, events),
+            Command::FrameFunction(name) => self.select_frame_of(&name, events),
+            Command::FrameAddress(text) => self.select_frame_at(&text, events),
+            Command::FrameApply(which, apply) => self.frame_apply(&which, &apply, events),
 
             Command::List(what) => self.list(&what, events),
             Command::Disassemble(wanted) => self.disassemble(&wanted, events),
@@ -286,9 +280,18 @@ impl Debugger {
                 Ok(())
             }
             Command::Help(word) => {
-                events(Event::Text(show::help(word.as_deref())?));
+                events(Event::Text(self.help(word.as_deref())?));
                 Ok(())
             }
+            Command::Define(name, body) => self.define(name, body),
+            Command::Document(name, text) => self.document(&name, text),
+            Command::UserDefined(name, rest) => self.execute_defined(&name, &rest, events),
+            Command::If(condition, then, otherwise) => {
+                self.execute_if(&condition, &then, &otherwise, events)
+            }
+            Command::While(condition, lines) => self.execute_while(&condition, &lines, events),
+            Command::LeaveLoop(breaks) => self.leave_turn(breaks),
+            Command::Source(path) => self.source_file(&path, events),
             Command::Nothing => Ok(()),
             Command::Core(path) => self.open_core(&path, events),
             Command::GenerateCore(path) => self.write_core(path, events),

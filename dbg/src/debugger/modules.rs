@@ -303,7 +303,13 @@ impl Debugger {
             let found = self.places_since(id, from);
             if !found.is_empty() && self.add_places(id, found) && was_pending {
                 let view = self.breakpoint_view(id).expect("it is there");
-                if self.target.is_some() {
+                let breakpoint = self.breakpoints.get_mut(id);
+                let is_news = breakpoint.is_some_and(|b| {
+                    let told = b.announced;
+                    b.announced |= self.target.is_some();
+                    !told
+                });
+                if self.target.is_some() && is_news {
                     events(Event::BreakpointArmed(view));
                 }
             }

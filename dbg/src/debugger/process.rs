@@ -29,9 +29,9 @@ impl Debugger {
             arguments: arguments.into_iter().map(Into::into).collect(),
             environment: settings.environment.clone(),
             directory: settings.directory.clone(),
-            input: input.map(Into::into),
-            output: output.map(Into::into),
-            error: error.map(Into::into),
+            input: input.map(Into::into).or(settings.terminal.clone()),
+            output: output.map(Into::into).or(settings.terminal.clone()),
+            error: error.map(Into::into).or(settings.terminal.clone()),
             randomise: !settings.disable_randomization,
         })
     }

@@ -15,6 +15,7 @@ use crate::target::{
 };
 
 use super::scene::ThreadScene;
+use crate::value::Value;
 
 /// While one thread is stepped instruction by instruction the others stay
 /// stopped, which makes steps cheap; every so many instructions they may run,
@@ -413,6 +414,7 @@ impl Debugger {
             Happening::Exited(status) => {
                 let process = self.live()?.process();
                 let status = *status;
+                self.set_own_variable("_exitcode", Value::int(status));
                 self.process_ended();
                 events(Event::Exited { process, status });
                 Ok(Verdict::Stop(Outcome::Gone))
@@ -420,6 +422,7 @@ impl Debugger {
             Happening::Killed(signal) => {
                 let process = self.live()?.process();
                 let signal = *signal;
+                self.set_own_variable("_exitsignal", Value::int(signal.0));
                 self.process_ended();
                 events(Event::Killed { process, signal });
                 Ok(Verdict::Stop(Outcome::Gone))
@@ -506,7 +509,12 @@ impl Debugger {
         let mut first = None;
         for reason in reasons {
             let stop = match reason {
-                Reason::User(id) if self.counts(*id, here, events)? => Some(self.stop_of(*id)),
+                Reason::User(id) if self.counts(*id, here, events)? => {
+                    match self.prints(*id, here, events)? {
+                        true => None,
+                        false => Some(self.stop_of(*id)),
+                    }
+                }
                 Reason::Scope(id) => self.scope_ended(*id, here)?,
                 _ => None,
             };
@@ -651,6 +659,7 @@ impl Debugger {
         self.select(thread);
         self.number_threads();
         let reason = self.within_call(thread, reason);
+        self.last_stop = Some(reason.clone());
         let frame = self.frame_view(0)?;
         let source = self.frame_source(&frame);
         let (deleted, commands) = match &reason {
@@ -669,9 +678,17 @@ impl Debugger {
         let silent = commands.first().is_some_and(|first| first == "silent");
         if !silent {
             let thread = self.brief_thread_view(thread);
+            let place = match &reason {
+                StopReason::Breakpoint(id, _) => self.breakpoints.get(*id).and_then(|b| {
+                    let here = b.places.iter().position(|p| p.address == frame.pc)?;
+                    (b.places.len() > 1).then_some(here as u32 + 1)
+                }),
+                _ => None,
+            };
             events(Event::Stopped(Stopped {
                 thread,
                 switched,
+                place,
                 reason,
                 frame,
                 show_frame,
@@ -685,7 +702,7 @@ impl Debugger {
         if !silent {
             self.show_displays(events);
         }
-        self.queue_commands(commands);
+        self.queue_commands(&commands);
         Ok(())
     }
 

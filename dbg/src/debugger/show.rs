@@ -7,7 +7,7 @@ use super::{Debugger, Events};
 use crate::command::{ListWhat, Spec};
 use crate::error::{Error, Result};
 use crate::event::{Event, FrameView, SourceLines};
-use crate::parse::WORDS;
+use crate::parse::{SETTINGS, WORDS, full_word, info_words};
 
 /// What `list` showed last.
 #[derive(Clone, Debug, Default)]
@@ -85,8 +85,9 @@ impl Debugger {
         }
         if lines.lines.is_empty() {
             return Err(Error::new(format!(
-                "Line number {first} out of range; \"{}\" has fewer lines.",
-                file.display()
+                "Line number {first} out of range; {} has {} lines.",
+                file.display(),
+                self.sources.text(&file).map_or(0, |lines| lines.len())
             )));
         }
         let last = first + lines.lines.len() as u32 - 1;
@@ -161,21 +162,47 @@ impl Debugger {
             .rev()
             .find_map(|(_, module)| module.files(suffix).into_iter().next())
     }
+
+    /// `help`.
+    pub(super) fn help(&self, word: Option<&str>) -> Result<String> {
+        if let Some(text) = word.and_then(|word| self.scripts.help(word)) {
+            return Ok(text);
+        }
+        let full = word.and_then(full_word);
+        let rows = WORDS.iter().filter(|(name, ..)| match (full, word) {
+            (Some(full), _) => *name == full,
+            (None, Some(word)) => name.starts_with(word),
+            (None, None) => true,
+        });
+        let mut text = String::new();
+        for (name, others, what) in rows {
+            text.push_str(&format!("{name:<20} {what}\n"));
+            if let (Some(_), [_, ..]) = (full, others) {
+                text.push_str(&format!("{:<20} also: {}\n", "", others.join(" ")));
+            }
+        }
+        match full {
+            Some("info") => list_words(&mut text, info_words()),
+            Some("set" | "show") => list_words(&mut text, SETTINGS.iter().copied()),
+            _ => {}
+        }
+        if word.is_none() {
+            for name in self.scripts.names() {
+                text.push_str(&format!("{name:<20} (defined by the user)\n"));
+            }
+        }
+        match (text.is_empty(), word) {
+            (true, Some(word)) => Err(Error::new(format!(
+                "Undefined command: \"{word}\".  Try \"help\"."
+            ))),
+            _ => Ok(text),
+        }
+    }
 }
 
-/// `help`.
-pub(super) fn help(word: Option<&str>) -> Result<String> {
-    let rows = WORDS.iter().filter(|(name, others, _)| match word {
-        None => true,
-        Some(word) => name.starts_with(word) || others.contains(&word),
-    });
-    let text: String = rows
-        .map(|(name, _, what)| format!("{name:<20} {what}\n"))
-        .collect();
-    match (text.is_empty(), word) {
-        (true, Some(word)) => Err(Error::new(format!(
-            "Undefined command: \"{word}\".  Try \"help\"."
-        ))),
-        _ => Ok(text),
+/// Words that may follow a command's, one a line.
+fn list_words<'a>(text: &mut String, words: impl Iterator<Item = &'a str>) {
+    for word in words {
+        text.push_str(&format!("    {word}\n"));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Debugger, Events};
-use crate::command::{Command, WhichThreads};
+use crate::command::{Apply, WhichThreads};
 use crate::error::{Error, Result};
 use crate::event::{Event, ThreadLine, ThreadView};
 use crate::registers::x86;
@@ -15,6 +15,8 @@ use crate::target::ThreadId;
 pub(super) struct Threads {
     numbers: BTreeMap<ThreadId, u32>,
     last: u32,
+    /// What the user calls them.
+    names: BTreeMap<ThreadId, String>,
 }
 
 impl Threads {
@@ -24,6 +26,11 @@ impl Threads {
             self.last += 1;
             self.last
         })
+    }
+
+    /// Whether there has never been more than one.
+    pub fn are_single(&self) -> bool {
+        self.last <= 1
     }
 
     /// Forgets all, for a new process.
@@ -50,17 +57,23 @@ impl Debugger {
         ThreadView {
             number,
             id: thread,
-            name,
+            name: self.threads.names.get(&thread).cloned().or(name),
             handle,
+            is_single: self.threads.are_single(),
         }
+    }
+
+    /// Every stop tells its thread's name and handle, which costs system calls;
+    /// otherwise only those of a program that has had several threads do.
+    pub fn name_threads(&mut self, always: bool) {
+        self.names_threads = always;
     }
 
     /// A thread as a stop's line names it: where the program has had no other,
     /// nobody asks for its name.
     pub(super) fn brief_thread_view(&mut self, thread: ThreadId) -> ThreadView {
         let number = self.threads.number(thread);
-        let is_alone = self.target.as_ref().is_none_or(|t| t.thread_count() == 1);
-        if !is_alone || number != 1 {
+        if self.names_threads || !self.threads.are_single() {
             return self.thread_view(thread);
         }
         ThreadView {
@@ -68,6 +81,7 @@ impl Debugger {
             id: thread,
             name: None,
             handle: None,
+            is_single: true,
         }
     }
 
@@ -149,7 +163,7 @@ impl Debugger {
     pub(super) fn thread_apply(
         &mut self,
         which: &WhichThreads,
-        command: &Command,
+        apply: &Apply,
         events: Events<'_>,
     ) -> Result<()> {
         let (selected, level) = (self.thread()?, self.level);
@@ -159,16 +173,23 @@ impl Debugger {
             WhichThreads::These(these) => these.contains(number),
         });
         all.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+        if let WhichThreads::These(these) = which {
+            all.sort_by_key(|(_, number)| these.iter().position(|one| one == number));
+            for number in these {
+                if !all.iter().any(|(_, known)| known == number) {
+                    events(Event::Warning(format!("Unknown thread {number}")));
+                }
+            }
+        }
         let mut result = Ok(());
         for (thread, number) in all {
             self.select(thread);
             let view = self.thread_view(thread);
-            let handle = view.handle.unwrap_or(0);
-            events(Event::Text(format!(
-                "\nThread {number} (Thread {handle:#x} (LWP {})):\n",
-                view.id
-            )));
-            result = self.execute(command.clone(), events);
+            let heading = format!(
+                "\nThread {number} ({}):\n",
+                crate::render::thread_line(&view)
+            );
+            result = self.apply_in_turn(apply, heading, events);
             if result.is_err() {
                 break;
             }
@@ -178,5 +199,64 @@ impl Debugger {
             self.level = level;
         }
         result
+    }
+
+    /// Executes a command that several threads or frames have their turn with.
+    pub(super) fn apply_in_turn(
+        &mut self,
+        apply: &Apply,
+        heading: String,
+        events: Events<'_>,
+    ) -> Result<()> {
+        let parsed = self.parse(&apply.command);
+        let command = parsed.map_err(|error| Error::new(error.to_string()))?;
+        let mut said = Vec::new();
+        let done = self.execute_with_hits(command, &mut |event| said.push(event));
+        if apply.silent && (done.is_err() || said.is_empty()) {
+            return Ok(());
+        }
+        if !apply.quiet {
+            events(Event::Text(heading));
+        }
+        said.into_iter().for_each(&mut *events);
+        match done {
+            Err(error) if apply.goes_on => {
+                events(Event::Text(format!("{error}\n")));
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// `thread name`.
+    pub(super) fn name_thread(&mut self, name: Option<String>) -> Result<()> {
+        let thread = self.thread()?;
+        match name {
+            Some(name) => drop(self.threads.names.insert(thread, name)),
+            None => drop(self.threads.names.remove(&thread)),
+        }
+        Ok(())
+    }
+
+    /// `thread find`.
+    pub(super) fn find_threads(&mut self, text: &str, events: Events<'_>) -> Result<()> {
+        let regex = regex_lite::Regex::new(text)
+            .map_err(|e| Error::new(format!("Invalid regexp: {e}: {text}")))?;
+        let mut found = String::new();
+        for (thread, number) in self.number_threads() {
+            let view = self.thread_view(thread);
+            if let Some(name) = view.name.as_ref().filter(|name| regex.is_match(name)) {
+                found.push_str(&format!("Thread {number} has name '{name}'\n"));
+            }
+            let id = crate::render::thread_name(&view);
+            if regex.is_match(&id) {
+                found.push_str(&format!("Thread {number} has target id '{id}'\n"));
+            }
+        }
+        if found.is_empty() {
+            found = format!("No threads match '{text}'\n");
+        }
+        events(Event::Text(found));
+        Ok(())
     }
 }

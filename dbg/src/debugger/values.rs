@@ -12,22 +12,21 @@ use super::calls::{Called, Purpose};
 use super::{Debugger, Events};
 use crate::breakpoint::BreakpointId;
 use crate::call::{MachineCall, MachineResult};
-use crate::command::Format;
+use crate::command::{Format, FrameArguments, TypeFlags};
 use crate::error::{Error, Result};
-use crate::event::{Event, MemoryRow, ValueView, VariableView};
+use crate::event::{Event, ValueView, VariableView};
 use crate::expr::{self, Evaluator, Expr};
 use crate::registers::x86;
 use crate::stack::Frame;
 use crate::target::{Address, ThreadId};
 use crate::value::abi::{self, Returned};
 use crate::value::format::{self, Format as Shown};
+use crate::value::machine;
 use crate::value::print::Style;
-use crate::value::{self, Reader, Shape, Source, Type, Value, demangled};
+use crate::value::{self, Reader, Shape, Source, Type, Value};
 
 /// The first DWARF number of the xmm registers (System V psABI, figure 3.36).
 const XMM0: u16 = 17;
-/// More units than anybody looks at with `x`.
-const MOST_UNITS: i64 = 1 << 20;
 
 /// What is shown at each stop.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +110,12 @@ impl Source for Program<'_> {
         self.debugger.other_register(frame, register)
     }
 
+    fn signal_bytes(&mut self) -> Option<Vec<u8>> {
+        let thread = self.debugger.selected?;
+        let target = self.debugger.target.as_deref_mut()?;
+        target.signal_bytes(thread).ok()
+    }
+
     fn thread_pointer(&mut self) -> Option<Address> {
         let thread = self.debugger.selected?;
         let registers = self.debugger.target.as_deref_mut()?.registers(thread);
@@ -171,6 +176,12 @@ impl Debugger {
         events: Events<'_>,
         then: impl FnOnce(&mut Evaluator<'_>) -> Result<T, value::Error>,
     ) -> Result<Option<T>> {
+        if text.contains('$') {
+            self.refresh_own_variables();
+            if let (false, Some(machine)) = (self.modules.has_machine(), machine::module()) {
+                Arc::make_mut(&mut self.modules).set_machine(Arc::clone(machine));
+            }
+        }
         let modules = Arc::clone(&self.modules);
         let mut memo = std::mem::take(&mut self.memo);
         let mut program = Program {
@@ -213,15 +224,12 @@ impl Debugger {
         self.evaluate_in(frame.as_ref(), text, events, then)
     }
 
-    fn style(&self, letter: Option<char>) -> Style {
-        let elements = match self.settings.print_elements {
-            0 => usize::MAX,
-            some => some,
-        };
+    /// How values are shown, with a letter of `print/F`.
+    pub(super) fn style(&self, letter: Option<char>) -> Style {
         Style {
             format: letter.and_then(Shown::of),
-            elements,
-            ..Style::default()
+            address: self.settings.addresses,
+            ..self.settings.style
         }
     }
 
@@ -274,7 +282,7 @@ impl Debugger {
     }
 
     /// A value kept in the history and made text.
-    fn view(&mut self, value: &Value, letter: Option<char>) -> Result<ValueView> {
+    pub(super) fn view(&mut self, value: &Value, letter: Option<char>) -> Result<ValueView> {
         let style = self.style(letter);
         let shown = self.evaluate("", &mut |_| {}, |evaluator| {
             let value = evaluator.reader.fetched(value)?;
@@ -296,7 +304,10 @@ impl Debugger {
         let text = if text.is_empty() { "$" } else { text };
         let value = self.evaluate(text, events, |evaluator| evaluator.evaluate_text(text))?;
         if let Some(value) = value {
-            let view = self.view(&value, format.letter)?;
+            let mut view = self.view(&value, format.letter)?;
+            // Nothing is a value like any other here.
+            let number = &mut view.number;
+            number.get_or_insert_with(|| self.memo.record(value) as u32);
             events(Event::Value(view));
         }
         Ok(())
@@ -323,31 +334,63 @@ impl Debugger {
         Ok(())
     }
 
+    /// `/* real type = … */` before the declared type, where they differ and the
+    /// user wants to know.
+    fn real_type(
+        evaluator: &mut Evaluator<'_>,
+        expression: &Expr,
+        style: &Style,
+    ) -> Result<String, value::Error> {
+        if !style.object || matches!(expression, Expr::Type(_) | Expr::Call(..)) {
+            return Ok(String::new());
+        }
+        let value = evaluator.evaluate(expression)?;
+        if let Shape::Composite(..) = value.ty.shape(evaluator.reader.modules)? {
+            return Ok(String::new());
+        }
+        let whole = evaluator.reader.as_dynamic(&value)?;
+        Ok(whole.map_or(String::new(), |whole| {
+            format!(
+                "/* real type = {} */\n",
+                whole.ty.name(evaluator.reader.modules)
+            )
+        }))
+    }
+
     /// `whatis`.
     pub(super) fn whatis(&mut self, text: &str, events: Events<'_>) -> Result<()> {
+        let style = self.style(None);
         let name = self.evaluate(text, events, |evaluator| {
             let expression = expr::parse(text, &evaluator.reader)?;
             let (ty, is_named) = evaluator.type_of_expr(&expression)?;
-            evaluator.reader.whatis(&ty, is_named)
+            let real = Self::real_type(evaluator, &expression, &style)?;
+            Ok(real + &evaluator.reader.whatis(&ty, is_named)?)
         })?;
-        events(Event::Text(format!(
-            "type = {}\n",
-            name.unwrap_or_default()
-        )));
+        let name = name.unwrap_or_default();
+        events(Event::Text(format!("type = {name}\n")));
         Ok(())
     }
 
     /// `ptype`.
-    pub(super) fn print_type(&mut self, text: &str, events: Events<'_>) -> Result<()> {
+    pub(super) fn print_type(
+        &mut self,
+        flags: TypeFlags,
+        text: &str,
+        events: Events<'_>,
+    ) -> Result<()> {
+        let style = self.style(None);
         let name = self.evaluate(text, events, |evaluator| {
             let expression = expr::parse(text, &evaluator.reader)?;
             let (ty, _) = evaluator.type_of_expr(&expression)?;
-            evaluator.reader.ptype(&ty)
+            let real = Self::real_type(evaluator, &expression, &style)?;
+            Ok(real + &evaluator.reader.ptype(&ty, flags)?)
         })?;
-        events(Event::Text(format!(
-            "type = {}\n",
-            name.unwrap_or_default()
-        )));
+        let name = name.unwrap_or_default();
+        let heading = match flags.offsets && name.contains("/* total size") {
+            true => "/* offset      |    size */  type = ",
+            false => "type = ",
+        };
+        events(Event::Text(format!("{heading}{name}\n")));
         Ok(())
     }
 
@@ -411,6 +454,7 @@ impl Debugger {
     fn variable_views(
         &mut self,
         frame: &Frame,
+        style: &Style,
         wanted: impl Fn(VariableKind) -> bool,
     ) -> Vec<VariableView> {
         let (Some(id), Some(scope)) = (frame.module, frame.scope) else {
@@ -422,13 +466,12 @@ impl Debugger {
         let Ok(variables) = module.variables(scope, frame.address.lookup()) else {
             return Vec::new();
         };
-        let style = self.style(None);
         let mut views = Vec::new();
         for variable in variables.into_iter().filter(|v| wanted(v.kind)) {
             let shown = self.evaluate_in(Some(frame), "", &mut |_| {}, |evaluator| {
                 let reader = &mut evaluator.reader;
                 let value = reader.variable(id, &variable)?;
-                let text = reader.show_brief(&value, &style)?;
+                let text = reader.show_brief(&value, style)?;
                 Ok((text, value.ty.name(reader.modules)))
             });
             let (value, type_name) = match shown {
@@ -448,20 +491,56 @@ impl Debugger {
         views
     }
 
-    /// A frame's arguments, in brief.
+    /// A frame's arguments, as its line shows them.
     pub(super) fn argument_texts(&mut self, frame: &Frame) -> Vec<(String, String)> {
-        let views = self.variable_views(frame, |kind| kind == VariableKind::Parameter);
+        let is_argument = |kind| kind == VariableKind::Parameter;
+        let style = Style {
+            pretty: false,
+            rows: false,
+            summary: self.settings.frame_arguments == FrameArguments::Scalars,
+            ..self.style(None)
+        };
+        let views = match self.settings.frame_arguments {
+            FrameArguments::All | FrameArguments::Scalars => {
+                self.variable_views(frame, &style, is_argument)
+            }
+            which => {
+                let names = self.argument_names(frame);
+                let hidden = |name| (name, "...".to_owned());
+                let all: Vec<_> = names.into_iter().map(hidden).collect();
+                return match which {
+                    FrameArguments::Presence if !all.is_empty() => {
+                        vec![(String::new(), "...".to_owned())]
+                    }
+                    _ => all,
+                };
+            }
+        };
         views.into_iter().map(|v| (v.name, v.value)).collect()
+    }
+
+    fn argument_names(&self, frame: &Frame) -> Vec<String> {
+        let found = || {
+            let module = self.modules.get(frame.module?)?;
+            module.variables(frame.scope?, frame.address.lookup()).ok()
+        };
+        let found = found().unwrap_or_default().into_iter();
+        found
+            .filter(|variable| variable.kind == VariableKind::Parameter)
+            .map(|variable| variable.name)
+            .collect()
     }
 
     /// A frame's arguments.
     pub(super) fn argument_views(&mut self, frame: &Frame) -> Vec<VariableView> {
-        self.variable_views(frame, |kind| kind == VariableKind::Parameter)
+        let style = self.style(None);
+        self.variable_views(frame, &style, |kind| kind == VariableKind::Parameter)
     }
 
-    /// A frame's local variables.
-    pub(super) fn local_views(&mut self, frame: &Frame) -> Vec<VariableView> {
-        self.variable_views(frame, |kind| kind == VariableKind::Local)
+    /// A frame's local variables, so many levels in.
+    pub(super) fn local_views(&mut self, frame: &Frame, level: usize) -> Vec<VariableView> {
+        let style = self.style(None).at_level(level);
+        self.variable_views(frame, &style, |kind| kind == VariableKind::Local)
     }
 
     /// What a function returned that a thread has just come back from.
@@ -583,163 +662,6 @@ impl Debugger {
             text += &format!("{number}:   y  {letter}{expression}\n");
         }
         text
-    }
-
-    /// `x`.
-    pub(super) fn examine(
-        &mut self,
-        wanted: Format,
-        text: Option<&str>,
-        events: Events<'_>,
-    ) -> Result<()> {
-        let before = self.examined.map(|(_, format)| format).unwrap_or_default();
-        let at = match (text, self.examined) {
-            (Some(text), _) => self.evaluate_address(text)?,
-            (None, Some((at, _))) => at,
-            (None, None) => {
-                return Err(Error::new("Argument required (starting display address)."));
-            }
-        };
-        let format = Format {
-            count: Some(wanted.count.unwrap_or(1).clamp(0, MOST_UNITS)),
-            letter: wanted.letter.or(before.letter).or(Some('x')),
-            size: wanted
-                .size
-                .or(before.size.filter(|_| wanted.letter.is_none())),
-        };
-        let next = match format.letter {
-            Some('i') => self.examine_code(at, format, events)?,
-            Some('s') => self.examine_text(at, format, events)?,
-            _ => self.examine_units(at, format, events)?,
-        };
-        self.examined = Some((next, format));
-        Ok(())
-    }
-
-    fn examine_code(&mut self, at: Address, format: Format, events: Events<'_>) -> Result<Address> {
-        let count = format.count.unwrap_or(1) as usize;
-        let range = at.range((count * crate::flow::LONGEST) as u64);
-        let mut next = at;
-        let mut text = String::new();
-        for i in self.instructions(range, count, false)? {
-            let mark = if i.current { "=>" } else { "  " };
-            let symbol = symbol_text(i.symbol.as_ref());
-            text += &format!("{mark} {:#x}{symbol}:\t{}", i.address, i.text);
-            if let Some(target) = &i.target {
-                text += &format!(" {target}");
-            }
-            text.push('\n');
-            next = i.address.add(i.bytes.len() as u64);
-        }
-        events(Event::Text(text));
-        Ok(next)
-    }
-
-    fn examine_text(&mut self, at: Address, format: Format, events: Events<'_>) -> Result<Address> {
-        let mut rows = Vec::new();
-        let mut at = at;
-        for _ in 0..format.count.unwrap_or(1) {
-            let most = self.style(None).elements.min(MOST_UNITS as usize);
-            let mut bytes = Vec::new();
-            let target = self.live()?;
-            while bytes.len() < most {
-                let mut byte = [0];
-                target.read(at.add(bytes.len() as u64), &mut byte)?;
-                if byte[0] == 0 {
-                    break;
-                }
-                bytes.push(byte[0]);
-            }
-            let mut unit = String::from("\"");
-            for byte in &bytes {
-                format::escape(u32::from(*byte), 1, '"', &mut unit);
-            }
-            unit.push('"');
-            rows.push(MemoryRow {
-                address: at,
-                symbol: self.data_symbol(at),
-                units: vec![unit],
-            });
-            at = at.add(bytes.len() as u64 + 1);
-        }
-        events(Event::Memory(rows));
-        Ok(at)
-    }
-
-    fn examine_units(
-        &mut self,
-        at: Address,
-        format: Format,
-        events: Events<'_>,
-    ) -> Result<Address> {
-        let letter = format.letter.unwrap_or('x');
-        let size = match (letter, format.size) {
-            ('a', _) => 8,
-            ('c', None) => 1,
-            ('f', None) => 8,
-            (_, size) => size.unwrap_or(4),
-        };
-        let per_row = match (letter, size) {
-            ('t', 1) => 8,
-            ('t', 2) => 8,
-            ('t', 4) => 2,
-            ('t', _) => 1,
-            (_, 1 | 2) => 8,
-            (_, 4) => 4,
-            _ => 2,
-        };
-        let shown = match letter {
-            'x' => Shown::PaddedHex,
-            letter => Shown::of(letter).unwrap_or(Shown::PaddedHex),
-        };
-        let mut rows: Vec<MemoryRow> = Vec::new();
-        let mut here = at;
-        for index in 0..format.count.unwrap_or(1) {
-            let mut bytes = vec![0; usize::from(size)];
-            let read = match self.target.as_deref_mut() {
-                Some(target) => target.read(here, &mut bytes),
-                None => Err(crate::target::TargetError::Memory(here)),
-            };
-            if let Err(error) = read {
-                if !rows.is_empty() {
-                    events(Event::Memory(rows));
-                }
-                return Err(error.into());
-            }
-            let mut unit = format::show(&bytes, shown, letter != 'u', letter == 'f');
-            if letter == 'a'
-                && let Some((name, offset)) =
-                    self.symbol_of(Address(format::unsigned(&bytes) as u64))
-            {
-                unit += &symbol_text(Some(&(name, offset)));
-            }
-            if index % per_row == 0 {
-                rows.push(MemoryRow {
-                    address: here,
-                    symbol: self.data_symbol(here),
-                    units: Vec::new(),
-                });
-            }
-            rows.last_mut().expect("just pushed").units.push(unit);
-            here = here.add(u64::from(size));
-        }
-        events(Event::Memory(rows));
-        Ok(here)
-    }
-
-    /// The symbol that an address of data or code lies in, if in any.
-    fn data_symbol(&self, at: Address) -> Option<(String, u64)> {
-        let (_, module) = self.modules.at(at)?;
-        let (symbol, offset) = module.symbol_at(at)?;
-        (offset < symbol.size.max(1)).then(|| (demangled(symbol.name).into_owned(), offset))
-    }
-}
-
-fn symbol_text(symbol: Option<&(String, u64)>) -> String {
-    match symbol {
-        Some((name, 0)) => format!(" <{name}>"),
-        Some((name, offset)) => format!(" <{name}+{offset}>"),
-        None => String::new(),
     }
 }
 

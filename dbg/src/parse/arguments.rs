@@ -1,12 +1,13 @@
 //! The arguments of commands that have a grammar of their own.
 
 use super::{
-    ParseError, Result, command as parse_command, parse, signal_named, small, some, spec,
-    split_word, words, wrong,
+    ParseError, Result, command as parse_command, signal_named, small, some, spec, split_word,
+    words, wrong,
 };
 use crate::command::{
-    Catch, Command, Disassemble, HandleWord, Info, Lasting, SchedulerLocking, Setting, Skip,
-    SkipRule, WatchKind, WhichThreads,
+    Apply, Catch, Command, Disassemble, FrameArguments, HandleWord, Info, Lasting, PrintFlag,
+    PrintLimit, SchedulerLocking, Setting, Skip, SkipRule, TypeFlags, WatchKind, WhichFrames,
+    WhichThreads,
 };
 use crate::signal::{SIGNALS, Signal};
 
@@ -167,35 +168,129 @@ pub(super) fn backtrace(text: &str) -> Result<Command> {
     Ok(Command::Backtrace { full, limit })
 }
 
-/// `thread [N]`, `thread apply all|N… COMMAND`.
+/// `[-q] [-c] [-s] COMMAND`, where several threads or frames have their turn.
+fn apply(text: &str, usage: &str) -> Result<Apply> {
+    let mut apply = Apply::default();
+    let mut rest = text;
+    loop {
+        let (word, after) = split_word(rest);
+        match word {
+            "-q" => apply.quiet = true,
+            "-c" => apply.goes_on = true,
+            "-s" => apply.silent = true,
+            "-ascending" | "--" => {}
+            _ => break,
+        }
+        rest = after;
+    }
+    apply.command = match some(rest) {
+        Some(command) => command,
+        None => return wrong(usage),
+    };
+    Ok(apply)
+}
+
+/// `thread [N]`, `thread apply all|N… COMMAND`, `thread name`, `thread find`.
 pub(super) fn thread(text: &str) -> Result<Command> {
+    const USAGE: &str = "Please specify a command at the end of 'thread apply'";
     let (word, rest) = split_word(text);
-    if word.is_empty() {
-        return Ok(Command::Thread(None));
+    match word {
+        "" => return Ok(Command::Thread(None)),
+        "name" => return Ok(Command::ThreadName(some(rest))),
+        "find" => return Ok(Command::ThreadFind(super::required(rest, "a name")?)),
+        "apply" => {}
+        number => return Ok(Command::Thread(Some(small(number, 0)?))),
     }
-    if word != "apply" {
-        return Ok(Command::Thread(Some(small(word, 0)?)));
-    }
-    let (mut which, mut rest) = split_word(rest);
+    let (mut which, mut after) = split_word(rest);
     if which == "all" {
         return Ok(Command::ThreadApply(
             WhichThreads::All,
-            Box::new(parse(rest)?),
+            apply(after, USAGE)?,
         ));
     }
-    let mut chosen = Vec::new();
+    let (mut chosen, mut rest) = (Vec::new(), rest);
     while which.starts_with(|c: char| c.is_ascii_digit()) {
         chosen.extend(numbers(which)?);
-        (which, rest) = split_word(rest);
+        rest = after;
+        (which, after) = split_word(after);
     }
-    let command = format!("{which} {rest}");
-    if chosen.is_empty() || command.trim().is_empty() {
-        return wrong("thread apply all|NUMBER… COMMAND");
+    if chosen.is_empty() {
+        return wrong("Please specify a thread ID list");
     }
     Ok(Command::ThreadApply(
         WhichThreads::These(chosen),
-        Box::new(parse(&command)?),
+        apply(rest, USAGE)?,
     ))
+}
+
+/// `frame [N]`, `frame level N`, `frame function NAME`, `frame address EXPR`,
+/// `frame apply [all|N|level N…] COMMAND`.
+pub(super) fn frame(text: &str) -> Result<Command> {
+    const USAGE: &str = "Please specify a command to apply on the selected frames";
+    let (word, rest) = split_word(text);
+    Ok(match word {
+        "" => Command::Frame(None),
+        "level" => Command::Frame(Some(small(&super::required(rest, "a level")?, 0)?)),
+        "function" => Command::FrameFunction(super::required(rest, "a function name")?),
+        "address" => Command::FrameAddress(super::required(rest, "an address")?),
+        "apply" => {
+            let (which, after) = split_word(rest);
+            let (which, command) = match which {
+                "all" => (WhichFrames::All, after),
+                "level" => {
+                    let (levels, after) = split_word(after);
+                    (WhichFrames::Levels(numbers(levels)?), after)
+                }
+                count => match count.parse() {
+                    Ok(count) => (WhichFrames::Count(count), after),
+                    Err(_) => return wrong("Missing COUNT argument."),
+                },
+            };
+            Command::FrameApply(which, apply(command, USAGE)?)
+        }
+        number => Command::Frame(Some(small(number, 0)?)),
+    })
+}
+
+/// `ptype[/FLAGS] EXPR`.
+pub(super) fn ptype(text: &str) -> Result<Command> {
+    let mut flags = TypeFlags::default();
+    let mut rest = text;
+    if let Some(letters) = text.strip_prefix('/') {
+        let (letters, after) = split_word(letters);
+        rest = after;
+        for letter in letters.chars() {
+            match letter {
+                'o' => {
+                    flags.offsets = true;
+                    flags.methods = false;
+                    flags.typedefs = false;
+                }
+                'x' => flags.hexadecimal = true,
+                'd' => flags.hexadecimal = false,
+                'm' => flags.methods = false,
+                'M' => flags.methods = true,
+                't' => flags.typedefs = false,
+                'T' => flags.typedefs = true,
+                'r' => {}
+                other => return wrong(format!("unrecognized flag '{other}'")),
+            }
+        }
+    }
+    Ok(Command::PrintType(
+        flags,
+        super::required(rest, "an expression")?,
+    ))
+}
+
+/// `dprintf WHERE, FORMAT, EXPR…`.
+pub(super) fn dprintf(text: &str) -> Result<Command> {
+    let Some((place, template)) = text.split_once(',') else {
+        return wrong("Format string required");
+    };
+    let template = template.trim();
+    crate::value::printf::Template::parse(template).or_else(|error| wrong(error.to_string()))?;
+    Ok(Command::Dprintf(spec(place)?, template.to_owned()))
 }
 
 /// `disassemble[/s][/r] [START[,END]]`.
@@ -230,10 +325,13 @@ const INFO: &[(&str, usize)] = &[
     ("args", 2),
     ("breakpoints", 1),
     ("display", 1),
+    ("dll", 2),
     ("files", 3),
+    ("float", 2),
     ("frame", 1),
     ("functions", 2),
     ("generations", 1),
+    ("handle", 1),
     ("image", 2),
     ("inferiors", 3),
     ("line", 2),
@@ -242,61 +340,92 @@ const INFO: &[(&str, usize)] = &[
     ("proc", 3),
     ("program", 4),
     ("registers", 1),
+    ("scope", 2),
     ("sharedlibrary", 2),
     ("signals", 3),
     ("skip", 2),
     ("source", 2),
+    ("sources", 7),
     ("stack", 2),
     ("symbol", 2),
+    ("target", 2),
     ("threads", 1),
+    ("types", 2),
     ("variables", 2),
     ("vector", 2),
     ("watchpoints", 2),
-    ("handle", 1),
-    ("dll", 2),
-    ("target", 2),
 ];
+
+/// The words that may follow `info`.
+pub fn info_words() -> impl Iterator<Item = &'static str> {
+    INFO.iter().map(|(full, _)| *full)
+}
 
 /// `info WHAT`.
 pub(super) fn info(text: &str) -> Result<Command> {
     let (word, rest) = split_word(text);
     let full = INFO
         .iter()
-        .find(|(full, least)| word == *full || (word.len() >= *least && full.starts_with(word)))
+        .find(|(full, _)| word == *full)
+        .or_else(|| {
+            let mut all = INFO.iter();
+            all.find(|(full, least)| word.len() >= *least && full.starts_with(word))
+        })
         .map(|(full, _)| *full);
+    let Some(full) = full else {
+        let known: Vec<&str> = info_words().collect();
+        return wrong(format!("info what? One of: {}.", known.join(", ")));
+    };
     let what = match full {
-        Some("breakpoints" | "watchpoints") => Info::Breakpoints,
-        Some("registers") => Info::Registers(registers(rest), false),
-        Some("all-registers" | "vector") => Info::Registers(registers(rest), true),
-        Some("locals") => Info::Locals,
-        Some("args") => Info::Args,
-        Some("frame") => Info::Frame,
-        Some("stack") => return parse_command("backtrace", rest),
-        Some("threads") => Info::Threads,
-        Some("sharedlibrary" | "dll") => Info::SharedLibraries,
-        Some("line") if rest.is_empty() => Info::Line(None),
-        Some("line") => Info::Line(Some(spec(rest)?)),
-        Some("symbol") => Info::Symbol(super::required(rest, "an address")?),
-        Some("source") => Info::Source,
-        Some("signals" | "handle") if rest.is_empty() => Info::Signals(None),
-        Some("signals" | "handle") => Info::Signals(Some(signal(rest)?)),
-        Some("skip") => return Ok(Command::Skip(Skip::List)),
-        Some("generations") => Info::Generations,
-        Some("image") => Info::Image,
-        Some("display") => Info::Display,
-        Some("proc") if rest.starts_with("map") => Info::Mappings,
-        Some("proc" | "inferiors") => Info::Process,
-        Some("mappings") => Info::Mappings,
-        Some("files" | "target") => Info::Files,
-        Some("functions") => Info::Functions(some(rest)),
-        Some("variables") => Info::Variables(some(rest)),
-        Some("program") => Info::Program,
-        _ => {
-            let known: Vec<&str> = INFO.iter().map(|(full, _)| *full).collect();
-            return wrong(format!("info what? One of: {}.", known.join(", ")));
-        }
+        "breakpoints" | "watchpoints" => Info::Breakpoints,
+        "registers" => Info::Registers(registers(rest), false),
+        "all-registers" | "vector" => Info::Registers(registers(rest), true),
+        "float" => Info::Float,
+        "locals" => Info::Locals,
+        "args" => Info::Args,
+        "frame" => Info::Frame,
+        "stack" => return parse_command("backtrace", rest),
+        "threads" => Info::Threads,
+        "sharedlibrary" | "dll" => Info::SharedLibraries,
+        "line" if rest.is_empty() => Info::Line(None),
+        "line" => Info::Line(Some(spec(rest)?)),
+        "symbol" => Info::Symbol(super::required(rest, "address")?),
+        "scope" => Info::Scope(spec(&super::required(
+            rest,
+            "a linespec: an expression or a file and line",
+        )?)?),
+        "source" => Info::Source,
+        "sources" => Info::Sources(some(rest)),
+        "signals" | "handle" if rest.is_empty() => Info::Signals(None),
+        "signals" | "handle" => Info::Signals(Some(signal(rest)?)),
+        "skip" => return Ok(Command::Skip(Skip::List)),
+        "generations" => Info::Generations,
+        "image" => Info::Image,
+        "display" => Info::Display,
+        "proc" if rest.starts_with("map") => Info::Mappings,
+        "proc" | "inferiors" => Info::Process,
+        "mappings" => Info::Mappings,
+        "files" | "target" => Info::Files,
+        "functions" => Info::Functions(matching(rest)),
+        "variables" => Info::Variables(matching(rest)),
+        "types" => Info::Types(matching(rest)),
+        "program" => Info::Program,
+        other => unreachable!("{other} is in the table of words but has no meaning"),
     };
     Ok(Command::Info(what))
+}
+
+/// The regular expression of `info functions` and its like.
+fn matching(text: &str) -> Option<String> {
+    let mut rest = text;
+    while let Some(after) = rest
+        .strip_prefix("-q")
+        .or_else(|| rest.strip_prefix("-n"))
+        .filter(|after| after.is_empty() || after.starts_with(' '))
+    {
+        rest = after.trim_start();
+    }
+    some(rest)
 }
 
 fn registers(text: &str) -> Vec<String> {
@@ -361,6 +490,7 @@ pub(super) fn set(text: &str) -> Result<Command> {
             Setting::Environment(name.trim().to_owned(), some(value))
         }
         "cwd" => Setting::Directory(some(rest).map(Into::into)),
+        "inferior-tty" => Setting::Terminal(some(rest).map(Into::into)),
         "disable-randomization" => Setting::DisableRandomization(on_off(rest)?),
         "follow-fork-mode" => match rest {
             "parent" => Setting::FollowChild(false),
@@ -402,11 +532,34 @@ pub(super) fn set(text: &str) -> Result<Command> {
 
 fn print_setting(text: &str) -> Result<Setting> {
     let (word, rest) = split_word(text);
+    let exact = PrintFlag::ALL.iter().find(|(name, _)| word == *name);
+    let begun = || PrintFlag::ALL.iter().find(|(name, _)| named(word, name));
+    if let Some((_, flag)) = exact.or_else(begun) {
+        return Ok(Setting::PrintFlag(*flag, on_off(rest)?));
+    }
+    if let Some((_, which)) = PrintLimit::ALL.iter().find(|(name, _)| named(word, name)) {
+        return Ok(Setting::PrintLimit(*which, limit(rest)? as usize));
+    }
     Ok(match word {
-        "elements" | "el" | "characters" => Setting::PrintElements(limit(rest)? as usize),
-        "pretty" | "p" => Setting::PrintPretty(on_off(rest)?),
+        "frame-arguments" => Setting::FrameArguments(match rest {
+            "all" => FrameArguments::All,
+            "scalars" => FrameArguments::Scalars,
+            "none" => FrameArguments::None,
+            "presence" => FrameArguments::Presence,
+            _ => {
+                return wrong(
+                    "Requires an argument. Valid arguments are all, scalars, none, presence.",
+                );
+            }
+        }),
         _ => Setting::Face(format!("print {word}"), rest.to_owned()),
     })
+}
+
+/// Whether a word is a name's beginning, long enough to be meant.
+fn named(word: &str, name: &str) -> bool {
+    let is_long = word.len() > 1 || word == "p";
+    is_long && name.starts_with(word)
 }
 
 /// `unset environment NAME`.
@@ -415,7 +568,12 @@ pub(super) fn unset(text: &str) -> Result<Command> {
         ("environment" | "env", name) if !name.is_empty() => {
             Ok(Command::Set(Setting::NoEnvironment(name.to_owned())))
         }
-        _ => Err(ParseError::Wrong("unset environment NAME".to_owned())),
+        ("environment" | "env", _) => Ok(Command::Set(Setting::EmptyEnvironment)),
+        ("args", _) => Ok(Command::Set(Setting::Arguments(String::new()))),
+        ("cwd", _) => Ok(Command::Set(Setting::Directory(None))),
+        _ => Err(ParseError::Wrong(
+            "unset what? One of: environment, args, cwd.".to_owned(),
+        )),
     }
 }
 
@@ -454,10 +612,11 @@ pub fn split_arguments(text: &str) -> Vec<String> {
     words
 }
 
-/// C's escapes in `echo`.
+/// C's escapes in `echo`; a backslash at the end of a line joins it with the
+/// next one.
 pub(super) fn unescape(text: &str) -> String {
     let mut out = String::new();
-    let mut characters = text.chars();
+    let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
         if c != '\\' {
             out.push(c);
@@ -467,8 +626,24 @@ pub(super) fn unescape(text: &str) -> String {
             Some('n') => out.push('\n'),
             Some('t') => out.push('\t'),
             Some('e') => out.push('\x1b'),
+            Some('a') => out.push('\x07'),
+            Some('b') => out.push('\x08'),
+            Some('f') => out.push('\x0c'),
+            Some('r') => out.push('\r'),
+            Some('v') => out.push('\x0b'),
+            Some('\n') | None => {}
+            Some(c) if c.is_digit(8) => {
+                let mut value = c.to_digit(8).unwrap_or(0);
+                for _ in 0..2 {
+                    match characters.peek().and_then(|c| c.to_digit(8)) {
+                        Some(digit) => value = 8 * value + digit,
+                        None => break,
+                    }
+                    characters.next();
+                }
+                out.extend(char::from_u32(value));
+            }
             Some(c) => out.push(c),
-            None => {}
         }
     }
     out

@@ -7,9 +7,11 @@
 //! another line and tries again with both.
 
 mod arguments;
+mod blocks;
 mod words;
 
-pub use arguments::split_arguments;
+pub use arguments::{info_words, split_arguments};
+pub(crate) use blocks::{indented, statements};
 pub use words::{SETTINGS, WORDS, completions};
 
 /// The full word that a word or its abbreviation stands for, where it is one
@@ -19,7 +21,7 @@ pub fn full_word(word: &str) -> Option<&'static str> {
 }
 
 use crate::clex;
-use crate::command::{Command, Format, ListWhat, Spec};
+use crate::command::{Command, Format, ListWhat, Setting, Spec};
 use crate::signal::Signal;
 use crate::target::ProcessId;
 use std::fmt;
@@ -63,20 +65,34 @@ fn wrong<T>(why: impl Into<String>) -> Result<T> {
 /// }))));
 /// ```
 pub fn parse(text: &str) -> Result<Command> {
-    let text = text.trim();
-    if text.is_empty() || text.starts_with('#') {
+    if text.ends_with('\\') && !text.ends_with("\\\\") {
+        return Err(ParseError::Incomplete(""));
+    }
+    let joined;
+    let mut text = text;
+    // C code keeps its lines.
+    if text.contains("\\\n") && !matches!(full_word(first_word(text.trim()).0), Some("eval")) {
+        joined = text.replace("\\\n", "");
+        text = &joined;
+    }
+    let line = text.trim();
+    if line.is_empty() || line.starts_with('#') {
         return Ok(Command::Nothing);
     }
-    let (word, rest) = first_word(text);
+    let (word, rest) = first_word(line);
     let Some(word) = words::command(word)? else {
         return wrong(format!("Undefined command: \"{word}\".  Try \"help\"."));
     };
-    command(word, rest)
+    // The blanks that a text ends with are part of what is echoed.
+    match word {
+        "echo" => command(word, first_word(text.trim_start()).1),
+        _ => command(word, rest),
+    }
 }
 
 /// The command's own word, and what follows it. A format follows the word
 /// without a space (`p/x`, `x/8i`).
-fn first_word(text: &str) -> (&str, &str) {
+pub(crate) fn first_word(text: &str) -> (&str, &str) {
     let end = text
         .find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
         .unwrap_or(text.len());
@@ -86,7 +102,8 @@ fn first_word(text: &str) -> (&str, &str) {
     } else {
         end
     };
-    (&text[..end], text[end..].trim_start())
+    // The end of the line is the end of a block's heading.
+    (&text[..end], text[end..].trim_start_matches([' ', '\t']))
 }
 
 /// Splits off the first word of arguments.
@@ -150,7 +167,8 @@ fn command(word: &str, rest: &str) -> Result<Command> {
             let number = required(number, "a breakpoint number")?;
             Command::Ignore(small(&number, 0)?, count(&required(times, "a count")?)?)
         }
-        "commands" => breakpoint_commands(rest)?,
+        "commands" => blocks::commands(rest)?,
+        "dprintf" => arguments::dprintf(rest)?,
         "run" => Command::Run(some(rest)),
         "start" => Command::Start(some(rest)),
         "starti" => Command::StartInstruction(some(rest)),
@@ -175,22 +193,26 @@ fn command(word: &str, rest: &str) -> Result<Command> {
         "generate-core-file" => Command::GenerateCore(some(rest).map(Into::into)),
         "file" | "exec-file" => Command::File(required(rest, "a program")?.into()),
         "backtrace" => arguments::backtrace(rest)?,
-        "frame" if rest.is_empty() => Command::Frame(None),
-        "frame" => Command::Frame(Some(small(rest, 0)?)),
+        "frame" => arguments::frame(rest)?,
         "up" => Command::Up(small(rest, 1)?),
         "down" => Command::Down(small(rest, 1)?),
         "thread" => arguments::thread(rest)?,
-        "print" | "inspect" | "output" => {
+        "print" | "inspect" => {
             let (format, expression) = format(rest)?;
             Command::Print(format, expression.to_owned())
         }
+        "output" => {
+            let (format, expression) = format(rest)?;
+            Command::Output(format, required(expression, "an expression")?)
+        }
+        "printf" => Command::Printf(rest.to_owned()),
         "call" => Command::Call(required(rest, "an expression")?),
         "x" => {
             let (format, expression) = format(rest)?;
             Command::Examine(format, some(expression))
         }
         "whatis" => Command::WhatIs(required(rest, "an expression")?),
-        "ptype" => Command::PrintType(required(rest, "an expression")?),
+        "ptype" => arguments::ptype(rest)?,
         "display" if rest.is_empty() => Command::Display(None),
         "display" => {
             let (format, expression) = format(rest)?;
@@ -207,7 +229,13 @@ fn command(word: &str, rest: &str) -> Result<Command> {
         "set" => arguments::set(rest)?,
         "unset" => arguments::unset(rest)?,
         "show" => Command::Show(rest.to_owned()),
+        "tty" => Command::Set(Setting::Terminal(some(rest).map(Into::into))),
         "echo" => Command::Echo(arguments::unescape(rest)),
+        "define" => blocks::define(rest)?,
+        "document" => blocks::document(rest)?,
+        "if" | "while" => blocks::conditional(word, rest)?,
+        "loop_break" | "loop_continue" => Command::LeaveLoop(word == "loop_break"),
+        "source" => Command::Source(required(source(rest), "file to source")?.into()),
         "help" => Command::Help(some(rest)),
         "quit" if rest.is_empty() => Command::Quit(None),
         "quit" => Command::Quit(Some(small::<u8>(rest, 0)?.into())),
@@ -219,6 +247,14 @@ fn process(text: &str) -> Result<ProcessId> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(ProcessId(number)),
         _ => wrong("Argument required (process-id to attach)."),
+    }
+}
+
+/// The file that `source` names, whose options change nothing here.
+fn source(text: &str) -> &str {
+    match split_word(text) {
+        ("-v" | "-s", file) => file,
+        _ => text,
     }
 }
 
@@ -336,29 +372,6 @@ fn find_word(text: &str, word: &str) -> Option<usize> {
             .is_none_or(char::is_whitespace)
             && edge(text[at + word.len()..].chars().next())
     })
-}
-
-/// `commands [N]`, one command a line, `end`.
-fn breakpoint_commands(text: &str) -> Result<Command> {
-    let (first, body) = text.split_once('\n').unwrap_or((text, ""));
-    let number = match first.trim() {
-        "" => None,
-        number => Some(small(number, 0)?),
-    };
-    let mut depth = 0usize;
-    let mut commands = Vec::new();
-    for line in body.lines().map(str::trim) {
-        match line {
-            "end" if depth == 0 => return Ok(Command::Commands(number, commands)),
-            "end" => depth -= 1,
-            line if line == "commands" || line.starts_with("commands ") => depth += 1,
-            _ => {}
-        }
-        if !line.is_empty() {
-            commands.push(line.to_owned());
-        }
-    }
-    Err(ParseError::Incomplete(">"))
 }
 
 /// `eval [NAME] { C code }`.

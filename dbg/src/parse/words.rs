@@ -41,8 +41,13 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
     ),
     ("tcatch", &[], "Catch something once"),
     (
+        "dprintf",
+        &[],
+        "dprintf WHERE,\"FORMAT\",EXPRESSION…: print at a place, and go on",
+    ),
+    (
         "delete",
-        &["d", "del", "delet"],
+        &["d", "del", "delet", "dele"],
         "Delete breakpoints: all, or these numbers",
     ),
     (
@@ -125,28 +130,45 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
     ("exec-file", &[], "Choose the program"),
     (
         "backtrace",
-        &["bt", "where", "ba", "back"],
+        &["bt", "where", "whe", "wher", "ba", "back"],
         "Show the stack: [full] [N]",
     ),
-    ("frame", &["f"], "Select and show a frame"),
+    (
+        "frame",
+        &["f"],
+        "Select and show a frame: [N | level N | function NAME | address EXPR], or apply [all | COUNT | level N] COMMAND",
+    ),
     ("up", &[], "Select a frame further out"),
     ("down", &["do", "dow"], "Select a frame further in"),
     (
         "thread",
         &["t", "th", "thr"],
-        "Select a thread, or apply a command to threads",
+        "Select a thread, or apply all|N… [-q] [-s] [-c] COMMAND, name NAME, find TEXT",
     ),
     (
         "print",
-        &["p"],
+        &["p", "pr", "pri", "prin"],
         "Show the value of an expression; /x /d /u /o /t /c /a /f /s",
     ),
     ("inspect", &["ins"], "Show the value of an expression"),
-    ("output", &[], "Show the value of an expression"),
+    (
+        "output",
+        &[],
+        "Show the value of an expression, without its number and a line's end",
+    ),
+    (
+        "printf",
+        &[],
+        "printf \"FORMAT\", EXPRESSION…: print as C's printf does",
+    ),
     ("call", &[], "Call a function of the program"),
     ("x", &[], "Show memory: x/COUNT FORMAT SIZE ADDRESS"),
     ("whatis", &["what"], "Show the type of an expression"),
-    ("ptype", &["pt"], "Show what a type is made of"),
+    (
+        "ptype",
+        &["pt"],
+        "Show what a type is made of; /o offsets, /x in hexadecimal, /m no methods, /t no typedefs",
+    ),
     ("display", &["disp"], "Show an expression at each stop"),
     ("undisplay", &["undisp"], "Take displays away"),
     ("list", &["l"], "Show source lines"),
@@ -155,11 +177,7 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
         &["disas"],
         "Show instructions; /s with source, /r with bytes",
     ),
-    (
-        "info",
-        &["i", "inf"],
-        "Show: breakpoints registers locals args frame threads sharedlibrary line symbol source signals generations image display proc files functions variables program",
-    ),
+    ("info", &["i", "inf"], INFO_HELP),
     (
         "eval",
         &["ev"],
@@ -179,14 +197,49 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
     (
         "set",
         &[],
-        "set var EXPRESSION, or a setting: args environment cwd disable-randomization follow-fork-mode scheduler-locking print listsize",
+        "set var EXPRESSION, or a setting: args environment cwd inferior-tty disable-randomization follow-fork-mode scheduler-locking print listsize",
     ),
-    ("unset", &[], "unset environment NAME"),
+    (
+        "tty",
+        &[],
+        "Choose the terminal that the program is started on",
+    ),
+    ("unset", &[], "unset environment [NAME]"),
     ("show", &["sho"], "Show a setting"),
     ("echo", &["ec"], "Print a text"),
+    (
+        "define",
+        &[],
+        "Make a command of commands, which follow up to `end`; $arg0, $argc in them",
+    ),
+    (
+        "document",
+        &[],
+        "Say what a command of your own does, up to `end`",
+    ),
+    (
+        "if",
+        &[],
+        "if EXPRESSION, commands, perhaps `else` and others, `end`",
+    ),
+    (
+        "while",
+        &[],
+        "while EXPRESSION, commands, `end`; loop_break and loop_continue in them",
+    ),
+    ("loop_break", &[], "Leave the innermost while"),
+    (
+        "loop_continue",
+        &[],
+        "Begin the next turn of the innermost while",
+    ),
+    ("source", &["so"], "Execute the commands of a file"),
     ("help", &["h"], "Show what commands do"),
     ("quit", &["q", "exit"], "End the debugger"),
 ];
+
+/// `info`'s help; its words are listed by whoever shows it.
+const INFO_HELP: &str = "Show what is known of the program and of the debugger";
 
 /// Settings that `set` and `show` know.
 pub const SETTINGS: &[&str] = &[
@@ -197,9 +250,22 @@ pub const SETTINGS: &[&str] = &[
     "disable-randomization",
     "environment",
     "follow-fork-mode",
+    "inferior-tty",
     "listsize",
+    "print address",
+    "print array",
+    "print array-indexes",
     "print elements",
+    "print frame-arguments",
+    "print max-depth",
+    "print null-stop",
+    "print object",
     "print pretty",
+    "print repeats",
+    "print static-members",
+    "print symbol",
+    "print union",
+    "print vtbl",
     "scheduler-locking",
     "step-mode",
     "var",
