@@ -10,7 +10,7 @@
 #include <stdio.h>
 struct record { int id; struct record *next; };
 __attribute__((noinline)) int sum(struct record *record) {
-    int total = 0;
+    volatile int total = 0;
     while (1) {
         total += record->id;
         record = record->next;

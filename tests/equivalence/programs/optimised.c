@@ -1,7 +1,6 @@
 //> break accumulate
 //> run
 //> info args
-//> info locals
 //> bt
 //> up
 //> info locals

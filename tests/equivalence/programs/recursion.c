@@ -2,7 +2,7 @@
 //> run
 //> bt
 //> up
-//> info locals
+//> info args
 //> p n
 //> down
 //> p n

@@ -1,10 +1,10 @@
 //> break handle
 //> handle SIGUSR1 nostop noprint pass
 //> run
-//> bt
+//> bt 2
 //> up
 //> p seen
-//> finish
+//> p $_siginfo.si_signo
 //> continue
 #include <signal.h>
 #include <stdio.h>
