@@ -36,6 +36,8 @@ pub struct Process {
     pub memory: GuestMemory,
     /// What runs its instructions.
     pub engine: Engine,
+    /// The host's process that was started; a fork of it is another.
+    started_as: u32,
     /// Its architecture's Linux.
     pub abi: &'static dyn Abi,
     /// How the emulator was told to behave.
@@ -86,6 +88,7 @@ impl Process {
         Process {
             memory,
             engine,
+            started_as: std::process::id(),
             abi,
             options,
             executable,
@@ -170,6 +173,7 @@ impl Process {
         if let Err(error) = self.engine.keep(&self.memory)
             && let Some(place) = &self.options.cache
             && !self.options.is_child
+            && self.started_as == std::process::id()
         {
             let folder = place.folder.display();
             eprintln!("sapwood emu: translations cannot be kept in {folder}: {error}");
