@@ -355,9 +355,15 @@ impl Engine {
     fn next(&self, state: &mut GuestState, memory: &GuestMemory) -> Step {
         let mut inner = self.lock();
         let pc = state.pc;
+        let step = self.choose(&mut inner, state, memory);
         if let Some(watch) = inner.watch.as_ref().filter(|watch| watch.follows()) {
             watch.running(pc);
         }
+        step
+    }
+
+    fn choose(&self, inner: &mut Inner, state: &mut GuestState, memory: &GuestMemory) -> Step {
+        let pc = state.pc;
         let plain = enter::control_word(state.fcsr).is_some() && state.aarch64.fpcr == 0;
         let translate = self.tier != Tier::Interpret && plain;
         inner.take_finished();

@@ -117,6 +117,9 @@ impl Show {
 impl Watch for Show {
     fn translated(&self, piece: &Translated<'_>) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shown.trace {
+            names.of(piece, piece.start);
+        }
         if let Some(map) = &self.perf {
             let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
             let name = names.of(piece, piece.start);

@@ -73,7 +73,7 @@ int main(void)
     clock_gettime(CLOCK_REALTIME, &after);
     printf("in order: %d %d\n", before.tv_sec <= now.tv_sec && now.tv_sec <= after.tv_sec,
            before.tv_sec <= today.tv_sec && today.tv_sec <= after.tv_sec);
-    printf("clock_getres %d, %ld ns\n", resolution(CLOCK_MONOTONIC, &fine), fine.tv_nsec);
+    printf("clock_getres %d, fine: %d\n", resolution(CLOCK_MONOTONIC, &fine), fine.tv_nsec <= 1);
     printf("no such clock: %d\n", get(12345, &now) != 0);
     return 0;
 }
