@@ -137,8 +137,9 @@ pub struct Entry {
     code: u64,
 }
 
-/// Entries in the look-up table; a power of two.
-pub const LOOKUP_ENTRIES: usize = 8192;
+/// Entries in the look-up table; a power of two. `python3 -c pass` has some ten
+/// thousand targets, and AArch64 only uses every other entry.
+pub const LOOKUP_ENTRIES: usize = 32768;
 
 /// Entries that are kept in one piece.
 const ENTRIES: usize = 256;
