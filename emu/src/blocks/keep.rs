@@ -13,7 +13,7 @@ use crate::kept::{Draft, Key, Piece, Unit, UnitBlock};
 /// to translate.
 const MANY_NEW: usize = 16;
 const SHARE_NEW: usize = 64;
-const BLOCKS_IN_REGION: usize = 64;
+const BLOCKS_IN_REGION: usize = 32;
 
 /// A guest file whose translations are to be kept.
 pub struct Keeping {
