@@ -102,6 +102,13 @@ impl Archive {
         (!member.loaded).then(|| (number, full_name(), member.range.clone()))
     }
 
+    /// The members that were pulled, by their numbers.
+    pub fn pulled(&self) -> Vec<usize> {
+        let members = self.members.iter().enumerate();
+        let pulled = members.filter(|(_, member)| member.loaded);
+        pulled.map(|(number, _)| number).collect()
+    }
+
     /// Marks a member as pulled, or as not pulled after a failed publish.
     pub fn set_loaded(&mut self, number: u32, loaded: bool) {
         self.members[number as usize].loaded = loaded;

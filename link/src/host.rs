@@ -9,6 +9,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::addr::HostAddr;
+use crate::space::SpaceError;
 
 /// Why the host could not do what it was asked.
 #[derive(Debug)]
@@ -31,6 +32,15 @@ impl fmt::Display for HostError {
 }
 
 impl std::error::Error for HostError {}
+
+impl From<SpaceError> for HostError {
+    fn from(error: SpaceError) -> HostError {
+        match error {
+            SpaceError::Lost(why) => HostError::Lost(why),
+            other => HostError::Failed(other.to_string()),
+        }
+    }
+}
 
 /// What can be asked of whoever runs the image. The unit type has no ability.
 pub trait Host {

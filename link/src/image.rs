@@ -95,6 +95,11 @@ impl Known {
         found.map(|number| place(number).1)
     }
 
+    /// Every address and its place, in the order in which they came.
+    pub fn all(&self) -> impl Iterator<Item = (u64, HostAddr)> + '_ {
+        (0..self.places.len()).map(|number| *self.places.get(number).expect("below the length"))
+    }
+
     /// Adds the place of an address that has none.
     pub fn insert(&mut self, writer: &mut Writer, value: u64, place: HostAddr) {
         let number = writer.push(&self.places, (value, place));

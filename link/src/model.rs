@@ -179,7 +179,7 @@ impl PackedTarget {
 
 /// An atom as the table keeps it. 20 bytes, because a translated program has
 /// millions.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct AtomRecord {
     /// The input it came from; `NONE` for an anonymous atom.
     pub input: u32,
@@ -207,7 +207,7 @@ pub enum Definition {
 }
 
 /// A symbol as the table keeps it. 32 bytes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct SymbolRecord {
     pub value: u64,
     /// Its name: a [`NameId`](crate::NameId), or for a local symbol the number

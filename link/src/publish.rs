@@ -204,7 +204,10 @@ fn reserve_thread_locals(
 /// Undoes [`reserve_thread_locals`].
 fn release_thread_locals(txn: &Txn, host: &mut dyn Host) -> Result<(), Error> {
     match (txn.thread_block, host.thread_locals()) {
-        (Some(block), Some(thread_locals)) => Ok(thread_locals.release(block.offset)?),
+        (Some(block), Some(thread_locals)) => {
+            let released = thread_locals.release(block.offset);
+            released.map_err(|error| Error::Lost(format!("could not undo a batch: {error}")))
+        }
         _ => Ok(()),
     }
 }

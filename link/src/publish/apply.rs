@@ -286,6 +286,7 @@ fn initialise_thread_locals(
 /// uncommitted again.
 pub(super) fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Result<(), Error> {
     let lost = |error: SpaceError| Error::Lost(format!("could not undo a batch: {error}"));
+    let mut zeroes = Vec::new();
     for run in runs(slab, txn) {
         let segment = &slab.segments[run.segment];
         let at = run.at(slab);
@@ -302,17 +303,26 @@ pub(super) fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Resu
             bytes.fill(0);
             continue;
         }
+        // What refused to write has most likely written nothing.
         let mut bytes = vec![0; len as usize];
-        space.read(at, &mut bytes).map_err(lost)?;
-        if bytes.iter().any(|byte| *byte != 0) {
+        if space.read(at, &mut bytes).is_err() || bytes.iter().any(|byte| *byte != 0) {
             bytes.fill(0);
-            space.apply(&[Write { at, bytes: &bytes }]).map_err(lost)?;
+            zeroes.push(Buffer { at, bytes });
         }
     }
     let array = &slab.segments[unwind::SEGMENT];
-    if array.used > 0 && !txn.array_bytes.is_empty() {
-        let (at, bytes) = unwind::count(slab, array.used);
-        space.apply(&[Write { at, bytes: &bytes }]).map_err(lost)?;
+    let (at, bytes) = unwind::count(slab, array.used);
+    let mut writes = Vec::new();
+    if array.used > 0 && !txn.array_bytes.is_empty() && !holds(space, at, &bytes) {
+        writes.push(Write { at, bytes: &bytes });
+    }
+    writes.extend(
+        zeroes
+            .iter()
+            .map(|Buffer { at, bytes }| Write { at: *at, bytes }),
+    );
+    if !writes.is_empty() {
+        space.apply(&writes).map_err(lost)?;
     }
     for (segment, &used) in slab.segments.iter().zip(&txn.used) {
         if used > segment.committed {
@@ -322,4 +332,10 @@ pub(super) fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Resu
         }
     }
     Ok(())
+}
+
+/// Whether these bytes are known to lie there.
+fn holds(space: &mut dyn AddressSpace, at: HostAddr, bytes: &[u8; 8]) -> bool {
+    let mut there = [0; 8];
+    space.read(at, &mut there).is_ok() && there == *bytes
 }

@@ -10,7 +10,7 @@ use crate::batch::Ground;
 use crate::host::HostError;
 use crate::ids::Generation;
 use crate::image;
-use crate::publish::unwind::{self, Registered};
+use crate::publish::unwind::{self, Adopted, Left, NotAdopted, Registered};
 use crate::session::Session;
 use crate::space::Write;
 use crate::txn::{FunctionList, Txn};
@@ -46,8 +46,7 @@ fn run_all(
             at: ifunc.cell,
             bytes: &target.to_le_bytes(),
         };
-        let written = ground.space().apply(&[write]);
-        written.map_err(|error| HostError::Failed(error.to_string()))?;
+        ground.space().apply(&[write])?;
     }
     if !txn.frames.is_empty() {
         register_array(session, txn, grown, ground)?;
@@ -94,14 +93,26 @@ fn register_array(
     let libgcc = libgcc.expect("an array is kept for it only");
     let code = slab.segments[0].region.range();
     let start = slab.segments[unwind::SEGMENT].region.start;
-    match unwind::adopt(libgcc, &code, start, txn.frames[0], ground)? {
-        Some(adopted) => {
-            slab.registered = Registered::Sorted;
-            session.adopted.push(adopted);
-        }
-        None => slab.registered = Registered::Plainly,
+    let adopted = Adopted { start, libgcc };
+    let result = unwind::adopt(adopted, &code, txn.frames[0], ground);
+    slab.registered = match &result {
+        Ok(true) => Registered::Sorted,
+        Ok(false) => Registered::Plainly,
+        Err(failure) => match failure.left {
+            // The next batch tries again.
+            Left::Nothing => Registered::NotYet,
+            Left::Registered | Left::Unknown => Registered::Plainly,
+        },
+    };
+    if let Ok(true)
+    | Err(NotAdopted {
+        left: Left::Registered,
+        ..
+    }) = result
+    {
+        session.adopted.push(adopted);
     }
-    Ok(())
+    result.map(drop).map_err(|failure| failure.why)
 }
 
 fn call(
@@ -118,8 +129,7 @@ fn functions(
     ground: &mut dyn Ground,
 ) -> Result<Vec<crate::HostAddr>, HostError> {
     let mut bytes = vec![0; list.count as usize * 8];
-    let read = ground.space().read(list.at, &mut bytes);
-    read.map_err(|error| HostError::Failed(error.to_string()))?;
+    ground.space().read(list.at, &mut bytes)?;
     let words = bytes
         .chunks_exact(8)
         .map(|word| u64::from_le_bytes(word.try_into().unwrap()));

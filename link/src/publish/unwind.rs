@@ -67,8 +67,8 @@ pub(crate) enum Registered {
 /// A registered array, to be taken back when the image is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Adopted {
-    start: HostAddr,
-    libgcc: Libgcc,
+    pub start: HostAddr,
+    pub libgcc: Libgcc,
 }
 
 /// The entries of a staged `.eh_frame`: the offset of each that a relocation
@@ -251,8 +251,7 @@ fn pc_of(ground: &mut dyn Ground, entry: HostAddr) -> Result<HostAddr, HostError
     let back = entry.add(4);
     let cie = back.add(u64::from(read(ground, back)? as u32).wrapping_neg());
     let mut head = [0; 48];
-    let read_head = ground.space().read(cie, &mut head);
-    read_head.map_err(|error| HostError::Failed(error.to_string()))?;
+    ground.space().read(cie, &mut head)?;
     let field = entry.add(8);
     let word = read(ground, field)?;
     /// `DW_EH_PE_pcrel`, over the low half, which is the size.
@@ -294,37 +293,82 @@ pub(super) fn count(slab: &Slab, used: u64) -> (HostAddr, [u8; 8]) {
     (start.add(COUNT), count.to_le_bytes())
 }
 
+/// Why an array was not adopted, and what libgcc knows of it all the same.
+pub(super) struct NotAdopted {
+    pub why: HostError,
+    pub left: Left,
+}
+
+/// What a failure has left in libgcc.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Left {
+    /// Nothing: it can be tried again.
+    Nothing,
+    /// The object, which must be [given back](give_back) and never be registered
+    /// again: libgcc's list would have no end.
+    Registered,
+    /// The call faulted in the middle of it.
+    Unknown,
+}
+
 /// Registers a slab's array. False when the target's libgcc is not as expected:
 /// nothing is registered then.
 pub(super) fn adopt(
-    libgcc: Libgcc,
+    adopted: Adopted,
     code: &Range<HostAddr>,
-    start: HostAddr,
     known: (HostAddr, HostAddr),
     ground: &mut dyn Ground,
-) -> Result<Option<Adopted>, HostError> {
-    let adopted = Adopted { start, libgcc };
+) -> Result<bool, NotAdopted> {
+    let Adopted { start, libgcc } = adopted;
+    let arguments = [start.add(SEED).get(), start.add(OBJECT).get()];
+    if let Err(why) = call(ground, libgcc.register_frame_info, &arguments) {
+        let left = match why {
+            HostError::Failed(_) => Left::Nothing,
+            HostError::Faulted(_) | HostError::Lost(_) => Left::Unknown,
+        };
+        return Err(NotAdopted { why, left });
+    }
+    let found = put_array(adopted, code, known, ground);
+    if matches!(found, Ok(true)) {
+        return Ok(true);
+    }
+    match (found, give_back(adopted, ground)) {
+        (Ok(found), Ok(())) => Ok(found),
+        (Err(why), Ok(())) => Err(NotAdopted {
+            why,
+            left: Left::Nothing,
+        }),
+        (Err(why), Err(_)) | (Ok(_), Err(why)) => Err(NotAdopted {
+            why,
+            left: Left::Registered,
+        }),
+    }
+}
+
+/// Puts the array in the place of what was registered, and looks an entry up.
+fn put_array(
+    adopted: Adopted,
+    code: &Range<HostAddr>,
+    known: (HostAddr, HostAddr),
+    ground: &mut dyn Ground,
+) -> Result<bool, HostError> {
+    let Adopted { start, libgcc } = adopted;
     let (object, seed) = (start.add(OBJECT), start.add(SEED));
-    call(
-        ground,
-        libgcc.register_frame_info,
-        &[seed.get(), object.get()],
-    )?;
     let as_expected = read(ground, object.add(OBJECT_UNION))? == seed.get()
         && read(ground, object.add(OBJECT_BITS))? == UNSORTED;
-    if as_expected {
-        write(ground, object.add(OBJECT_PC_BEGIN), code.start.get())?;
-        write(ground, object.add(OBJECT_UNION), start.add(VECTOR).get())?;
-        write(ground, object.add(OBJECT_BITS), SORTED)?;
-        let (pc, entry) = known;
-        let answer = start.add(ANSWER).get();
-        let found = call(ground, libgcc.find_fde, &[pc.get(), answer])?;
-        if found == entry.get() {
-            return Ok(Some(adopted));
-        }
+    if !as_expected {
+        return Ok(false);
     }
-    give_back(adopted, ground)?;
-    Ok(None)
+    let words = [
+        (object.add(OBJECT_PC_BEGIN), code.start.get()),
+        (object.add(OBJECT_UNION), start.add(VECTOR).get()),
+        (object.add(OBJECT_BITS), SORTED),
+    ];
+    write(ground, &words)?;
+    let (pc, entry) = known;
+    let answer = start.add(ANSWER).get();
+    let found = call(ground, libgcc.find_fde, &[pc.get(), answer])?;
+    Ok(found == entry.get())
 }
 
 /// Undoes [`adopt`]: the object is made what registration left, because libgcc
@@ -332,8 +376,11 @@ pub(super) fn adopt(
 pub(crate) fn give_back(adopted: Adopted, ground: &mut dyn Ground) -> Result<(), HostError> {
     let Adopted { start, libgcc } = adopted;
     let (object, seed) = (start.add(OBJECT), start.add(SEED));
-    write(ground, object.add(OBJECT_BITS), UNSORTED)?;
-    write(ground, object.add(OBJECT_UNION), seed.get())?;
+    let words = [
+        (object.add(OBJECT_UNION), seed.get()),
+        (object.add(OBJECT_BITS), UNSORTED),
+    ];
+    write(ground, &words)?;
     call(ground, libgcc.deregister_frame_info, &[seed.get()]).map(drop)
 }
 
@@ -344,13 +391,17 @@ fn call(ground: &mut dyn Ground, function: HostAddr, arguments: &[u64]) -> Resul
 
 fn read(ground: &mut dyn Ground, at: HostAddr) -> Result<u64, HostError> {
     let mut word = [0; 8];
-    let read = ground.space().read(at, &mut word);
-    read.map_err(|error| HostError::Failed(error.to_string()))?;
+    ground.space().read(at, &mut word)?;
     Ok(u64::from_le_bytes(word))
 }
 
-fn write(ground: &mut dyn Ground, at: HostAddr, word: u64) -> Result<(), HostError> {
-    let bytes = &word.to_le_bytes();
-    let written = ground.space().apply(&[Write { at, bytes }]);
-    written.map_err(|error| HostError::Failed(error.to_string()))
+/// Writes all of the words or none: half of an object is one that libgcc would
+/// stumble over.
+fn write(ground: &mut dyn Ground, words: &[(HostAddr, u64)]) -> Result<(), HostError> {
+    let bytes: Vec<_> = words.iter().map(|(_, word)| word.to_le_bytes()).collect();
+    let writes = words.iter().zip(&bytes);
+    let writes: Vec<_> = writes
+        .map(|((at, _), bytes)| Write { at: *at, bytes })
+        .collect();
+    Ok(ground.space().apply(&writes)?)
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use sapwood_link::{
-    AddressSpace, Error, HostAddr, LocalHost, LocalSpace, Options, Parts, Published, Region,
-    Reserve, Session, SpaceError, SpaceId, Write,
+    AddressSpace, Error, Ground, HostAddr, LocalHost, LocalSpace, Options, Parts, Published,
+    Region, Reserve, Session, SpaceError, SpaceId, Write,
 };
 
 /// Compiles a source text to an object and gives its bytes. `language` is what
@@ -69,6 +69,35 @@ pub fn load_library(name: &std::ffi::CStr) {
     // SAFETY: loading a system library runs its initialisers and nothing else.
     let library = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     assert!(!library.is_null(), "{name:?}");
+}
+
+/// The calling thread's thread pointer.
+pub fn thread_pointer() -> u64 {
+    // SAFETY: it gives the thread's own number, which in glibc is that address.
+    unsafe { libc::pthread_self() as u64 }
+}
+
+/// An archive with one member.
+pub fn archive(member: &[u8]) -> Vec<u8> {
+    let folder = Folder::new();
+    let (object, archive) = (folder.path().join("member.o"), folder.path().join("lib.a"));
+    std::fs::write(&object, member).unwrap();
+    let mut ar = Command::new("ar");
+    let made = ar.arg("rcs").args([&archive, &object]).status();
+    assert!(made.unwrap().success());
+    std::fs::read(archive).unwrap()
+}
+
+/// Where a name of the target's lies.
+pub fn outside(ground: &mut dyn Ground, name: &str) -> HostAddr {
+    let wanted = sapwood_link::Wanted {
+        name,
+        version: None,
+    };
+    match ground.resolver().resolve(&[wanted]).unwrap()[..] {
+        [Some(sapwood_link::Outside::Address(at))] => at,
+        ref other => panic!("{name}: {other:?}"),
+    }
 }
 
 /// A session in this process.
