@@ -100,6 +100,7 @@ pub fn name(kind: RelocKind) -> Option<&'static str> {
         elf::R_X86_64_GOT64 => "R_X86_64_GOT64",
         elf::R_X86_64_GOTPCREL64 => "R_X86_64_GOTPCREL64",
         elf::R_X86_64_GOTPC64 => "R_X86_64_GOTPC64",
+        elf::R_X86_64_GOTPLT64 => "R_X86_64_GOTPLT64",
         elf::R_X86_64_PLTOFF64 => "R_X86_64_PLTOFF64",
         elf::R_X86_64_SIZE32 => "R_X86_64_SIZE32",
         elf::R_X86_64_SIZE64 => "R_X86_64_SIZE64",
@@ -140,6 +141,7 @@ pub(crate) const fn needs(kind: RelocKind) -> Option<Needs> {
         elf::R_X86_64_PLT32 | elf::R_X86_64_PC32 => Needs::Reach,
         elf::R_X86_64_GOT32
         | elf::R_X86_64_GOT64
+        | elf::R_X86_64_GOTPLT64
         | elf::R_X86_64_GOTPCREL
         | elf::R_X86_64_GOTPCREL64
         | elf::R_X86_64_GOTPCRELX
@@ -188,6 +190,7 @@ pub(crate) const fn width(kind: RelocKind) -> u8 {
         | elf::R_X86_64_PC64
         | elf::R_X86_64_GOTOFF64
         | elf::R_X86_64_GOT64
+        | elf::R_X86_64_GOTPLT64
         | elf::R_X86_64_GOTPCREL64
         | elf::R_X86_64_GOTPC64
         | elf::R_X86_64_PLTOFF64
@@ -364,7 +367,10 @@ fn formula(kind: RelocKind, l: &Letters) -> Option<(u64, u8, Fit)> {
         // int32 <- GOT + A - P
         elf::R_X86_64_GOTPC32 => (sum(got).wrapping_sub(p), 4, Fit::Signed),
         // word64 <- G + A
-        elf::R_X86_64_GOT64 => (sum(cell).wrapping_sub(got), 8, Fit::Whole),
+        // (GOTPLT64: that the symbol has a stub too is of no consequence)
+        elf::R_X86_64_GOT64 | elf::R_X86_64_GOTPLT64 => {
+            (sum(cell).wrapping_sub(got), 8, Fit::Whole)
+        }
         // word64 <- G + GOT + A - P
         elf::R_X86_64_GOTPCREL64 => (sum(cell).wrapping_sub(p), 8, Fit::Whole),
         // word64 <- GOT + A - P

@@ -168,7 +168,10 @@ impl Plan<'_, '_> {
             return Ok(field);
         }
         if needs == Needs::Reach && self.is_branch(atom, reloc) {
-            letters.s = self.stub_for(resolved.address, atom, reloc)?.get();
+            // The displacement counts from its own end, so this is where it goes.
+            let to = resolved.address.wrapping_add(reloc.addend as u64);
+            letters.s = self.stub_for(to.wrapping_add(4), atom, reloc)?.get();
+            letters.a = -4;
         } else if x86_64::is_absolute_32(reloc.kind) {
             if let Some(copy) = self.copy_of(resolved.address) {
                 letters.s = copy.get();
@@ -241,7 +244,13 @@ impl Plan<'_, '_> {
                 bytes[at..at + len].copy_from_slice(&sequence.bytes[..len]);
                 Ok(())
             }
-            Err(what) => Err(self.bad_field(atom, reloc, what)),
+            Err(what) => {
+                let what = format!(
+                    "against `{}` {what}",
+                    self.symbol_text(self.symbol(atom, reloc))
+                );
+                Err(self.bad_field(atom, reloc, &what))
+            }
         }
     }
 
