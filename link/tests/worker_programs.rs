@@ -4,6 +4,8 @@
 #[path = "common/cases.rs"]
 mod cases;
 mod common;
+#[path = "common/in_worker.rs"]
+mod in_worker;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
@@ -12,8 +14,8 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use common::{compile, compile_with};
-use sapwood_link::worker::{Afterwards, Debugger, Fate, Program, Worker, agent};
-use sapwood_link::{Error, Options, Published, Session};
+use in_worker::Ground;
+use sapwood_link::worker::{Afterwards, Fate, Program, agent};
 
 const CASES: &[cases::Case] = &[
     (
@@ -43,10 +45,6 @@ const CASES: &[cases::Case] = &[
         exceptions_cross_in_both_directions,
     ),
     (
-        "debuggers_stop_in_private_pages",
-        debuggers_stop_in_private_pages,
-    ),
-    (
         "nothing_outlives_a_killed_controller",
         nothing_outlives_a_killed_controller,
     ),
@@ -58,58 +56,6 @@ fn main() -> ExitCode {
         Some("__worker") => agent::main(&arguments[1..]),
         Some("__controller") => controller_that_is_killed(),
         _ => cases::run(CASES, &arguments),
-    }
-}
-
-/// A session in a worker.
-struct Ground {
-    session: Session,
-    worker: Worker,
-}
-
-impl Ground {
-    fn new(program: Program) -> Ground {
-        let mut worker = Worker::start_process(&program).unwrap();
-        let near = worker.near_libraries().unwrap();
-        let session = Session::new(Options {
-            near,
-            ..Options::default()
-        });
-        Ground { session, worker }
-    }
-
-    fn plain() -> Ground {
-        Ground::new(Program::this("program"))
-    }
-
-    fn publish(&mut self, replace: bool, objects: &[(&str, &[u8])]) -> Result<Published, Error> {
-        let mut batch = self.session.batch();
-        if replace {
-            batch.replace();
-        }
-        for (name, object) in objects {
-            batch.object(name, object)?;
-        }
-        let published = batch.publish(&mut self.worker)?;
-        assert!(published.faulted.is_none(), "{:?}", published.faulted);
-        Ok(published)
-    }
-
-    /// Calls a published function on the agent's thread.
-    fn call(&mut self, name: &str, argument: u64) -> i64 {
-        use sapwood_link::host::Call;
-        let at = self.session.view().symbol(name).unwrap().address;
-        self.worker
-            .host
-            .call(at, &[argument])
-            .unwrap()
-            .cast_signed()
-    }
-
-    fn start(&mut self, afterwards: Afterwards) {
-        let main = self.session.view().symbol("main").unwrap().address;
-        let arguments = ["program".into()];
-        self.worker.start(main, &arguments, afterwards).unwrap();
     }
 }
 
@@ -623,97 +569,6 @@ fn exceptions_cross_in_both_directions() {
             assert_eq!(ground.worker.wait().unwrap(), Fate::Exited(11), "{flags:?}");
         }
     }
-}
-
-const STEPPED: &str = "static long twice(long x)\n{\n  return x + x;\n}\n\
-    long stepped(long a)\n{\n  long held = twice(a);\n  held += 1;\n  return held;\n}\n\
-    int main(int count)\n{\n  return (int)stepped(count);\n}\n";
-
-/// gdb and lldb attach to a worker that waits, break, step and finish.
-fn debuggers_stop_in_private_pages() {
-    let gdb = [
-        "set breakpoint pending on",
-        "set confirm off",
-        "break stepped",
-        "break twice",
-        "continue",
-        "next",
-        "bt",
-        "finish",
-        "next",
-        "next",
-        "print held == 3",
-        "finish",
-        "continue",
-    ];
-    let seen = [
-        "stepped (a=1)",
-        "twice (x=1)",
-        "main (count=1)",
-        "$1 = 2",
-        "$2 = 1",
-        "exited with code 03",
-    ];
-    drive_debugger("gdb", &["-nx", "--batch"], "-ex", &gdb, &seen);
-    let lldb = [
-        "settings set plugin.jit-loader.gdb.enable on",
-        "breakpoint set --name stepped",
-        "continue",
-        "next",
-        "step",
-        "bt",
-        "breakpoint set --name twice",
-        "frame variable held",
-        "finish",
-        "continue",
-    ];
-    let seen = [
-        "stop reason = breakpoint",
-        "stepped",
-        "stop reason = step over",
-        "held = 3",
-        "status = 3",
-    ];
-    drive_debugger("lldb", &["--no-lldbinit", "--batch"], "-o", &lldb, &seen);
-}
-
-fn drive_debugger(tool: &str, flags: &[&str], command: &str, commands: &[&str], seen: &[&str]) {
-    let mut ground = Ground::new(Program {
-        debuggable: true,
-        ..Program::this("program")
-    });
-    let object = compile(&["-fPIC", "-O0", "-g"], STEPPED);
-    ground.publish(false, &[("stepped.o", &object)]).unwrap();
-    ground.worker.tell_debuggers(&ground.session).unwrap();
-    let main = ground.session.view().symbol("main").unwrap().address;
-    ground
-        .worker
-        .start_under(
-            main,
-            &["program".into()],
-            Afterwards::Leave,
-            Debugger::Await,
-        )
-        .unwrap();
-    let mut debugger = Command::new(tool);
-    debugger
-        .args(flags)
-        .args(["-p", &ground.worker.pid().to_string()]);
-    for line in commands {
-        debugger.args([command, line]);
-    }
-    let output = debugger
-        .output()
-        .unwrap_or_else(|error| panic!("{tool}: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout);
-    for part in seen {
-        assert!(
-            text.contains(part),
-            "{part} in\n{text}\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    assert_eq!(ground.worker.wait().unwrap(), Fate::Exited(3));
 }
 
 /// The controller that the next case kills.
