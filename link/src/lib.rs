@@ -62,6 +62,8 @@ pub mod host;
 mod ids;
 mod image;
 mod index;
+mod inspect;
+pub mod jitdump;
 pub mod local;
 mod locals;
 mod model;

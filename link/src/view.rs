@@ -239,26 +239,33 @@ impl View {
         (0..self.tables.regions.len()).filter_map(|index| self.tables.regions.get(index))
     }
 
+    /// The functions that came after `seen`, each of their names, with their
+    /// sizes in bytes.
+    pub fn functions(&self, seen: Generation) -> impl Iterator<Item = (Symbol<'_>, u64)> {
+        let symbols = self.since(seen).flat_map(|added| added.symbol_ids());
+        let symbols = symbols.map(|id| self.symbol_by_id(id));
+        symbols.filter_map(|symbol| {
+            let Definition::Atom(atom, offset) = symbol.definition else {
+                return None;
+            };
+            let atom = self.atom(atom);
+            let size = match symbol.size {
+                0 => atom.size.saturating_sub(offset),
+                size => size,
+            };
+            (atom.kind == AtomKind::Code).then_some((symbol, size))
+        })
+    }
+
     /// The functions that came after `seen`, as `perf` reads them from
     /// `/tmp/perf-PID.map`: start, size and name on a line, numbers in hex.
     /// Append what a newer view gives to the file as generations land.
     pub fn perf_map(&self, seen: Generation) -> String {
         use std::fmt::Write;
         let mut map = String::new();
-        let symbols = self.since(seen).flat_map(|added| added.symbol_ids());
-        for symbol in symbols.map(|id| self.symbol_by_id(id)) {
-            let Definition::Atom(atom, offset) = symbol.definition else {
-                continue;
-            };
-            let atom = self.atom(atom);
-            if atom.kind == AtomKind::Code {
-                let (at, name) = (symbol.address.get(), symbol.name);
-                let size = match symbol.size {
-                    0 => atom.size.saturating_sub(offset),
-                    size => size,
-                };
-                writeln!(map, "{at:x} {size:x} {name}").expect("a string takes all");
-            }
+        for (symbol, size) in self.functions(seen) {
+            let (at, name) = (symbol.address.get(), symbol.name);
+            writeln!(map, "{at:x} {size:x} {name}").expect("a string takes all");
         }
         map
     }

@@ -22,6 +22,7 @@
 //! | `crash` | what a worker writes down as it dies, and how it is read |
 //! | `lazy` | libraries that are linked when they are called |
 //! | `debuggers` | telling an outside gdb or lldb of published objects |
+//! | `perf` | a jitdump of published functions, for `perf` |
 //! | `recorder` | a ground that writes down what a publish does |
 //! | `kept` | [`KeptImage`]: what was written down, as data |
 //! | `replay` | [`become_kept`]: a kept image started without a link session |
@@ -67,6 +68,7 @@ mod debuggers;
 mod kept;
 pub mod lazy;
 mod mapping;
+mod perf;
 mod process;
 mod recorder;
 mod replay;
@@ -81,6 +83,7 @@ pub(crate) mod wire;
 pub use crate::arena::ARENA_SIZE;
 pub use crash::Crash;
 pub use kept::KeptImage;
+pub use perf::PerfDump;
 pub use process::{Afterwards, Debugger, Fate, Program, Worker, WorkerError};
 pub use recorder::{Answers, Noting, record, relink};
 pub use replay::{Found, become_kept};
