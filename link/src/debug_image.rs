@@ -31,6 +31,9 @@ const LE: LittleEndian = LittleEndian;
 /// The most a compressed section may grow to, in bytes: a corrupt header must
 /// not ask for all of memory.
 const MAX_SECTION: u64 = 1 << 30;
+/// The most times its own size that it may grow to: deflate reaches 1,032, and
+/// debug information nothing of the kind.
+const MAX_GROWTH: u64 = 4096;
 /// Offsets in ELF structures (System V ABI, chapter 4).
 const E_TYPE: usize = 16;
 const SH_TYPE: usize = 4;
@@ -236,7 +239,8 @@ impl Image<'_> {
             elf::ELFCOMPRESS_ZSTD => CompressionFormat::Zstandard,
             _ => CompressionFormat::Unknown,
         };
-        let uncompressed_size = header.ch_size.get(LE).min(MAX_SECTION);
+        let most = MAX_SECTION.min(size.saturating_mul(MAX_GROWTH));
+        let uncompressed_size = header.ch_size.get(LE).min(most);
         let start = offset as usize;
         let data = self
             .data
