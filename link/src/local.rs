@@ -17,6 +17,7 @@
 use std::ffi::{CStr, c_int};
 use std::io;
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::addr::HostAddr;
 use crate::arena::{self, OwnArena};
@@ -440,6 +441,21 @@ impl AddressSpace for LocalSpace {
             let window = self.window(write.at, write.bytes.len() as u64);
             window.expect("checked above").copy_from_slice(write.bytes);
         }
+        Ok(())
+    }
+
+    fn redirect(&mut self, cell: HostAddr, to: HostAddr) -> Result<(), SpaceError> {
+        let data = self
+            .mapped(cell, 8)
+            .filter(|mapped| mapped.file.is_none() && cell.get().is_multiple_of(8));
+        if data.is_none() {
+            return Err(SpaceError::Failed(format!("no word of data at {cell}")));
+        }
+        // SAFETY: an aligned word of a region of data, which is mapped at its own
+        // address; what image code and this module do with it at the same time
+        // are single accesses.
+        let cell = unsafe { AtomicU64::from_ptr(cell.get() as *mut u64) };
+        cell.store(to.get(), Ordering::Release);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::ids::{Generation, InputId};
 use crate::image::{self, Image};
 use crate::publish::Bound;
 use crate::publish::unwind::{Adopted, give_back};
-use crate::space::{AddressSpace, Near, Region, SpaceId};
+use crate::space::{AddressSpace, Near, Protection, Region, SpaceError, SpaceId};
 use crate::staged::Staged;
 use crate::table::{Table, Writer};
 use crate::tables::Tables;
@@ -148,6 +148,29 @@ impl Session {
             .regions()
             .map(|(region, used)| (region.clone(), used))
             .collect()
+    }
+
+    /// Moves code whose callers go through an indirection cell: an aligned word of
+    /// the image's data, which holds where it is and is pointed to where it will
+    /// be. This is the cheap form of a move. A replace batch leaves a jump at the
+    /// old address, with every thread stopped; here no published byte changes but
+    /// the cell's, in one store, and whoever is in the old code goes on in it.
+    pub fn redirect(
+        &self,
+        space: &mut dyn AddressSpace,
+        cell: HostAddr,
+        to: HostAddr,
+    ) -> Result<(), Error> {
+        self.image.check_space(space.id())?;
+        let holds = |(region, used): (&Region, u64)| {
+            let offset = cell.get().wrapping_sub(region.start.get());
+            region.protection == Protection::Data && offset < used && used - offset >= 8
+        };
+        if !cell.get().is_multiple_of(8) || !self.image.regions().any(holds) {
+            let why = format!("{cell} is no cell of the image's data");
+            return Err(SpaceError::Failed(why).into());
+        }
+        Ok(space.redirect(cell, to)?)
     }
 
     /// Takes the image out of the target: its unwind entries, then its address

@@ -173,6 +173,14 @@ pub trait AddressSpace {
         true
     }
 
+    /// Points an indirection cell elsewhere: the word at `cell`, which is aligned
+    /// and lies in published data, becomes `to` in one store. Code that goes
+    /// through it sees the old value or the new one, so nobody need be stopped.
+    fn redirect(&mut self, cell: HostAddr, to: HostAddr) -> Result<(), SpaceError> {
+        let bytes = &to.get().to_le_bytes();
+        self.apply(&[Write { at: cell, bytes }])
+    }
+
     /// Reads committed bytes.
     fn read(&mut self, at: HostAddr, into: &mut [u8]) -> Result<(), SpaceError>;
 

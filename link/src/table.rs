@@ -274,7 +274,9 @@ impl Words {
             return Words { first, len };
         }
         let access = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // As an allocator maps large pieces, so that the kernel makes one mapping
+        // of neighbours.
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a fresh private mapping disturbs nobody.
         let first = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
         match NonNull::new(first).filter(|_| first != libc::MAP_FAILED) {

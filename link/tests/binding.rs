@@ -173,3 +173,35 @@ fn initialisers_of_every_kind_run_in_the_order_of_a_static_link() {
     assert_eq!(early, [11, 13, 21, 23]);
     assert_eq!(order[4..], [10, 20, 12, 22]);
 }
+
+#[test]
+fn code_behind_a_cell_moves_by_one_store() {
+    let mut bench = Bench::new();
+    let source = r#"
+        static long old(long a, long b) { return a - b; }
+        long newer(long a, long b) { return a + b; }
+        long (*volatile cell)(long, long) = old;
+        long through(long a, long b) { return cell(a, b); }
+    "#;
+    let object = compile(&["-O1", "-fPIC"], source);
+    bench.publish(&[("cells", &object)]).unwrap();
+    assert_eq!(bench.call("through", 5, 3), 2);
+    let (generation, view) = (bench.session.generation(), bench.session.view());
+    let address = |name| view.symbol(name).unwrap().address;
+    let (cell, newer) = (address("cell"), address("newer"));
+    let Bench { session, space } = &mut bench;
+    session.redirect(space, cell, newer).unwrap();
+    assert_eq!(session.generation(), generation);
+    // Half a cell, code, and what nothing was published in yet.
+    let data = session.regions().into_iter().find(|(region, _)| {
+        let range = region.range();
+        range.contains(&cell)
+    });
+    let (region, used) = data.unwrap();
+    let past = region.start.add(used.next_multiple_of(8));
+    for bad in [cell.add(4), newer, past] {
+        let refused = session.redirect(space, bad, newer).unwrap_err();
+        assert!(refused.to_string().contains("is no cell"), "{refused}");
+    }
+    assert_eq!(bench.call("through", 5, 3), 8);
+}
