@@ -19,8 +19,11 @@ use crate::value::{Type, Value, demangled};
 /// What is listed, by the file that declares it.
 type ByFile = BTreeMap<PathBuf, Vec<(String, String)>>;
 
+/// Whether a name is wanted.
+type Test = Box<dyn Fn(&str) -> bool>;
+
 /// A test of names: all, or those that a regular expression matches.
-fn test(pattern: Option<&str>) -> Result<Box<dyn Fn(&str) -> bool>> {
+fn test(pattern: Option<&str>) -> Result<Test> {
     let Some(pattern) = pattern else {
         return Ok(Box::new(|_| true));
     };

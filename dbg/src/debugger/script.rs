@@ -78,12 +78,12 @@ impl Scripts {
                 let next = after[from..].chars().next();
                 next.is_none_or(|c| !c.is_alphanumeric() && c != '_')
             };
-            if after.starts_with('c') && ends(1) {
+            if let Some(behind) = after.strip_prefix('c').filter(|_| ends(1)) {
                 out.push_str(&arguments.len().to_string());
-                rest = &after[1..];
-            } else if after.starts_with('*') {
+                rest = behind;
+            } else if let Some(behind) = after.strip_prefix('*') {
                 out.push_str(&arguments.join(" "));
-                rest = &after[1..];
+                rest = behind;
             } else if digits > 0 && ends(digits) {
                 let number: usize = after[..digits].parse().unwrap_or(usize::MAX);
                 let argument = arguments.get(number).ok_or_else(|| {

@@ -74,12 +74,12 @@ impl Reader<'_> {
     }
 
     fn class_named(&self, name: &str) -> Option<Type> {
-        let found = self.modules.naming(name).find_map(|(id, module)| {
+        let mut modules = self.modules.naming(name);
+        modules.find_map(|(id, module)| {
             let types = module.types(name).into_iter();
             let mut classes = types.map(|ty| Type::Described(id, ty));
             classes.find(|ty| matches!(ty.shape(self.modules), Ok(Shape::Composite(..))))
-        });
-        found
+        })
     }
 
     /// A pointer, reference or object as one of the type that the object has.

@@ -650,7 +650,7 @@ impl Writing<'_> {
         let mut lines = String::new();
         if self.end > 0 && self.end < start {
             let hole = start - self.end;
-            if hole % 8 > 0 {
+            if !hole.is_multiple_of(8) {
                 lines.push_str(&format!("/* XXX {:2}-bit {what:<7}    */\n", hole % 8));
             }
             if hole / 8 > 0 {

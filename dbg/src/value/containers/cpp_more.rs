@@ -165,11 +165,11 @@ impl Reader<'_> {
 
     /// A type that a name says, base types among them.
     fn type_by_name(&self, name: &str) -> Option<Type> {
-        let found = self.modules.naming(name).find_map(|(id, module)| {
+        let mut modules = self.modules.naming(name);
+        modules.find_map(|(id, module)| {
             let first = module.types(name).into_iter().next()?;
             Some(Type::Described(id, first))
-        });
-        found
+        })
     }
 
     /// The function that a `std::function` calls, as its invoker's name has it.
