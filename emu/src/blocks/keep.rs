@@ -127,10 +127,14 @@ impl Blocks {
     }
 }
 
-/// The regions of the units that were seen, by unit and head.
+/// The blocks of each region of a unit, by the number of the head: where they
+/// start, and their bytes.
+type Members = FxHashMap<u32, Vec<(GuestAddr, u32)>>;
+
+/// The regions of the units that were seen.
 #[derive(Default)]
 struct Regions<'a> {
-    of: Vec<(&'a Unit, FxHashMap<u32, Vec<(GuestAddr, u32)>>)>,
+    of: Vec<(&'a Unit, Members)>,
 }
 
 impl<'a> Regions<'a> {
@@ -156,7 +160,7 @@ impl<'a> Regions<'a> {
         }
     }
 
-    fn of_unit(&mut self, unit: &'a Unit) -> &FxHashMap<u32, Vec<(GuestAddr, u32)>> {
+    fn of_unit(&mut self, unit: &'a Unit) -> &Members {
         let known = self
             .of
             .iter()
