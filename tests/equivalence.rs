@@ -3,11 +3,11 @@
 //! `tests/equivalence/programs/` holds small C, C++ and Rust programs, each with
 //! its script in its first lines: every `//> COMMAND` is a step, and a line
 //! `//>> MORE` goes on with the command before. `//: builds …` says how the
-//! program is built, and `//: printers` that gdb may use libstdc++'s own. A program is built in several
-//! ways, both debuggers are given the commands through a pipe,
-//! and what they say to each is compared once addresses, process numbers and
-//! folders are taken out. So the stops, frames, lines and values have to agree,
-//! and their wording.
+//! program is built, and `//: printers` that gdb may use libstdc++'s own. A
+//! program is built in several ways, both debuggers are given the commands
+//! through a pipe, and what they say to each is compared once addresses, process
+//! numbers and folders are taken out. So the stops, frames, lines and values
+//! have to agree, and their wording.
 //!
 //! A step that differs has to be in `tests/equivalence/differences.txt`:
 //!
@@ -115,7 +115,6 @@ impl Listed {
             program: program.to_owned(),
             build: build.to_owned(),
             steps,
-            printers: text.lines().any(|line| line == "//: printers"),
             whose: whose.to_owned(),
             text: line.to_owned(),
         })
@@ -239,6 +238,7 @@ fn read_programs(folder: &Path, words: &[String]) -> Vec<Program> {
                 Some(builds) => builds.split('|').map(|one| one.trim().to_owned()).collect(),
                 None => usual.iter().map(|&one| one.to_owned()).collect(),
             },
+            printers: text.lines().any(|line| line == "//: printers"),
             path,
             name,
         });
