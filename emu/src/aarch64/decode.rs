@@ -1,11 +1,12 @@
 //! Finds the row of the [table](super::table) that a word matches.
 //!
-//! The rows are parsed once, at first use, into masks, and sorted into buckets
-//! by bits 31 to 21, so that a look-up tries a handful of rows.
+//! The rows are parsed into masks when this is compiled. A look-up tries those
+//! that bits 31 to 21 leave possible, which are found when such a word is met
+//! first: a program that starts has few kinds of instructions, and no time.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
-use super::table::{Op, ROWS, field_length};
+use super::table::{Op, ROWS, field_length, same};
 
 /// One decoded instruction. Its fields lie where the manual has them; asking for
 /// one that its encoding has not got gives whatever bits are there.
@@ -19,11 +20,11 @@ pub struct Insn {
 
 /// Decodes one word. `None` when no row matches: the encoding is undefined.
 pub fn decode(word: u32) -> Option<Insn> {
-    let rows = &*ROWS_BY_BITS;
-    let candidates = &rows.buckets[(word >> BUCKET_SHIFT) as usize];
+    let bucket = word >> BUCKET_SHIFT;
+    let candidates = BUCKETS[bucket as usize].get_or_init(|| candidates(bucket));
     let row = candidates
         .iter()
-        .map(|&i| &rows.rows[usize::from(i)])
+        .map(|&i| &PARSED[usize::from(i)])
         .find(|row| row.matches(word))?;
     Some(Insn { op: row.op, word })
 }
@@ -91,95 +92,108 @@ pub type Fields = Vec<(&'static str, u32, u32)>;
 /// Every row of the table: the instruction, its fixed bits as (mask, value),
 /// and its fields. For tests that make instructions up.
 pub fn encodings() -> impl Iterator<Item = (Op, u32, u32, Fields)> {
-    ROWS.iter().map(|&(op, pattern)| {
-        let row = Row::new(op, pattern);
-        (op, row.mask, row.value, row.fields)
+    ROWS.iter().zip(&PARSED).map(|(&(op, pattern), row)| {
+        let mut at = 32;
+        let mut fields = Fields::new();
+        let tokens = pattern.split_whitespace().filter(|t| !t.starts_with('!'));
+        for token in tokens {
+            match field_length(token.as_bytes()) {
+                Some(length) => {
+                    at -= length;
+                    fields.push((token, at, length));
+                }
+                None => at -= token.len() as u32,
+            }
+        }
+        (op, row.mask, row.value, fields)
     })
 }
 
 const BUCKET_SHIFT: u32 = 21;
-const BUCKETS: u32 = 1 << (32 - BUCKET_SHIFT);
+
+/// For each value of the highest bits, the rows that may match.
+static BUCKETS: [OnceLock<Box<[u16]>>; 1 << (32 - BUCKET_SHIFT)] =
+    [const { OnceLock::new() }; 1 << (32 - BUCKET_SHIFT)];
+
+fn candidates(bucket: u32) -> Box<[u16]> {
+    let bits = bucket << BUCKET_SHIFT;
+    let fixed = !0 << BUCKET_SHIFT;
+    let may_match = |row: &Row| (bits ^ row.value) & row.mask & fixed == 0;
+    let rows = (0u16..).zip(&PARSED).filter(|(_, row)| may_match(row));
+    rows.map(|(i, _)| i).collect()
+}
+
+/// No row has more exclusions.
+const EXCLUSIONS: usize = 12;
 
 /// A row, parsed.
+#[derive(Clone, Copy)]
 struct Row {
     op: Op,
     mask: u32,
     value: u32,
-    fields: Fields,
-    /// (mask, value) of encodings that are not this row's.
-    excluded: Vec<(u32, u32)>,
+    /// (mask, value) of encodings that are not this row's; unused ones match
+    /// nothing.
+    excluded: [(u32, u32); EXCLUSIONS],
 }
 
-struct Rows {
-    rows: Vec<Row>,
-    buckets: Vec<Vec<u16>>,
-}
+/// (mask, value) that no word matches.
+const NOTHING: (u32, u32) = (0, 1);
 
-static ROWS_BY_BITS: LazyLock<Rows> = LazyLock::new(|| {
-    let rows: Vec<Row> = ROWS
-        .iter()
-        .map(|&(op, pattern)| Row::new(op, pattern))
-        .collect();
-    let fixed = !0 << BUCKET_SHIFT;
-    let bucket = |bucket: u32| {
-        let bits = bucket << BUCKET_SHIFT;
-        let may_match = |row: &Row| (bits ^ row.value) & row.mask & fixed == 0;
-        (0u16..)
-            .zip(&rows)
-            .filter(|(_, row)| may_match(row))
-            .map(|(i, _)| i)
-            .collect()
-    };
-    let buckets = (0..BUCKETS).map(bucket).collect();
-    Rows { rows, buckets }
-});
+// A second or so, once, which every start of a guest would pay a part of.
+#[allow(long_running_const_eval)]
+static PARSED: [Row; ROWS.len()] = {
+    let mut rows = [Row::new(ROWS[0].0, ROWS[0].1); ROWS.len()];
+    let mut i = 1;
+    while i < rows.len() {
+        rows[i] = Row::new(ROWS[i].0, ROWS[i].1);
+        i += 1;
+    }
+    rows
+};
+
+/// The piece of a text from `at` to the next of these bytes or its end.
+const fn piece(text: &[u8], at: usize, until: u8, or: u8) -> &[u8] {
+    let mut end = at;
+    while end < text.len() && text[end] != until && text[end] != or {
+        end += 1;
+    }
+    text.split_at(end).0.split_at(at).1
+}
 
 impl Row {
-    fn new(op: Op, pattern: &'static str) -> Row {
-        let mut row = Row {
-            op,
-            mask: 0,
-            value: 0,
-            fields: Vec::new(),
-            excluded: Vec::new(),
-        };
-        let mut at = 32;
-        for token in pattern.split_whitespace() {
-            if let Some(exclusion) = token.strip_prefix('!') {
-                let excluded = row.exclusion(exclusion);
-                row.excluded.push(excluded);
+    const fn new(op: Op, pattern: &str) -> Row {
+        let text = pattern.as_bytes();
+        let (mut mask, mut value) = (0, 0);
+        let mut excluded = [NOTHING; EXCLUSIONS];
+        let mut exclusions = 0;
+        let (mut left, mut at) = (32, 0);
+        while at < text.len() {
+            let token = piece(text, at, b' ', b' ');
+            at += token.len() + 1;
+            if let [b'!', exclusion @ ..] = token {
+                excluded[exclusions] = self::exclusion(text, exclusion);
+                exclusions += 1;
             } else if let Some(length) = field_length(token) {
-                at -= length;
-                row.fields.push((token, at, length));
+                left -= length;
             } else {
-                for bit in token.chars() {
-                    at -= 1;
-                    let (mask, value) = fixed_bit(bit);
-                    row.mask |= mask << at;
-                    row.value |= value << at;
+                let mut i = 0;
+                while i < token.len() {
+                    left -= 1;
+                    let (one, bit) = fixed_bit(token[i]);
+                    mask |= one << left;
+                    value |= bit << left;
+                    i += 1;
                 }
             }
         }
-        assert_eq!(at, 0, "{op:?} has 32 bits: {pattern}");
-        row
-    }
-
-    /// `a:b=10-` as a mask and a value of the whole word.
-    fn exclusion(&self, text: &str) -> (u32, u32) {
-        let (names, pattern) = text.split_once('=').expect("an exclusion has a pattern");
-        let places = names.split(':').flat_map(|name| {
-            let find = |field: &&(&str, u32, u32)| field.0 == name;
-            let &(_, low, length) = self.fields.iter().find(find).expect("a field of this row");
-            (low..low + length).rev()
-        });
-        let bits: Vec<u32> = places.collect();
-        assert_eq!(bits.len(), pattern.len(), "{:?}: {text}", self.op);
-        bits.iter()
-            .zip(pattern.chars())
-            .fold((0, 0), |(masks, values), (&at, bit)| {
-                let (mask, value) = fixed_bit(bit);
-                (masks | mask << at, values | value << at)
-            })
+        assert!(left == 0, "every row has 32 bits");
+        Row {
+            op,
+            mask,
+            value,
+            excluded,
+        }
     }
 
     fn matches(&self, word: u32) -> bool {
@@ -191,13 +205,56 @@ impl Row {
     }
 }
 
+/// `a:b=10-` of a row as a mask and a value of the whole word.
+const fn exclusion(row: &[u8], text: &[u8]) -> (u32, u32) {
+    let names = piece(text, 0, b'=', b'=');
+    let (mut mask, mut value) = (0, 0);
+    let (mut name_at, mut bit_at) = (0, names.len() + 1);
+    while name_at < names.len() {
+        let name = piece(names, name_at, b':', b':');
+        name_at += name.len() + 1;
+        let (low, length) = place(row, name);
+        let mut i = length;
+        while i > 0 {
+            i -= 1;
+            let (one, bit) = fixed_bit(text[bit_at]);
+            mask |= one << (low + i);
+            value |= bit << (low + i);
+            bit_at += 1;
+        }
+    }
+    assert!(
+        bit_at == text.len(),
+        "an exclusion has a bit for each of its fields"
+    );
+    (mask, value)
+}
+
+/// The lowest bit of a field of a row, and how many it has.
+const fn place(row: &[u8], name: &[u8]) -> (u32, u32) {
+    let (mut left, mut at) = (32, 0);
+    while at < row.len() {
+        let token = piece(row, at, b' ', b' ');
+        at += token.len() + 1;
+        let length = match field_length(token) {
+            Some(length) => length,
+            None => token.len() as u32,
+        };
+        left -= length;
+        if same(token, name) {
+            return (left, length);
+        }
+    }
+    panic!("an exclusion names a field of its row")
+}
+
 /// Mask and value of one character of a pattern.
-fn fixed_bit(c: char) -> (u32, u32) {
+const fn fixed_bit(c: u8) -> (u32, u32) {
     match c {
-        '0' => (1, 0),
-        '1' => (1, 1),
-        '-' => (0, 0),
-        _ => panic!("{c:?} is neither a bit nor a field"),
+        b'0' => (1, 0),
+        b'1' => (1, 1),
+        b'-' => (0, 0),
+        _ => panic!("neither a bit nor a field"),
     }
 }
 
@@ -215,7 +272,7 @@ mod tests {
                 .wrapping_add(1442695040888963407);
             (seed >> 32) as u32
         };
-        let rows = &ROWS_BY_BITS.rows;
+        let rows = &PARSED;
         for row in rows {
             for _ in 0..200 {
                 let word = row.value | random() & !row.mask;

@@ -26,19 +26,70 @@ macro_rules! instructions {
     };
 }
 
-/// The bits in a field.
-pub(super) fn field_length(name: &str) -> Option<u32> {
-    Some(match name {
-        "Rd" | "Rn" | "Rm" | "Ra" | "Rt" | "Rt2" | "Rs" | "defgh" | "b40" => 5,
-        "Rm4" | "cond" | "nzcv" | "immh" | "cmode" | "CRm" => 4,
-        "option" | "immb" | "abc" | "op2" => 3,
-        "size" | "opc" | "hw" | "shift" | "mode" | "immlo" | "len" | "ftype" | "rmode" => 2,
-        "immr" | "imms" | "scale" => 6,
-        "immhi" => 19,
-        "sf" | "Q" | "U" | "S" | "N" | "L" | "M" | "H" | "A" | "R" | "C" | "sh" | "op" | "o0"
-        | "o1" | "o2" | "b5" | "sz" => 1,
-        _ => return name.strip_prefix("imm")?.parse().ok(),
-    })
+/// How many bits a field has, by its name; one that begins with `imm` has as
+/// many as follow.
+const FIELDS: &[(u32, &[&str])] = &[
+    (
+        5,
+        &["Rd", "Rn", "Rm", "Ra", "Rt", "Rt2", "Rs", "defgh", "b40"],
+    ),
+    (4, &["Rm4", "cond", "nzcv", "immh", "cmode", "CRm"]),
+    (3, &["option", "immb", "abc", "op2"]),
+    (
+        2,
+        &[
+            "size", "opc", "hw", "shift", "mode", "immlo", "len", "ftype", "rmode",
+        ],
+    ),
+    (6, &["immr", "imms", "scale"]),
+    (19, &["immhi"]),
+    (
+        1,
+        &[
+            "sf", "Q", "U", "S", "N", "L", "M", "H", "A", "R", "C", "sh", "op", "o0", "o1", "o2",
+            "b5", "sz",
+        ],
+    ),
+];
+
+/// The bits in a field; `None` when it is none.
+pub(super) const fn field_length(name: &[u8]) -> Option<u32> {
+    let mut i = 0;
+    while i < FIELDS.len() {
+        let (length, names) = FIELDS[i];
+        let mut n = 0;
+        while n < names.len() {
+            if same(names[n].as_bytes(), name) {
+                return Some(length);
+            }
+            n += 1;
+        }
+        i += 1;
+    }
+    let [b'i', b'm', b'm', digits @ ..] = name else {
+        return None;
+    };
+    let (mut length, mut at) = (0, 0);
+    while at < digits.len() {
+        length = length * 10 + (digits[at] - b'0') as u32;
+        at += 1;
+    }
+    Some(length)
+}
+
+/// Whether two names are the same.
+pub(super) const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
 }
 
 instructions! {
