@@ -253,7 +253,7 @@ fn lane_binary(op: VectorBinary, size: Size, a: u64, b: u64, saturated: &mut Sat
     let (sa, sb) = (i128::from(s), i128::from(t));
     let (ua, ub) = (i128::from(a), i128::from(b));
     let w = bits(size);
-    let double_product = sa * sb * 2;
+    let double_product = (sa * sb).wrapping_mul(2);
     match op {
         V::Add => a.wrapping_add(b),
         V::Sub => a.wrapping_sub(b),
