@@ -3,7 +3,11 @@
 //! A region is entered at its first block. Guest registers live in Cranelift
 //! variables through it and are read from the state once, at the entry. What
 //! they were changed to is written back before each access that stores, and
-//! where the region is left; loops that only load write nothing back.
+//! where the region is left; loops that only load write nothing back, and what is
+//! dirty before a loop that stores is written back on the way into it. Condition
+//! flags are written back as what they are of
+//! ([`DeferredFlags`](crate::state::DeferredFlags)), and worked out by whoever
+//! wants them. Calls and returns within a region are jumps.
 //!
 //! In between, the state is exact as of a *checkpoint*, an instruction whose
 //! address is in the state: the entry, or what came after the last store. Since
@@ -17,10 +21,14 @@
 //! only in those that nothing else was computed of. A region that goes back
 //! often is given up.
 
+mod dirty;
 mod emit;
+mod fcsr;
 mod flags;
 mod float;
 mod int;
+mod lanes;
+mod numbers;
 mod vector;
 
 use cranelift_codegen::binemit::Reloc;

@@ -27,7 +27,7 @@ use crate::interp::{self, Next};
 use crate::ir::{Block, End, Op};
 use crate::kept::{self, Cache};
 use crate::watch::Watch;
-use crate::{aarch64, riscv};
+use crate::{aarch64, regions, riscv};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sapwood_link::HostAddr;
 
@@ -64,7 +64,14 @@ const HOT: u32 = 2;
 const FIRST_FETCH: usize = 64;
 
 /// No region has more blocks than this.
-const REGION_BLOCKS: usize = 24;
+const REGION_BLOCKS: usize = 64;
+
+/// No block is added to a region that has as many guest instructions.
+const REGION_INSTRUCTIONS: u32 = 1024;
+
+/// The same where a region is, or will be, that the place is in the middle of:
+/// the way to its head may take long.
+const HOT_WITHIN: u32 = 16;
 
 /// A region that went back to a checkpoint this often is given up.
 const MOST_REPLAYS: u32 = 16;
@@ -104,6 +111,8 @@ struct Inner {
     statistics: Statistics,
     /// Who wants to see what is translated.
     watch: Option<Arc<dyn Watch>>,
+    /// The blocks of all regions there ever were here.
+    members: FxHashSet<GuestAddr>,
     /// Memory that the next block's code and operations use again.
     fetched: Vec<u8>,
     ops: Vec<Op>,
@@ -146,6 +155,7 @@ impl Inner {
             kept: 0,
             statistics: Statistics::default(),
             watch: None,
+            members: FxHashSet::default(),
             fetched: Vec::new(),
             ops: Vec::new(),
         }
@@ -166,6 +176,7 @@ impl Inner {
         self.looked.clear();
         self.kept = 0;
         self.statistics.renewed += 1;
+        self.members.clear();
         self.retired.push(old);
     }
 
@@ -387,7 +398,7 @@ impl Engine {
             Err(block) => return Step::Interpret(block),
         };
         if translate && !matches!(block.end, End::Breakpoint(_)) {
-            let region = inner.gather(self.guest, pc);
+            let region = inner.gather(self.guest, pc, true, false);
             if let Some(code) = inner.optimise_here(region, pc) {
                 return inner.step_into(code, state);
             }
@@ -587,18 +598,29 @@ impl Inner {
             return;
         };
         record.heat += 1;
-        if record.heat != HOT || self.is_followed() {
+        let enough = if self.members.contains(&pc) {
+            HOT_WITHIN
+        } else {
+            HOT
+        };
+        if record.heat != enough || self.is_followed() {
             return;
         }
-        let blocks = loop_through_first(self.gather(guest, pc));
         // The first tier does more operations than the second; a loop that left
         // for the interpreter in each turn would be slower than it.
-        if blocks.is_empty() || !blocks.iter().all(crate::clif::does_all) {
+        let mut blocks = regions::loop_through_first(self.gather(guest, pc, true, true));
+        if blocks.is_empty() {
+            // Too much is called.
+            blocks = regions::loop_through_first(self.gather(guest, pc, false, true));
+        }
+        if blocks.is_empty() {
             return;
         }
         let Some(region) = self.region(blocks) else {
             return;
         };
+        self.members
+            .extend(region.blocks.iter().map(|block| block.start));
         if let Err(region) = self.compiler.compile(region) {
             let done = self.compile_here(region);
             self.publish(&done);
@@ -690,59 +712,30 @@ impl Inner {
         }
     }
 
-    /// The known blocks that direct jumps reach from the one at `head`.
-    fn gather(&mut self, guest: Guest, head: GuestAddr) -> Vec<Block> {
+    /// The known blocks that jumps reach from the one at `head`, and calls if
+    /// `calls` says so; if `whole` says so, only those of which the second tier
+    /// leaves nothing to the interpreter.
+    fn gather(&mut self, guest: Guest, head: GuestAddr, calls: bool, whole: bool) -> Vec<Block> {
         let mut region: Vec<Block> = Vec::new();
         let mut wanted = VecDeque::from([head]);
         let mut seen = FxHashSet::default();
+        let mut instructions = 0;
         while let Some(pc) = wanted.pop_front() {
-            let stops = self.breakpoints.contains(&pc);
-            if stops || region.len() == REGION_BLOCKS || !seen.insert(pc) {
+            let full = region.len() == REGION_BLOCKS || instructions >= REGION_INSTRUCTIONS;
+            if full || self.breakpoints.contains(&pc) || !seen.insert(pc) {
                 continue;
             }
             if let Some(code) = self.blocks.code_of(pc) {
                 let block = guest.lift_code(Vec::new(), pc, code, riscv::lift::MAX_INSTRUCTIONS);
-                wanted.extend(direct_successors(&block.end));
+                if whole && !crate::clif::does_all(&block) {
+                    continue;
+                }
+                wanted.extend(regions::onward(&block.end, calls));
+                instructions += block.instructions;
                 region.push(block);
             }
         }
         region
-    }
-}
-
-/// Where a block goes by direct jumps that are no calls.
-fn direct_successors(end: &End) -> impl Iterator<Item = GuestAddr> {
-    let (first, second) = match *end {
-        End::Jump(to) | End::Synchronise(to, false) => (Some(to), None),
-        End::Branch { taken, next, .. } => (Some(next), Some(taken)),
-        _ => (None, None),
-    };
-    first.into_iter().chain(second)
-}
-
-/// The blocks of `reachable` that are on a way from its first block back to it:
-/// the loop. Empty when there is none. Whatever else the loop leads to, calls
-/// above all, is better left to the first tier, whose registers need no moving.
-fn loop_through_first(reachable: Vec<Block>) -> Vec<Block> {
-    let Some(head) = reachable.first().map(|block| block.start) else {
-        return reachable;
-    };
-    let mut back = FxHashSet::default();
-    let mut grew = true;
-    while std::mem::take(&mut grew) {
-        for block in &reachable {
-            let leads_back = |to| to == head || back.contains(&to);
-            if !back.contains(&block.start) && direct_successors(&block.end).any(leads_back) {
-                back.insert(block.start);
-                grew = true;
-            }
-        }
-    }
-    if back.contains(&head) {
-        let on_the_way = |block: &Block| back.contains(&block.start);
-        reachable.into_iter().filter(on_the_way).collect()
-    } else {
-        Vec::new()
     }
 }
 

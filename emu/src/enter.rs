@@ -13,7 +13,7 @@
 
 use std::arch::global_asm;
 
-use crate::state::{GuestState, offset};
+use crate::state::{DeferredFlags, GuestState, offset};
 
 /// Why translated code came back, and one number that goes with it.
 #[repr(C)]
@@ -60,10 +60,10 @@ pub struct Exits {
     /// Where second-tier code goes on to other code: the cell of the exit in
     /// rdi, the code in rsi.
     pub resume: u64,
-    /// A C function that gives the RISC-V flags raised in the host's control
-    /// word so far.
+    /// Puts the host's control word, with the flags raised so far, into the state.
+    /// Called, and leaves all registers alone, as the next one.
     pub flags: u64,
-    /// A C function that clears them.
+    /// Clears the flags there.
     pub clear_flags: u64,
 }
 
@@ -140,9 +140,16 @@ macro_rules! ways {
             "mov rax, rdi",
             "mov rcx, rsi",
             "mov dword ptr [r15 + {in_region}], 0",
+            "cmp qword ptr [r15 + {deferred}], 0",
+            "jne 3f",
+            "4:",
             "mov r14, [r15 + {memory_base}]",
             $(concat!("mov ", $host, ", [r15 + {x} + 8 * ", $register, "]"),)*
             "jmp rcx",
+            "3: call sapwood_settle",
+            "mov rax, rdi",
+            "mov rcx, rsi",
+            "jmp 4b",
             ".p2align 4",
             concat!("sapwood_unlinked_", $guest, ":"),
             $(concat!("mov [r15 + {x} + 8 * ", $register, "], ", $host),)*
@@ -173,6 +180,7 @@ macro_rules! ways {
             host_stack = const offset::HOST_STACK - offset::BIAS,
             guest_mxcsr = const offset::MXCSR - offset::BIAS,
             host_mxcsr = const offset::MXCSR + 4 - offset::BIAS,
+            deferred = const offset::DEFERRED - offset::BIAS,
             fault = const reason::FAULT,
         );
 
@@ -227,10 +235,10 @@ global_asm!(
     ".globl sapwood_leave",
     ".globl sapwood_flags",
     ".globl sapwood_clear_flags",
+    ".globl sapwood_settle",
     ".p2align 4",
     "sapwood_leave:",
     "mov rsp, [r15 + {host_stack}]",
-    "mov dword ptr [r15 + {in_region}], 0",
     "stmxcsr [r15 + {guest_mxcsr}]",
     "ldmxcsr [r15 + {host_mxcsr}]",
     "mov rax, rdi",
@@ -242,22 +250,74 @@ global_asm!(
     "pop rbx",
     "pop rbp",
     "ret",
+    // Works out condition flags that were left as operands (`DeferredFlags`),
+    // on the host's own. Leaves rdi and rsi alone.
+    ".p2align 4",
+    "sapwood_settle:",
+    "mov rax, [r15 + {deferred}]",
+    "mov rdx, [r15 + {deferred} + 8]",
+    "mov rcx, [r15 + {deferred} + 16]",
+    "mov qword ptr [r15 + {deferred}], 0",
+    "test al, {of}",
+    "jz 5f",
+    "test al, {numbers}",
+    "jnz 4f",
+    "test al, {narrow}",
+    "jz 2f",
+    "shl rdx, 32",
+    "shl rcx, 32",
+    "2: test al, {result}",
+    "jnz 2f",
+    "test al, {sum}",
+    "jnz 3f",
+    "cmp rdx, rcx",
+    "jmp 6f",
+    "2: test rdx, rdx",
+    "stc",
+    "jmp 6f",
+    "3: add rdx, rcx",
+    "cmc",
+    "6: seto al",
+    "lahf",
+    "mov [r15 + {nzcv}], eax",
+    "ret",
+    "4: test al, {narrow}",
+    "jz 2f",
+    "movd xmm0, edx",
+    "movd xmm1, ecx",
+    "ucomiss xmm0, xmm1",
+    "jmp 3f",
+    "2: movq xmm0, rdx",
+    "movq xmm1, rcx",
+    "ucomisd xmm0, xmm1",
+    // Less is a borrow to the host, and negative as well to the guest.
+    "3: mov edx, 1",
+    "jp 5f",
+    "setb dl",
+    "mov eax, 0",
+    "lahf",
+    "shl edx, 15",
+    "or edx, eax",
+    "5: mov [r15 + {nzcv}], edx",
+    "ret",
     ".p2align 4",
     "sapwood_flags:",
-    "stmxcsr [rsp - 8]",
-    "mov eax, [rsp - 8]",
-    "and eax, 0x3f",
-    "movzx eax, byte ptr [r15 + rax + {flag_table}]",
+    "stmxcsr [r15 + {guest_mxcsr}]",
     "ret",
     ".p2align 4",
     "sapwood_clear_flags:",
-    "stmxcsr [rsp - 8]",
-    "and dword ptr [rsp - 8], 0xffffffc0",
-    "ldmxcsr [rsp - 8]",
+    "stmxcsr [r15 + {guest_mxcsr}]",
+    "and dword ptr [r15 + {guest_mxcsr}], 0xffffffc0",
+    "ldmxcsr [r15 + {guest_mxcsr}]",
     "ret",
     ".popsection",
-    in_region = const offset::IN_REGION - offset::BIAS,
-    flag_table = const offset::FLAG_TABLE - offset::BIAS,
+    deferred = const offset::DEFERRED - offset::BIAS,
+    nzcv = const offset::NZCV - offset::BIAS,
+    of = const DeferredFlags::OF,
+    narrow = const DeferredFlags::NARROW,
+    sum = const DeferredFlags::SUM,
+    result = const DeferredFlags::RESULT,
+    numbers = const DeferredFlags::NUMBERS,
     host_stack = const offset::HOST_STACK - offset::BIAS,
     guest_mxcsr = const offset::MXCSR - offset::BIAS,
     host_mxcsr = const offset::MXCSR + 4 - offset::BIAS,
@@ -315,7 +375,7 @@ pub const fn guest_flags(host: u32) -> u32 {
 
 /// Runs translated code until it leaves, and takes the floating-point flags
 /// into `fcsr`. An AArch64 guest's condition flags are in the host's form
-/// meanwhile ([`host_flags`]).
+/// meanwhile ([`host_flags`]); second-tier code may leave them as operands.
 ///
 /// # Safety
 /// `code` is the entry of translated code, made for this layout of the state,
@@ -329,5 +389,10 @@ pub unsafe fn enter(ways: &Ways, state: &mut GuestState, code: u64) -> Left {
     // SAFETY: the caller vouches for `code`; the state is exclusively ours.
     let left = unsafe { (ways.enter)(biased, code) };
     state.fcsr |= flags(state.mxcsr[0]);
+    if std::mem::take(&mut state.in_region) != 0
+        && let Some(nzcv) = state.deferred.take()
+    {
+        state.aarch64.nzcv = host_flags(nzcv);
+    }
     left
 }

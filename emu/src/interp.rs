@@ -6,7 +6,7 @@
 //! to fold constants.
 
 mod crypto;
-mod flags;
+pub(crate) mod flags;
 pub(crate) mod lanes;
 mod vector;
 

@@ -44,6 +44,7 @@ pub mod ir;
 mod kept;
 pub mod linux;
 pub mod memory;
+mod regions;
 pub mod riscv;
 pub mod soft;
 pub mod state;

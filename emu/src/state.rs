@@ -14,6 +14,9 @@
 use std::sync::atomic::AtomicU32;
 
 use crate::addr::GuestAddr;
+use crate::enter::guest_flags;
+use crate::interp::flags;
+use crate::ir::Width;
 
 /// AArch64's registers that [`GuestState::x`] does not hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +36,55 @@ pub struct Aarch64State {
     pub tpidr: u64,
     /// The upper half of what the last exclusive load of a pair read.
     pub reservation_high: u64,
+}
+
+/// Condition flags that second-tier code has not worked out: what they are of,
+/// 0 when the state has them itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct DeferredFlags {
+    /// A number of the bits below.
+    pub of: u64,
+    /// The operands, or the flags themselves, in the host's form, in `a`.
+    pub a: u64,
+    pub b: u64,
+}
+
+impl DeferredFlags {
+    /// These are the flags; with no other bit, `a` is.
+    pub const SOME: u64 = 256;
+    /// Of something.
+    pub const OF: u64 = 1;
+    /// Of the lower halves; of numbers of single precision.
+    pub const NARROW: u64 = 2;
+    /// Of a sum, otherwise a difference.
+    pub const SUM: u64 = 4;
+    /// Of a result: the difference to 0, but without the borrow.
+    pub const RESULT: u64 = 8;
+    /// Of a comparison of floating-point numbers.
+    pub const NUMBERS: u64 = 16;
+
+    /// The flags, in AArch64's form; `None` when the state has them.
+    pub fn take(&mut self) -> Option<u32> {
+        let DeferredFlags { of, a, b } = std::mem::take(self);
+        if of & Self::SOME == 0 {
+            return None;
+        }
+        let narrow = of & Self::NARROW != 0;
+        let width = if narrow { Width::W32 } else { Width::W64 };
+        Some(match of {
+            _ if of & Self::OF == 0 => guest_flags(a as u32),
+            _ if of & Self::NUMBERS != 0 && narrow => {
+                flags::float(f32::from_bits(a as u32).partial_cmp(&f32::from_bits(b as u32))) as u32
+            }
+            _ if of & Self::NUMBERS != 0 => {
+                flags::float(f64::from_bits(a).partial_cmp(&f64::from_bits(b))) as u32
+            }
+            _ if of & Self::RESULT != 0 => flags::logic(width, a) as u32,
+            _ if of & Self::SUM != 0 => flags::add(width, a, b, false) as u32,
+            _ => flags::add(width, a, !b, true) as u32,
+        })
+    }
 }
 
 /// What one guest thread is, besides its memory.
@@ -89,6 +141,8 @@ pub struct GuestState {
     /// Not 0 while second-tier code runs: then no guest register is in a host
     /// register that the landing after a fault would have to save.
     pub(crate) in_region: u32,
+    /// Condition flags as second-tier code leaves them.
+    pub(crate) deferred: DeferredFlags,
     /// What first-tier code needs and has no register or instruction for.
     pub(crate) tables: Tables,
     /// The rest of an AArch64 guest's registers.
@@ -231,6 +285,8 @@ pub mod offset {
     pub const FUEL: i32 = offset_of!(GuestState, fuel) as i32;
     /// Whether second-tier code runs.
     pub const IN_REGION: i32 = offset_of!(GuestState, in_region) as i32;
+    /// What condition flags are of, and the two operands, 8 bytes each.
+    pub const DEFERRED: i32 = offset_of!(GuestState, deferred) as i32;
     const TABLES: i32 = offset_of!(GuestState, tables) as i32;
     /// Masks of a double's sign and its other bits, 16 bytes each, then the
     /// same of a single.
@@ -288,6 +344,7 @@ impl GuestState {
             mxcsr: [0; 2],
             fuel: 0,
             in_region: 0,
+            deferred: DeferredFlags::default(),
             tables: Tables::new(),
             aarch64: Aarch64State::default(),
         }

@@ -1,20 +1,24 @@
 //! The frame of a region: entry, registers, write-back, checkpoints and exits.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{F64, I8, I8X16, I32, I64};
+use cranelift_codegen::ir::types::{F32, F64, I8, I8X16, I32, I64};
 use cranelift_codegen::ir::{
     self as clif, AbiParam, BlockArg, ExternalName, GlobalValueData, InstBuilder, MemFlagsData,
     SigRef, Signature, SourceLoc, UserExternalName,
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, Variable};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
+use super::dirty::{Ways, dirty_at_entry, dirty_bit, home, into_loops};
 use super::flags::FlagsRegister;
+use super::float::{is_float, may_raise, single_registers};
+use super::numbers::{float_type, scalar_registers};
 use crate::addr::GuestAddr;
 use crate::blocks::{ENTRY_CODE, ENTRY_PC, LAST_CHECKPOINT, LOOKUP_ENTRIES};
-use crate::enter::{CLEAR_FLAGS, FLAGS, LEAVE, RESUME, reason};
-use crate::ir::{Block, Cond, End, Flags, Op, Place, Value, Vector, Width};
+use crate::enter::{LEAVE, RESUME, reason};
+use crate::ir::{Binary, Block, Cond, End, Flags, Format, Hint, Op, Place, Value, Vector, Width};
+use crate::regions::{self, Returns};
 use crate::state::offset;
 
 /// What a region needs besides its code.
@@ -31,8 +35,11 @@ pub(super) fn region(
     fused: bool,
     config: TargetFrontendConfig,
 ) -> Emitted {
-    let mut emit = Emit::new(builder, region, fused);
-    let dirty = dirty_at_entry(region, fused);
+    let returns = regions::returns(region);
+    let into_loops = into_loops(region, &returns);
+    let dirty = dirty_at_entry(region, &returns, &into_loops, fused);
+    let mut emit = Emit::new(builder, region, returns, fused);
+    emit.into_loops = into_loops;
     emit.entry(region);
     for (block, dirty) in region.iter().zip(dirty) {
         emit.block(block, dirty);
@@ -52,31 +59,46 @@ pub(super) struct Emit<'a> {
     pub(super) fused: bool,
     /// The values of the block that is being lowered.
     pub(super) values: Vec<Option<clif::Value>>,
+    /// The single-precision numbers that are boxed in some of them.
+    pub(super) boxes: FxHashMap<Value, clif::Value>,
+    /// The lowest numbers of those vectors of which they are known.
+    pub(super) scalars: FxHashMap<Value, clif::Value>,
+    /// Where returns lead within the region.
+    returns: Returns,
+    /// The ways into loops that store: what is dirty there is written back before.
+    into_loops: Ways,
     /// Where region blocks are entered.
     labels: FxHashMap<GuestAddr, clif::Block>,
-    state: clif::Value,
+    pub(super) state: clif::Value,
     pub(super) base: clif::Value,
-    limit: clif::Value,
     x: [Option<Variable>; 32],
     f: [Option<Variable>; 32],
     v: [Option<Variable>; 32],
+    /// Which of the vectors are scalars.
+    scalar_registers: [Option<Format>; 32],
+    /// Which of the floating-point registers hold boxed single-precision numbers.
+    single_registers: [bool; 32],
     nzcv: Option<FlagsRegister>,
     /// The flags that the block has set last.
     flags_now: Option<clif::Value>,
     /// Registers whose variable may be newer than the state, by [`dirty_bit`].
     dirty: u128,
+    /// `fcsr`, as long as nothing can have raised a flag since it was read.
+    pub(super) fcsr_now: Option<clif::Value>,
     /// The instruction has stored: what it sets is written back at once, and
     /// the next one is a checkpoint, so that it is not done again.
-    stored: bool,
+    pub(super) stored: bool,
     /// Results that may be NaN and that nobody has looked at yet; whether one
     /// is shows in each result that is computed of it.
     unseen: Vec<Unseen>,
-    /// Base addresses found to be below the limit, in this block.
-    checked: FxHashSet<Value>,
+    /// Base addresses found to be below the limit, in this block, or so far from
+    /// one that was.
+    checked: FxHashMap<Value, u64>,
     exits: Vec<GuestAddr>,
     pcs: Vec<GuestAddr>,
-    /// The guest instruction that is being lowered.
-    pc: GuestAddr,
+    /// The block and the guest instruction that are being lowered.
+    start: GuestAddr,
+    pub(super) pc: GuestAddr,
     /// How often each value of the block is used.
     uses: Vec<u32>,
     /// Takes a reason, leaves with it.
@@ -93,11 +115,19 @@ struct Unseen {
     lowered: clif::Value,
 }
 
+/// How far an address may be from one that was checked.
+const FARTHEST: u64 = 1 << 30;
+
 /// Accesses to the guest state.
 pub(super) const STATE: MemFlagsData = MemFlagsData::trusted();
 
 impl<'a> Emit<'a> {
-    fn new(mut b: FunctionBuilder<'a>, region: &[Block], fused: bool) -> Emit<'a> {
+    fn new(
+        mut b: FunctionBuilder<'a>,
+        region: &[Block],
+        returns: Returns,
+        fused: bool,
+    ) -> Emit<'a> {
         let mut signature = Signature::new(CallConv::Tail);
         signature.params.push(AbiParam::new(I64));
         signature.params.push(AbiParam::new(I64));
@@ -105,10 +135,8 @@ impl<'a> Emit<'a> {
         let entry = b.create_block();
         b.switch_to_block(entry);
         let state = b.ins().get_pinned_reg(I64);
-        let load =
-            |b: &mut FunctionBuilder<'_>, at| b.ins().load(I64, STATE, state, at - offset::BIAS);
-        let base = load(&mut b, offset::MEMORY_BASE);
-        let limit = load(&mut b, offset::MEMORY_LIMIT);
+        let base = offset::MEMORY_BASE - offset::BIAS;
+        let base = b.ins().load(I64, STATE, state, base);
         let labels = region
             .iter()
             .map(|block| (block.start, b.create_block()))
@@ -122,21 +150,28 @@ impl<'a> Emit<'a> {
             b,
             fused,
             values: Vec::new(),
+            boxes: FxHashMap::default(),
+            scalars: FxHashMap::default(),
+            returns,
+            into_loops: Ways::default(),
             labels,
             state,
             base,
-            limit,
             x: [None; 32],
             f: [None; 32],
             v: [None; 32],
+            scalar_registers: scalar_registers(region),
+            single_registers: single_registers(region),
             nzcv: None,
             flags_now: None,
             dirty: 0,
+            fcsr_now: None,
             stored: false,
             unseen: Vec::new(),
-            checked: FxHashSet::default(),
+            checked: FxHashMap::default(),
             exits: Vec::new(),
             pcs: vec![LAST_CHECKPOINT],
+            start: region[0].start,
             pc: region[0].start,
             uses: Vec::new(),
             leave,
@@ -147,13 +182,30 @@ impl<'a> Emit<'a> {
 
     /// Reads every register that the region touches, and looks for an interrupt.
     fn entry(&mut self, region: &[Block]) {
+        self.checkpoint(region[0].start);
         for op in region.iter().flat_map(|block| &block.ops) {
             let (Op::Get(place) | Op::Set(place, _)) = *op else {
                 continue;
             };
             let (slot, ty) = match place {
                 Place::X(n) => (&mut self.x[usize::from(n)], I64),
+                Place::F(n) if self.f[usize::from(n)].is_some() => continue,
+                Place::F(n) if self.single_registers[usize::from(n)] => {
+                    let value = self.enter_single(home(place));
+                    let variable = self.b.declare_var(F32);
+                    self.f[usize::from(n)] = Some(variable);
+                    self.b.def_var(variable, value);
+                    continue;
+                }
                 Place::F(n) => (&mut self.f[usize::from(n)], F64),
+                Place::V(n) if self.v[usize::from(n)].is_some() => continue,
+                Place::V(n) if let Some(format) = self.scalar_registers[usize::from(n)] => {
+                    let value = self.enter_scalar(format, home(place));
+                    let variable = self.b.declare_var(float_type(format).0);
+                    self.v[usize::from(n)] = Some(variable);
+                    self.b.def_var(variable, value);
+                    continue;
+                }
                 Place::V(n) => (&mut self.v[usize::from(n)], I8X16),
                 Place::Nzcv => {
                     if self.nzcv.is_none() {
@@ -175,12 +227,11 @@ impl<'a> Emit<'a> {
             }
         }
         self.interruptible(region[0].start);
-        self.checkpoint(region[0].start);
         self.b.ins().jump(self.labels[&region[0].start], &[]);
     }
 
     /// Here the state is exact but for `pc`, which it gets to know.
-    fn checkpoint(&mut self, pc: GuestAddr) {
+    pub(super) fn checkpoint(&mut self, pc: GuestAddr) {
         let pc = self.constant(pc.0);
         self.store_state(pc, offset::CHECKPOINT);
     }
@@ -199,6 +250,11 @@ impl<'a> Emit<'a> {
         self.b.ins().iconst(I64, n as i64)
     }
 
+    /// The value that is being lowered.
+    pub(super) fn current(&self) -> Value {
+        Value(self.values.len() as u32)
+    }
+
     /// The lowered value of an operand.
     pub(super) fn get(&self, v: Value) -> clif::Value {
         self.values[v.index()].expect("operands have values")
@@ -207,11 +263,15 @@ impl<'a> Emit<'a> {
     fn block(&mut self, block: &Block, dirty: u128) {
         self.b.switch_to_block(self.labels[&block.start]);
         self.b.set_srcloc(SourceLoc::new(0));
+        self.start = block.start;
         self.dirty = dirty;
         self.stored = false;
         self.flags_now = None;
+        self.fcsr_now = None;
+        self.boxes.clear();
         self.checked.clear();
         self.values.clear();
+        self.scalars.clear();
         self.count_uses(block);
         for (i, op) in block.ops.iter().enumerate() {
             if matches!(op, Op::Guest(_)) && self.is_left(&block.ops[i + 1..]) {
@@ -223,7 +283,7 @@ impl<'a> Emit<'a> {
             self.values.push(value);
         }
         self.see();
-        self.end(&block.end);
+        self.end(block);
     }
 
     /// Whether the instruction with these operations, and those of the next
@@ -250,21 +310,39 @@ impl<'a> Emit<'a> {
                 None
             }
             Op::Get(Place::X(n)) => Some(self.b.use_var(self.x[usize::from(n)].expect("declared"))),
-            Op::Get(Place::F(n)) => Some(self.b.use_var(self.f[usize::from(n)].expect("declared"))),
-            Op::Get(Place::V(n)) => Some(self.b.use_var(self.v[usize::from(n)].expect("declared"))),
+            Op::Get(Place::F(n)) => {
+                let value = self.b.use_var(self.f[usize::from(n)].expect("declared"));
+                Some(if self.single_registers[usize::from(n)] {
+                    self.boxed(value)
+                } else {
+                    value
+                })
+            }
+            Op::Get(Place::V(n)) => {
+                let value = self.b.use_var(self.v[usize::from(n)].expect("declared"));
+                let is_scalar = !self.b.func.dfg.value_type(value).is_vector();
+                Some(if is_scalar {
+                    self.in_lowest_float(value)
+                } else {
+                    value
+                })
+            }
             Op::Get(Place::Nzcv) => Some(self.current_flags()),
             Op::Get(Place::Tpidr) => Some(self.load_state(I64, offset::TPIDR)),
             Op::Flags(ref flags) => {
-                let value = self.flags(flags);
+                let value = self.flags(flags, &block.ops);
                 // Of a comparison that only sets flags which nobody may read,
                 // what it raised counts all the same.
-                if matches!(flags, Flags::Float(..)) && self.uses[self.values.len()] < 2 {
-                    self.store_state(value, offset::SINK);
+                if let Flags::Float(format, _, a, b) = *flags
+                    && self.uses[self.values.len()] < 2
+                {
+                    let unordered = self.unordered(format, a, b);
+                    self.store_state(unordered, offset::SINK);
                 }
                 Some(value)
             }
             Op::Vector(ref vector) => {
-                let value = self.vector(vector)?;
+                let value = self.vector(vector, &block.ops)?;
                 if matches!(vector, Vector::ToInt(..)) && self.uses[self.values.len()] == 0 {
                     self.store_state(value, offset::SINK);
                 }
@@ -280,6 +358,9 @@ impl<'a> Emit<'a> {
                 None
             }
             ref op if is_float(op) => {
+                if may_raise(op) {
+                    self.fcsr_now = None;
+                }
                 let value = self.float_op(op);
                 if self.uses[self.values.len()] == 0 {
                     // Its flags count even if its value does not.
@@ -287,7 +368,24 @@ impl<'a> Emit<'a> {
                 }
                 Some(value)
             }
-            ref op => self.int_op(op),
+            ref op => {
+                self.follow(block, op);
+                self.int_op(op)
+            }
+        }
+    }
+
+    /// An address near one that was checked need not be: the guards of guest
+    /// memory are longer than all such steps and offsets together.
+    fn follow(&mut self, block: &Block, op: &Op) {
+        let Op::Binary(Binary::Add | Binary::Sub, Width::W64, a, b) = *op else {
+            return;
+        };
+        if let (Some(&far), &Op::Const(step)) = (self.checked.get(&a), &block.ops[b.index()]) {
+            let far = (step as i64).unsigned_abs().saturating_add(far);
+            if far < FARTHEST {
+                self.checked.insert(self.current(), far);
+            }
         }
     }
 
@@ -306,7 +404,7 @@ impl<'a> Emit<'a> {
         self.unseen
             .retain(|one| !of.contains(&one.value) || dfg.value_type(one.lowered) != ty);
         self.unseen.push(Unseen {
-            value: Value(self.values.len() as u32),
+            value: self.current(),
             lowered,
         });
     }
@@ -328,57 +426,17 @@ impl<'a> Emit<'a> {
         }
     }
 
-    /// Calls a function of the table of exits; `result` says whether it gives one.
-    fn call(&mut self, at: i32, result: bool) -> Option<clif::Value> {
-        let mut signature = Signature::new(CallConv::SystemV);
-        if result {
-            signature.returns.push(AbiParam::new(I64));
-        }
-        let signature = self.b.import_signature(signature);
-        let exits = self.load_state(I64, offset::EXITS);
-        let function = self.b.ins().load(I64, STATE, exits, at);
-        let call = self.b.ins().call_indirect(signature, function, &[]);
-        self.b.inst_results(call).first().copied()
-    }
-
-    /// `fcsr`, flags still in the host's control word included.
-    fn fcsr(&mut self) -> clif::Value {
-        let raised = self.call(FLAGS, true).expect("it gives the flags");
-        let kept = self.load_state(I32, offset::FCSR);
-        let kept = self.b.ins().uextend(I64, kept);
-        self.b.ins().bor(kept, raised)
-    }
-
-    /// Writes `fcsr`. Nothing needs doing when it is what it was, as after a
-    /// comparison between a read and a write of the flags. A new rounding mode
-    /// is for the interpreter, which does the whole instruction.
-    fn set_fcsr(&mut self, v: Value) {
-        self.flush();
-        self.checkpoint(self.pc);
-        self.stored = true;
-        let new = self.get(v);
-        let new = self.b.ins().band_imm_s(new, 0xff);
-        let now = self.fcsr();
-        let same = self.b.ins().icmp(IntCC::Equal, new, now);
-        let (change, done) = (self.b.create_block(), self.b.create_block());
-        self.b.ins().brif(same, done, &[], change, &[]);
-        self.b.switch_to_block(change);
-        let differs = self.b.ins().bxor(new, now);
-        let mode = self.b.ins().band_imm_s(differs, 0xe0);
-        self.interpret_if(mode, false);
-        let new = self.b.ins().ireduce(I32, new);
-        self.store_state(new, offset::FCSR);
-        self.call(CLEAR_FLAGS, false);
-        self.b.ins().jump(done, &[]);
-        self.b.switch_to_block(done);
-    }
-
     fn set(&mut self, place: Place, v: Value, from: &Op) {
         let value = self.get(v);
         if place == Place::Nzcv {
             self.set_flags_register(self.nzcv.expect("declared"), value, from);
             self.flags_now = Some(value);
         } else {
+            let value = match place {
+                Place::V(n) => self.as_register(n, v),
+                Place::F(n) if self.single_registers[usize::from(n)] => self.unbox(v),
+                _ => value,
+            };
             self.b.def_var(self.variable(place), value);
         }
         // What an atomic did must not be done again after a fault.
@@ -388,6 +446,14 @@ impl<'a> Emit<'a> {
             self.dirty &= !dirty_bit(place);
         } else {
             self.dirty |= dirty_bit(place);
+        }
+    }
+
+    /// A vector as its register has it in this region.
+    fn as_register(&mut self, n: u8, v: Value) -> clif::Value {
+        match self.scalar_registers[usize::from(n)] {
+            Some(format) => self.scalar(format, v),
+            None => self.get(v),
         }
     }
 
@@ -402,16 +468,16 @@ impl<'a> Emit<'a> {
     }
 
     fn write_back(&mut self, place: Place) {
-        let value = if place == Place::Nzcv {
-            let flags = self.current_flags();
-            self.flags_word(flags)
-        } else {
-            self.b.use_var(self.variable(place))
-        };
+        if place == Place::Nzcv {
+            self.store_deferred(self.nzcv.expect("declared"));
+            return;
+        }
+        let value = self.b.use_var(self.variable(place));
         self.store_state(value, home(place));
     }
 
-    /// Writes back what is dirty; the state is exact then.
+    /// Writes back what is dirty; the state is exact then, but for condition
+    /// flags, which it may have as operands.
     pub(super) fn flush(&mut self) {
         self.see();
         self.store_dirty();
@@ -516,15 +582,14 @@ impl<'a> Emit<'a> {
     /// is made exact, because a store is not done twice; a load may be.
     pub(super) fn host_address(&mut self, v: Value, stores: bool) -> clif::Value {
         let address = self.get(v);
-        if self.checked.insert(v) {
+        if self.checked.insert(v, 0).is_none() {
             if self.stored {
                 // A second address, of which the first has been written to.
                 self.checkpoint(self.pc);
             }
-            let below = self
-                .b
-                .ins()
-                .icmp(IntCC::UnsignedLessThan, address, self.limit);
+            // Not kept in a register, which loops have better uses for.
+            let limit = self.load_state(I64, offset::MEMORY_LIMIT);
+            let below = self.b.ins().icmp(IntCC::UnsignedLessThan, address, limit);
             self.interpret_if(below, true);
         }
         if stores && !self.stored {
@@ -545,8 +610,8 @@ impl<'a> Emit<'a> {
         self.interpret_if(low, false);
     }
 
-    fn end(&mut self, end: &End) {
-        match *end {
+    fn end(&mut self, block: &Block) {
+        match block.end {
             End::Jump(to) | End::Call { to, .. } | End::Synchronise(to, false) => self.go(to),
             End::Branch {
                 cond,
@@ -557,20 +622,42 @@ impl<'a> Emit<'a> {
             } => {
                 let holds = self.compare(cond, Width::W64, a, b);
                 let (yes, no) = (self.b.create_block(), self.b.create_block());
-                let (dirty, stored) = (self.dirty, self.stored);
                 self.b.ins().brif(holds, yes, &[], no, &[]);
-                self.b.switch_to_block(yes);
-                self.go(taken);
-                (self.dirty, self.stored) = (dirty, stored);
-                self.b.switch_to_block(no);
+                self.go_of_two(taken, yes, no);
                 self.go(next);
             }
-            End::Indirect(to, _) => self.indirect(to),
+            End::Indirect(to, hint) => {
+                if hint == Hint::Return {
+                    self.return_within(block.start, to);
+                }
+                self.indirect(to);
+            }
             End::Syscall(at) => self.leave_exactly(at, reason::SYSCALL),
             End::Breakpoint(at) => self.leave_exactly(at, reason::BREAKPOINT),
             End::Illegal(at) => self.leave_exactly(at, reason::ILLEGAL),
             End::Fault(at, _) => self.leave_exactly(at, reason::INTERPRET),
             End::Synchronise(..) => self.leave_exactly(self.pc, reason::INTERPRET),
+        }
+    }
+
+    /// Goes to `to` from the block `yes`, and is in the block `no` then.
+    fn go_of_two(&mut self, to: GuestAddr, yes: clif::Block, no: clif::Block) {
+        let (dirty, stored) = (self.dirty, self.stored);
+        self.b.switch_to_block(yes);
+        self.go(to);
+        (self.dirty, self.stored) = (dirty, stored);
+        self.b.switch_to_block(no);
+    }
+
+    /// Goes to where a call of this region goes on, if that is the address.
+    fn return_within(&mut self, start: GuestAddr, to: Value) {
+        for back in self.returns.get(&start).cloned().unwrap_or_default() {
+            let known = self.constant(back.0);
+            let address = self.get(to);
+            let same = self.b.ins().icmp(IntCC::Equal, address, known);
+            let (yes, no) = (self.b.create_block(), self.b.create_block());
+            self.b.ins().brif(same, yes, &[], no, &[]);
+            self.go_of_two(back, yes, no);
         }
     }
 
@@ -616,6 +703,10 @@ impl<'a> Emit<'a> {
     fn go(&mut self, to: GuestAddr) {
         if let Some(&label) = self.labels.get(&to) {
             self.after_store(to);
+            if self.into_loops.contains(&(self.start, to)) {
+                self.flush();
+                self.checkpoint(to);
+            }
             if to <= self.pc {
                 self.interruptible(to);
             }
@@ -682,81 +773,6 @@ impl<'a> Emit<'a> {
     }
 }
 
-/// For each block of a region, the registers that may be dirty when it is
-/// entered from another one: what was set since the last store on any way there.
-fn dirty_at_entry(region: &[Block], fused: bool) -> Vec<u128> {
-    let index: FxHashMap<GuestAddr, usize> = region
-        .iter()
-        .enumerate()
-        .map(|(i, block)| (block.start, i))
-        .collect();
-    let effects: Vec<(bool, u128)> = region.iter().map(|block| sets(block, fused)).collect();
-    let mut dirty = vec![0u128; region.len()];
-    let mut grew = true;
-    while std::mem::take(&mut grew) {
-        for (i, block) in region.iter().enumerate() {
-            let (stores, set) = effects[i];
-            let after = if stores { set } else { dirty[i] | set };
-            let (to, other) = match block.end {
-                End::Jump(to) | End::Call { to, .. } | End::Synchronise(to, false) => (to, to),
-                End::Branch { taken, next, .. } => (taken, next),
-                _ => continue,
-            };
-            for next in [to, other].into_iter().filter_map(|to| index.get(&to)) {
-                grew |= after & !dirty[*next] != 0;
-                dirty[*next] |= after;
-            }
-        }
-    }
-    dirty
-}
-
-/// Whether a block writes everything back somewhere, and what it sets after the
-/// last place where it does.
-fn sets(block: &Block, fused: bool) -> (bool, u128) {
-    let (mut stores, mut set) = (false, 0);
-    for op in &block.ops {
-        match *op {
-            Op::Set(place, _) => set |= dirty_bit(place),
-            Op::Store(..)
-            | Op::StoreFloat(..)
-            | Op::Atomic(..)
-            | Op::StoreConditional(..)
-            | Op::CompareExchange(..)
-            | Op::SetFcsr(_)
-            | Op::Vector(Vector::Store(..)) => (stores, set) = (true, 0),
-            ref op if is_left_to_interpreter(op, fused) => (stores, set) = (true, 0),
-            _ => {}
-        }
-    }
-    (stores, set)
-}
-
-/// Integer registers, floating-point ones, vectors, flags.
-fn dirty_bit(place: Place) -> u128 {
-    match place {
-        Place::X(n) => 1 << n,
-        Place::F(n) => 1 << (32 + n),
-        Place::V(n) => 1 << (64 + n),
-        Place::Nzcv => 1 << 96,
-        // Written by the interpreter alone.
-        Place::Fpcr | Place::Fpsr | Place::Tpidr => 0,
-    }
-}
-
-/// Where a register lives in the state.
-fn home(place: Place) -> i32 {
-    match place {
-        Place::X(n) => offset::X + 8 * i32::from(n),
-        Place::F(n) => offset::F + 8 * i32::from(n),
-        Place::V(n) => offset::V + 16 * i32::from(n),
-        Place::Nzcv => offset::NZCV,
-        Place::Fpcr => offset::FPCR,
-        Place::Fpsr => offset::FPSR,
-        Place::Tpidr => offset::TPIDR,
-    }
-}
-
 /// Operations that are too rare to be lowered.
 pub(super) fn is_left_to_interpreter(op: &Op, fused: bool) -> bool {
     if let Op::Vector(op) = op {
@@ -769,24 +785,5 @@ pub(super) fn is_left_to_interpreter(op: &Op, fused: bool) -> bool {
             | Op::Crc32(..)
             | Op::Get(Place::Fpcr | Place::Fpsr)
             | Op::Set(Place::Fpcr | Place::Fpsr | Place::Tpidr, _)
-    )
-}
-
-fn is_float(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Float(..)
-            | Op::FloatMinMax(..)
-            | Op::FloatSqrt(..)
-            | Op::FloatFused(..)
-            | Op::FloatCompare(..)
-            | Op::FloatToInt(..)
-            | Op::IntToFloat(..)
-            | Op::FloatConvert(..)
-            | Op::FloatSign(..)
-            | Op::Bits(..)
-            | Op::FromBits(..)
-            | Op::Box(_)
-            | Op::Unbox(_)
     )
 }

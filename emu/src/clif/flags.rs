@@ -3,12 +3,13 @@
 //! used, Cranelift drops.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{I32, I64};
-use cranelift_codegen::ir::{self as clif, InstBuilder};
+use cranelift_codegen::ir::types::{F32, F64, I32, I64};
+use cranelift_codegen::ir::{self as clif, InstBuilder, MemFlagsData};
 use cranelift_frontend::{FunctionBuilder, Variable};
 
 use super::emit::Emit;
 use crate::ir::{Condition, Flags, Format, Op, Value, Width};
+use crate::state::{DeferredFlags, offset};
 
 const N: u8 = 15;
 const Z: u8 = 14;
@@ -17,23 +18,14 @@ const BORROW: u8 = 8;
 const V: u8 = 0;
 
 /// The flags register between blocks: not the flags but what they are of, so
-/// that a loop which sets them in each turn need not work them out. What they
-/// are of is a number of these bits: 0 when `a` is the flags themselves.
+/// that a loop which sets them in each turn need not work them out. See
+/// [`DeferredFlags`].
 #[derive(Clone, Copy)]
 pub(super) struct FlagsRegister {
     of: Variable,
     a: Variable,
     b: Variable,
 }
-
-/// Flags of something.
-const DEFERRED: i64 = 1;
-/// Of the lower halves.
-const NARROW: i64 = 2;
-/// Of a sum, otherwise a difference.
-const SUM: i64 = 4;
-/// Of a result: the difference to 0, but without the borrow.
-const RESULT: i64 = 8;
 
 impl FlagsRegister {
     pub(super) fn declare(b: &mut FunctionBuilder<'_>) -> FlagsRegister {
@@ -48,8 +40,9 @@ impl FlagsRegister {
 impl Emit<'_> {
     /// The register now holds these flags.
     pub(super) fn set_packed_flags(&mut self, register: FlagsRegister, flags: clif::Value) {
-        let zero = self.b.ins().iconst(I64, 0);
-        self.b.def_var(register.of, zero);
+        let of = self.constant(DeferredFlags::SOME);
+        let zero = self.constant(0);
+        self.b.def_var(register.of, of);
         self.b.def_var(register.a, flags);
         self.b.def_var(register.b, zero);
     }
@@ -61,33 +54,60 @@ impl Emit<'_> {
         flags: clif::Value,
         from: &Op,
     ) {
-        let (width, of, a, b) = match *from {
-            Op::Flags(Flags::Sub(width, a, b)) => (width, DEFERRED, a, Some(b)),
-            Op::Flags(Flags::Add(width, a, b)) => (width, DEFERRED | SUM, a, Some(b)),
-            Op::Flags(Flags::Logic(width, a)) => (width, DEFERRED | RESULT, a, None),
+        let (of, a, b) = match *from {
+            Op::Flags(Flags::Sub(width, a, b)) => (narrow(width), self.get(a), self.get(b)),
+            Op::Flags(Flags::Add(width, a, b)) => {
+                let of = narrow(width) | DeferredFlags::SUM;
+                (of, self.get(a), self.get(b))
+            }
+            Op::Flags(Flags::Logic(width, a)) => {
+                let of = narrow(width) | DeferredFlags::RESULT;
+                (of, self.get(a), self.constant(0))
+            }
+            Op::Flags(Flags::Float(format, _, a, b)) => {
+                let of = if format == Format::Single {
+                    DeferredFlags::NARROW
+                } else {
+                    0
+                };
+                let of = of | DeferredFlags::NUMBERS;
+                (of, self.bits(format, a), self.bits(format, b))
+            }
             _ => return self.set_packed_flags(register, flags),
         };
-        let narrow = if width == Width::W32 { NARROW } else { 0 };
-        let of = self.b.ins().iconst(I64, of | narrow);
-        let a = self.get(a);
-        let b = match b {
-            Some(b) => self.get(b),
-            None => self.b.ins().iconst(I64, 0),
-        };
+        let of = self.constant(DeferredFlags::SOME | DeferredFlags::OF | of);
         self.b.def_var(register.of, of);
         self.b.def_var(register.a, a);
         self.b.def_var(register.b, b);
     }
 
+    /// The bits of the lowest number of a vector.
+    fn bits(&mut self, format: Format, v: Value) -> clif::Value {
+        let number = self.scalar(format, v);
+        let ty = if format == Format::Single { I32 } else { I64 };
+        let bits = self.b.ins().bitcast(ty, MemFlagsData::new(), number);
+        self.widen(bits)
+    }
+
+    /// Leaves it to whoever finds the state to work the flags out.
+    pub(super) fn store_deferred(&mut self, register: FlagsRegister) {
+        let of = self.b.use_var(register.of);
+        let (a, b) = (self.b.use_var(register.a), self.b.use_var(register.b));
+        self.store_state(of, offset::DEFERRED);
+        self.store_state(a, offset::DEFERRED + 8);
+        self.store_state(b, offset::DEFERRED + 16);
+    }
+
     /// The flags that the register holds.
     pub(super) fn packed_flags(&mut self, register: FlagsRegister) -> clif::Value {
         let of = self.b.use_var(register.of);
-        let (plain, b) = (self.b.use_var(register.a), self.b.use_var(register.b));
+        let (plain, second) = (self.b.use_var(register.a), self.b.use_var(register.b));
+        let has = |emit: &mut Self, bit: u64| emit.b.ins().band_imm_u(of, bit as i64);
         // Lower halves, moved up, have the same flags.
-        let by = self.b.ins().band_imm_u(of, NARROW);
+        let by = has(self, DeferredFlags::NARROW);
         let by = self.b.ins().ishl_imm_u(by, 4);
-        let (a, b) = (self.b.ins().ishl(plain, by), self.b.ins().ishl(b, by));
-        let sums = self.b.ins().band_imm_u(of, SUM);
+        let (a, b) = (self.b.ins().ishl(plain, by), self.b.ins().ishl(second, by));
+        let sums = has(self, DeferredFlags::SUM);
         let (sum, difference) = (self.b.ins().iadd(a, b), self.b.ins().isub(a, b));
         let result = self.b.ins().select(sums, sum, difference);
         let opposite = self.b.ins().bnot(b);
@@ -97,16 +117,33 @@ impl Emit<'_> {
         let borrow = self.b.ins().select(sums, no_carry, borrow);
         let overflow = self.add_overflow(a, added, result);
         let flags = self.arithmetic(result, borrow, overflow);
-        let of_result = self.b.ins().band_imm_u(of, RESULT);
-        let borrow = self
-            .b
-            .ins()
-            .ishl_imm_u(of_result, i64::from(BORROW) - RESULT.ilog2() as i64);
+        let of_result = has(self, DeferredFlags::RESULT);
+        let borrow = self.b.ins().ishl_imm_u(
+            of_result,
+            i64::from(BORROW) - i64::from(DeferredFlags::RESULT.ilog2()),
+        );
         let flags = self.b.ins().bor(flags, borrow);
-        self.b.ins().select(of, flags, plain)
+        let of_numbers = self.number_flags(of, plain, second);
+        let numbers = has(self, DeferredFlags::NUMBERS);
+        let flags = self.b.ins().select(numbers, of_numbers, flags);
+        let deferred = has(self, DeferredFlags::OF);
+        self.b.ins().select(deferred, flags, plain)
     }
 
-    pub(super) fn flags(&mut self, op: &Flags) -> clif::Value {
+    /// Of numbers, whose bits these are. Singles are compared as doubles.
+    fn number_flags(&mut self, of: clif::Value, a: clif::Value, b: clif::Value) -> clif::Value {
+        let narrow = self.b.ins().band_imm_u(of, DeferredFlags::NARROW as i64);
+        let [a, b] = [a, b].map(|bits| {
+            let double = self.b.ins().bitcast(F64, MemFlagsData::new(), bits);
+            let low = self.b.ins().ireduce(I32, bits);
+            let single = self.b.ins().bitcast(F32, MemFlagsData::new(), low);
+            let single = self.b.ins().fpromote(F64, single);
+            self.b.ins().select(narrow, single, double)
+        });
+        self.compared_numbers(a, b)
+    }
+
+    pub(super) fn flags(&mut self, op: &Flags, ops: &[Op]) -> clif::Value {
         match *op {
             Flags::Add(width, a, b) => {
                 let (a, b) = (self.narrow(width, a), self.narrow(width, b));
@@ -158,6 +195,9 @@ impl Emit<'_> {
                 self.b.ins().select(c, a, b)
             }
             Flags::Test(condition, a) => {
+                if let Op::Flags(Flags::Float(format, _, a, b)) = ops[a.index()] {
+                    return self.test_numbers(condition, format, a, b);
+                }
                 let a = self.get(a);
                 self.test_flags(condition, a)
             }
@@ -213,13 +253,24 @@ impl Emit<'_> {
         self.arithmetic(sum, borrow, overflow)
     }
 
+    /// Whether one of two numbers is NaN.
+    pub(super) fn unordered(&mut self, format: Format, a: Value, b: Value) -> clif::Value {
+        let (a, b) = (self.scalar(format, a), self.scalar(format, b));
+        self.b.ins().fcmp(FloatCC::Unordered, a, b)
+    }
+
     /// The host's quiet comparison; a signalling one of NaNs is the interpreter's.
     fn float_flags(&mut self, format: Format, signals: bool, a: Value, b: Value) -> clif::Value {
-        let (a, b) = (self.scalar(format, a), self.scalar(format, b));
-        let unordered = self.b.ins().fcmp(FloatCC::Unordered, a, b);
         if signals {
+            let unordered = self.unordered(format, a, b);
             self.interpret_if(unordered, false);
         }
+        let (a, b) = (self.scalar(format, a), self.scalar(format, b));
+        self.compared_numbers(a, b)
+    }
+
+    fn compared_numbers(&mut self, a: clif::Value, b: clif::Value) -> clif::Value {
+        let unordered = self.b.ins().fcmp(FloatCC::Unordered, a, b);
         let less = self.b.ins().fcmp(FloatCC::LessThan, a, b);
         let equal = self.b.ins().fcmp(FloatCC::Equal, a, b);
         let (n, z) = (self.flag(less, N), self.flag(equal, Z));
@@ -227,6 +278,34 @@ impl Emit<'_> {
         let nz = self.b.ins().bor(n, z);
         let cv = self.b.ins().bor(c, v);
         self.b.ins().bor(nz, cv)
+    }
+
+    /// Whether a condition on the flags of two numbers holds.
+    fn test_numbers(
+        &mut self,
+        condition: Condition,
+        format: Format,
+        a: Value,
+        b: Value,
+    ) -> clif::Value {
+        use Condition as K;
+        let (a, b) = (self.scalar(format, a), self.scalar(format, b));
+        let cond = match condition {
+            K::Eq => FloatCC::Equal,
+            K::Ne => FloatCC::NotEqual,
+            K::Cs | K::Pl => FloatCC::UnorderedOrGreaterThanOrEqual,
+            K::Cc | K::Mi => FloatCC::LessThan,
+            K::Vs => FloatCC::Unordered,
+            K::Vc => FloatCC::Ordered,
+            K::Hi => FloatCC::UnorderedOrGreaterThan,
+            K::Ls => FloatCC::LessThanOrEqual,
+            K::Ge => FloatCC::GreaterThanOrEqual,
+            K::Lt => FloatCC::UnorderedOrLessThan,
+            K::Gt => FloatCC::GreaterThan,
+            K::Le => FloatCC::UnorderedOrLessThanOrEqual,
+        };
+        let holds = self.b.ins().fcmp(cond, a, b);
+        self.widen(holds)
     }
 
     fn has(&mut self, flags: clif::Value, bit: u8) -> clif::Value {
@@ -261,9 +340,13 @@ impl Emit<'_> {
             positive
         }
     }
+}
 
-    /// The flags register as the state has it.
-    pub(super) fn flags_word(&mut self, flags: clif::Value) -> clif::Value {
-        self.b.ins().ireduce(I32, flags)
+/// The bit of a comparison's width.
+fn narrow(width: Width) -> u64 {
+    if width == Width::W32 {
+        DeferredFlags::NARROW
+    } else {
+        0
     }
 }

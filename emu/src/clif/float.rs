@@ -10,7 +10,9 @@ use cranelift_codegen::ir::types::{F32, F64, I32, I64};
 use cranelift_codegen::ir::{self as clif, InstBuilder, MemFlagsData};
 
 use super::emit::Emit;
-use crate::ir::{FloatCond, FloatOp, Format, Fused, IntFloat, Op, Rounding, Sign, Value, Width};
+use crate::ir::{
+    Block, FloatCond, FloatOp, Format, Fused, IntFloat, Op, Place, Rounding, Sign, Value, Width,
+};
 use crate::soft::quiet_nan;
 use crate::state::offset;
 
@@ -80,11 +82,7 @@ impl Emit<'_> {
             }
             Op::Box(a) => {
                 let a = self.get(a);
-                let bits = self.b.ins().bitcast(I32, AS_IS, a);
-                let bits = self.b.ins().uextend(I64, bits);
-                let ones = self.constant(0xffff_ffff << 32);
-                let boxed = self.b.ins().bor(bits, ones);
-                self.b.ins().bitcast(F64, AS_IS, boxed)
+                self.boxed(a)
             }
             Op::Unbox(a) => self.unbox(a),
             ref other => unreachable!("{other} is no floating-point operation"),
@@ -156,8 +154,18 @@ impl Emit<'_> {
     /// and surely in range of the result.
     fn float_to_int(&mut self, conversion: IntFloat, a: Value) -> clif::Value {
         let a = self.get(a);
-        let truncates = conversion.rounding == Rounding::Zero;
+        let rounding = match conversion.rounding {
+            Rounding::Dynamic => {
+                self.require_rounding(Rounding::Nearest);
+                Rounding::Nearest
+            }
+            other => other,
+        };
+        let truncates = rounding == Rounding::Zero;
         let (least, bound) = match (conversion.width, conversion.signed) {
+            // What is rounded up must fit as well.
+            (Width::W32, true) if !truncates => (-2147483648.0, 2147483520.0),
+            (Width::W32, false) if !truncates => (0.0, 4294967040.0),
             (Width::W32, true) => (-2147483648.0, 2147483648.0),
             (Width::W32, false) => (0.0, 4294967296.0),
             (Width::W64, true) => (-9223372036854775808.0, 9223372036854775808.0),
@@ -173,12 +181,13 @@ impl Emit<'_> {
         let high_enough = self.b.ins().fcmp(FloatCC::GreaterThanOrEqual, a, least);
         let low_enough = self.b.ins().fcmp(FloatCC::LessThan, a, bound);
         let mut fine = self.b.ins().band(high_enough, low_enough);
-        if !truncates {
+        if rounding == Rounding::NearestAway {
             let never = self.b.ins().iconst(clif::types::I8, 0);
             fine = self.b.ins().band(fine, never);
         }
         self.interpret_if(fine, true);
-        let integer = self.b.ins().fcvt_to_sint_sat(I64, a);
+        let rounded = self.rounded(rounding, a);
+        let integer = self.b.ins().fcvt_to_sint_sat(I64, rounded);
         match conversion.width {
             Width::W64 => integer,
             Width::W32 => {
@@ -240,7 +249,29 @@ impl Emit<'_> {
         }
     }
 
-    fn unbox(&mut self, a: Value) -> clif::Value {
+    /// The current value as a register has it.
+    pub(super) fn boxed(&mut self, single: clif::Value) -> clif::Value {
+        self.boxes.insert(self.current(), single);
+        let bits = self.b.ins().bitcast(I32, AS_IS, single);
+        let bits = self.b.ins().uextend(I64, bits);
+        let ones = self.constant(0xffff_ffff << 32);
+        let boxed = self.b.ins().bor(bits, ones);
+        self.b.ins().bitcast(F64, AS_IS, boxed)
+    }
+
+    /// Reads a register that is only ever set to boxed numbers, and leaves if it
+    /// is none.
+    pub(super) fn enter_single(&mut self, at: i32) -> clif::Value {
+        let upper = self.load_state(I32, at + 4);
+        let boxed = self.b.ins().icmp_imm_s(IntCC::Equal, upper, -1);
+        self.interpret_if(boxed, true);
+        self.load_state(F32, at)
+    }
+
+    pub(super) fn unbox(&mut self, a: Value) -> clif::Value {
+        if let Some(&single) = self.boxes.get(&a) {
+            return single;
+        }
         let a = self.get(a);
         let bits = self.b.ins().bitcast(I64, AS_IS, a);
         let upper = self.b.ins().ushr_imm_u(bits, 32);
@@ -258,4 +289,54 @@ fn bits_type(format: Format) -> clif::Type {
 
 fn float_type(format: Format) -> clif::Type {
     if format == Format::Single { F32 } else { F64 }
+}
+
+/// The floating-point registers that a region only sets to boxed numbers: its
+/// entry checks that they hold some, and then their upper halves stay as they are.
+pub(super) fn single_registers(region: &[Block]) -> [bool; 32] {
+    let (mut singles, mut others) = ([false; 32], [false; 32]);
+    for block in region {
+        for op in &block.ops {
+            if let Op::Set(Place::F(n), v) = *op {
+                let is_box = matches!(block.ops[v.index()], Op::Box(_));
+                let all = if is_box { &mut singles } else { &mut others };
+                all[usize::from(n)] = true;
+            }
+        }
+    }
+    std::array::from_fn(|n| singles[n] && !others[n])
+}
+
+/// Whether a floating-point operation raises flags on the host without leaving
+/// for the interpreter.
+pub(super) fn may_raise(op: &Op) -> bool {
+    !matches!(
+        op,
+        Op::FloatCompare(FloatCond::Lt | FloatCond::Le, ..)
+            | Op::FloatSign(..)
+            | Op::Bits(..)
+            | Op::FromBits(..)
+            | Op::Box(_)
+            | Op::Unbox(_)
+    )
+}
+
+/// Whether an operation is one of floating-point numbers.
+pub(super) fn is_float(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Float(..)
+            | Op::FloatMinMax(..)
+            | Op::FloatSqrt(..)
+            | Op::FloatFused(..)
+            | Op::FloatCompare(..)
+            | Op::FloatToInt(..)
+            | Op::IntToFloat(..)
+            | Op::FloatConvert(..)
+            | Op::FloatSign(..)
+            | Op::Bits(..)
+            | Op::FromBits(..)
+            | Op::Box(_)
+            | Op::Unbox(_)
+    )
 }

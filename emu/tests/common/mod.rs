@@ -1,4 +1,6 @@
-//! Flat RISC-V code at one address, run by an engine without any Linux.
+//! Flat RISC-V code at one address, run by an engine without any Linux. Each
+//! test uses a part of it.
+#![allow(dead_code)]
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,7 +22,6 @@ const STACK_BYTES: u64 = 1 << 20;
 pub const SCRIPT: &str = "SECTIONS { . = 0x10000; .all : { *(.text.first) *(.text*) *(.rodata*) *(.srodata*) *(.data*) *(.sdata*) } .none (NOLOAD) : { *(.bss*) *(.sbss*) *(COMMON) } }";
 
 /// Compiles a program whose `entry` is at the beginning of flat code.
-#[allow(dead_code)]
 pub fn compile(source: &str, options: &[&str]) -> Vec<u8> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let unique = format!(
@@ -94,7 +95,6 @@ pub struct Guest {
     /// Its one thread.
     pub state: GuestState,
     /// What it wrote so far.
-    #[allow(dead_code)]
     pub output: Vec<u8>,
 }
 
