@@ -135,8 +135,19 @@ impl Bench {
 
     /// Publishes an object with an archive to pull from.
     pub fn publish_with(&mut self, object: &[u8], archive: &[u8]) -> Result<Published, Error> {
+        self.publish_parts(&[("object", object)], archive)
+    }
+
+    /// The same for several objects.
+    pub fn publish_parts(
+        &mut self,
+        objects: &[(&str, &[u8])],
+        archive: &[u8],
+    ) -> Result<Published, Error> {
         let mut batch = self.session.batch();
-        batch.object("object", object)?;
+        for (name, bytes) in objects {
+            batch.object(name, bytes)?;
+        }
         batch.archive("archive", archive)?;
         // SAFETY: as in `publish`.
         let (mut host, mut resolver) = unsafe { (LocalHost::new(), LocalHost::new()) };
