@@ -13,7 +13,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::command::{Catch, Spec};
+use sapwood_dwarf::EntryId;
+
+use crate::command::{Catch, Spec, WatchKind};
+use crate::stack::Frame;
 use crate::target::{Address, ThreadId};
 
 /// A breakpoint's number, as the user sees it; never used twice.
@@ -32,7 +35,7 @@ pub enum Wish {
     /// Execution of a place.
     Place(Spec),
     /// An access of memory.
-    Watch(Watch),
+    Watch(Box<Watch>),
     /// Something that is no place.
     Catch(Catch),
 }
@@ -42,19 +45,40 @@ pub enum Wish {
 pub struct Watch {
     /// The expression.
     pub expression: String,
-    /// Reads count too, and writes that change nothing.
-    pub reads: bool,
-    /// Where its storage is, and how many bytes.
-    pub storage: Option<(Address, u64)>,
-    /// The hardware slots in use; none for one that is watched by stepping.
-    pub slots: Vec<u8>,
-    /// The bytes when they were last looked at.
+    /// What it stops at.
+    pub kind: WatchKind,
+    /// The debug registers in use, and whether each is of the value itself and
+    /// not of what leads to it; none for one that is watched by stepping.
+    pub slots: Vec<(u8, bool)>,
+    /// The memory that the value hangs on: where, and how many bytes.
+    pub storage: Vec<(Address, u64)>,
+    /// The bytes of the storage when they were last looked at.
     pub bytes: Vec<u8>,
-    /// The value when it was last shown.
+    /// Some of the value is in registers.
+    pub in_register: bool,
+    /// It is watched, or will be when there is a process, by debug registers.
+    pub in_hardware: bool,
+    /// The value's bytes when it was last looked at, where it could be read.
+    pub value: Option<Vec<u8>>,
+    /// The value when it was last looked at.
     pub shown: String,
-    /// The frame whose local it is, and where that frame returns to: the watch
-    /// ends with it.
+    /// The frame that it is found by: the watch ends with it.
     pub scope: Option<Scope>,
+    /// Where the expression's names were looked up. Of a watch without a scope
+    /// nothing but that is asked of the frame, which may be long gone.
+    pub seen_from: Option<Frame>,
+}
+
+impl Watch {
+    /// What it is called.
+    pub fn title(&self) -> &'static str {
+        match (self.kind, self.in_hardware) {
+            (WatchKind::Read, _) => "Hardware read watchpoint",
+            (WatchKind::Access, _) => "Hardware access (read/write) watchpoint",
+            (WatchKind::Write, true) => "Hardware watchpoint",
+            (WatchKind::Write, false) => "Watchpoint",
+        }
+    }
 }
 
 /// The life of a frame.
@@ -64,8 +88,12 @@ pub struct Scope {
     pub thread: ThreadId,
     /// The frame's canonical frame address.
     pub cfa: Address,
-    /// Where it returns to.
-    pub caller: Address,
+    /// The function or inlined call that the frame is of.
+    pub function: Option<EntryId>,
+    /// Where in it the names were found.
+    pub names_at: Address,
+    /// Where it returns to, unless it is the outermost.
+    pub caller: Option<Address>,
 }
 
 /// Where a breakpoint stands.
@@ -79,6 +107,9 @@ pub struct Place {
     pub file: Option<Arc<Path>>,
     /// The line, 0 where nobody says.
     pub line: u32,
+    /// Which of the functions that the source has at the address is meant: of
+    /// those inlined there the others are not shown.
+    pub frame: Option<EntryId>,
 }
 
 /// What the user wished for.
@@ -92,6 +123,8 @@ pub struct Breakpoint {
     pub file: Option<Arc<Path>>,
     /// Goes away when it is hit.
     pub temporary: bool,
+    /// Stands in a debug register, not in memory.
+    pub hardware: bool,
     /// Counts.
     pub enabled: bool,
     /// Stops only where this is not zero.
@@ -116,6 +149,14 @@ pub struct Breakpoint {
 }
 
 impl Breakpoint {
+    /// Why to stop at its places.
+    pub fn reason(&self) -> Reason {
+        match self.hardware {
+            true => Reason::Hardware(self.id),
+            false => Reason::User(self.id),
+        }
+    }
+
     /// Whether nothing matches its spec yet.
     pub fn is_pending(&self) -> bool {
         matches!(self.wish, Wish::Place(_)) && self.places.is_empty()
@@ -139,6 +180,7 @@ impl Breakpoints {
             wish,
             file: None,
             temporary,
+            hardware: false,
             enabled: true,
             condition: None,
             ignore: 0,
@@ -183,6 +225,8 @@ impl Breakpoints {
 pub enum Reason {
     /// A breakpoint of the user's.
     User(BreakpointId),
+    /// One that stands in a debug register.
+    Hardware(BreakpointId),
     /// The dynamic linker says here that the list of libraries changed.
     Libraries,
     /// A step, `finish` or `until` goes this far.
@@ -193,6 +237,20 @@ pub enum Reason {
     Scope(BreakpointId),
 }
 
+impl Reason {
+    /// The breakpoint of the user's that it is of.
+    pub fn of_user(self) -> Option<BreakpointId> {
+        match self {
+            Reason::User(id) | Reason::Hardware(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    fn is_hardware(self) -> bool {
+        matches!(self, Reason::Hardware(_))
+    }
+}
+
 /// What is to be done in the target after a change of [`Sites`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
@@ -200,6 +258,27 @@ pub enum Change {
     Insert(Address),
     /// Remove the one there.
     Remove(Address),
+    /// Have a debug register stop there.
+    Arm(Address),
+    /// Free the debug register that does.
+    Disarm(Address),
+}
+
+/// What stands at an address: in memory, in a debug register.
+fn standing(reasons: &[Reason]) -> [bool; 2] {
+    [false, true].map(|hardware| reasons.iter().any(|r| r.is_hardware() == hardware))
+}
+
+/// What is to be done at an address where one thing stood and another shall.
+fn changes(at: Address, before: [bool; 2], after: [bool; 2]) -> impl Iterator<Item = Change> {
+    let change = |index: usize, come: Change, go: Change| match (before[index], after[index]) {
+        (false, true) => Some(come),
+        (true, false) => Some(go),
+        _ => None,
+    };
+    let soft = change(0, Change::Insert(at), Change::Remove(at));
+    let hard = change(1, Change::Arm(at), Change::Disarm(at));
+    soft.into_iter().chain(hard)
 }
 
 /// Everyone's reasons to stop, by address.
@@ -212,33 +291,34 @@ impl Sites {
     /// Adds a reason. Says what is to be done, if anything.
     pub fn add(&mut self, at: Address, reason: Reason) -> Option<Change> {
         let reasons = self.reasons.entry(at).or_default();
+        let before = standing(reasons);
         reasons.push(reason);
-        (reasons.len() == 1).then_some(Change::Insert(at))
+        changes(at, before, standing(reasons)).next()
     }
 
     /// Takes one such reason back.
     pub fn remove(&mut self, at: Address, reason: Reason) -> Option<Change> {
         let reasons = self.reasons.get_mut(&at)?;
         let index = reasons.iter().position(|r| *r == reason)?;
+        let before = standing(reasons);
         reasons.remove(index);
-        if !reasons.is_empty() {
-            return None;
+        let after = standing(reasons);
+        if reasons.is_empty() {
+            self.reasons.remove(&at);
         }
-        self.reasons.remove(&at);
-        Some(Change::Remove(at))
+        changes(at, before, after).next()
     }
 
     /// Takes back every reason that satisfies the test.
     pub fn remove_all(&mut self, test: impl Fn(Reason) -> bool) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let mut all = Vec::new();
         self.reasons.retain(|at, reasons| {
+            let before = standing(reasons);
             reasons.retain(|r| !test(*r));
-            if reasons.is_empty() {
-                changes.push(Change::Remove(*at));
-            }
+            all.extend(changes(*at, before, standing(reasons)));
             !reasons.is_empty()
         });
-        changes
+        all
     }
 
     /// The reasons to stop there; empty where there is no site.
@@ -271,6 +351,20 @@ mod tests {
         assert_eq!(sites.remove(at, user), None, "it was taken back already");
         assert_eq!(sites.remove(at, Reason::Step), Some(Change::Remove(at)));
         assert_eq!(sites.at(at), []);
+    }
+
+    #[test]
+    fn memory_and_debug_registers_are_apart() {
+        let (at, mut sites) = (Address(16), Sites::default());
+        let hard = Reason::Hardware(BreakpointId(1));
+        assert_eq!(sites.add(at, hard), Some(Change::Arm(at)));
+        assert_eq!(sites.add(at, hard), None);
+        assert_eq!(sites.add(at, Reason::Step), Some(Change::Insert(at)));
+        assert_eq!(sites.remove(at, hard), None);
+        assert_eq!(
+            sites.remove_all(|_| true),
+            [Change::Remove(at), Change::Disarm(at)]
+        );
     }
 
     #[test]

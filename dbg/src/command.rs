@@ -280,12 +280,15 @@ pub struct Disassemble {
 /// One request.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Command {
-    /// `break`, `tbreak`: sets a breakpoint, pending when nothing matches yet.
+    /// `break`, `tbreak`, `hbreak`, `thbreak`: sets a breakpoint, pending when
+    /// nothing matches yet.
     Break {
         /// Where.
         at: Spec,
         /// Goes away when it is hit.
         temporary: bool,
+        /// Stands in a debug register.
+        hardware: bool,
         /// Stops only where this expression is not zero.
         condition: Option<String>,
         /// Stops only this thread, by the debugger's number.
@@ -340,6 +343,8 @@ pub enum Command {
     Continue(u64),
     /// `step [N]`.
     Step(u64),
+    /// `step FUNCTION`: into a call of that function, and no other.
+    StepInto(String),
     /// `next [N]`.
     Next(u64),
     /// `stepi [N]`.

@@ -159,6 +159,8 @@ pub enum StopReason {
     Watchpoint {
         /// The watchpoint.
         id: BreakpointId,
+        /// What it is called: "Hardware watchpoint".
+        title: &'static str,
         /// What it watches.
         expression: String,
         /// The value before; `None` for one that is only read.

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use memmap2::Mmap;
 use sapwood_dwarf::{Bytes, DebugFiles, Input, Module, ModuleKind, Wanted};
@@ -25,6 +26,33 @@ pub(crate) fn map(path: &Path) -> std::io::Result<Bytes> {
     // one that runs for writing.
     let mapping = unsafe { Mmap::map(&file)? };
     Ok(Bytes::new(mapping))
+}
+
+/// What tells one version of a file from another: where it is, how long, and
+/// when it was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    file: (u64, u64),
+    length: u64,
+    written: SystemTime,
+}
+
+/// The stamp of a file that there is.
+pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+    let facts = std::fs::metadata(path).ok()?;
+    Some(Stamp {
+        file: (facts.dev(), facts.ino()),
+        length: facts.len(),
+        written: facts.modified().ok()?,
+    })
+}
+
+impl Stamp {
+    /// Whether another file was written after this one.
+    pub fn is_older_than(&self, other: &Path) -> bool {
+        stamp(other).is_some_and(|other| other.written > self.written)
+    }
 }
 
 /// Opens a file as a module.

@@ -162,6 +162,7 @@ fn title(view: &BreakpointView) -> &'static str {
         ("dprintf", _) => "Dprintf",
         ("breakpoint", false) => "Breakpoint",
         ("breakpoint", true) => "Temporary breakpoint",
+        ("hw breakpoint", _) => "Hardware assisted breakpoint",
         ("catchpoint", _) => "Catchpoint",
         ("hw watchpoint", _) => "Hardware watchpoint",
         ("read watchpoint", _) => "Hardware read watchpoint",
@@ -253,20 +254,21 @@ fn reason(
         }
         StopReason::Watchpoint {
             id,
+            title,
             expression,
             old,
             new,
         } => {
-            writeln!(out, "\nHardware watchpoint {id}: {expression}\n")?;
+            writeln!(out, "\n{title} {id}: {expression}\n")?;
             match old {
                 Some(old) => writeln!(out, "Old value = {old}\nNew value = {new}"),
                 None => writeln!(out, "Value = {new}"),
             }
         }
-        StopReason::WatchpointScope(id, expression) => {
+        StopReason::WatchpointScope(id, _) => {
             writeln!(
                 out,
-                "\nWatchpoint {id} ({expression}) deleted because the program has left the block in\nwhich its expression is valid."
+                "\nWatchpoint {id} deleted because the program has left the block in\nwhich its expression is valid."
             )
         }
         StopReason::Caught(id, what) => write!(out, "\nCatchpoint {id} ({what}), "),
@@ -422,7 +424,7 @@ fn breakpoint_rows(out: &mut String, view: &BreakpointView) -> fmt::Result {
         }
     };
     match &view.places[..] {
-        [] if matches!(view.kind, "breakpoint" | "dprintf") => {
+        [] if view.kind == "dprintf" || view.kind.ends_with("breakpoint") => {
             writeln!(out, "{:<18} {}", "<PENDING>", view.spec)?
         }
         [] => writeln!(out, "{:<18} {}", "", view.spec)?,

@@ -43,6 +43,9 @@ pub struct Frame {
     /// The function that has the code: the same as the scope but for an
     /// inlined frame.
     pub physical: Option<EntryId>,
+    /// The names that it sees are those of this place in the function, not of its
+    /// own: what an expression means does not change while it is watched.
+    pub names_at: Option<Address>,
     /// The source file: of the pc, or of the call for an outer frame of an
     /// inlined one.
     pub file: Option<Arc<Path>>,
@@ -174,6 +177,7 @@ impl<'a> Frames<'a> {
             symbol: meaning.symbol.clone(),
             scope: None,
             physical: meaning.sources.last().map(|source| source.entry),
+            names_at: None,
             file: None,
             line: 0,
             column: 0,

@@ -48,8 +48,54 @@ pub struct Row {
     pub line: u32,
     /// A statement begins where the range does.
     pub is_stmt: bool,
-    /// How many inlined calls the code is in.
-    pub depth: u32,
+    /// The inlined calls that the code is in, the innermost first.
+    pub calls: Vec<CallSite>,
+}
+
+/// Where the source has a call that was inlined.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallSite {
+    /// The source file.
+    pub file: Arc<Path>,
+    /// The line.
+    pub line: u32,
+    /// Its code begins at the address that was asked about.
+    pub begins: bool,
+    /// `step` may go into it.
+    pub is_entered: bool,
+}
+
+/// A place in the source, as a stepper tells one from another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Seen {
+    file: Arc<Path>,
+    line: u32,
+    /// How many inlined calls it is in.
+    depth: usize,
+}
+
+impl Row {
+    /// How many calls begin there: they are still to be made.
+    fn beginning(&self) -> usize {
+        self.calls.iter().take_while(|call| call.begins).count()
+    }
+
+    /// What is seen with so many of the innermost calls not made yet.
+    fn seen(&self, hidden: usize) -> Seen {
+        let depth = self.calls.len() - hidden.min(self.calls.len());
+        match hidden.checked_sub(1).and_then(|n| self.calls.get(n)) {
+            Some(call) => Seen {
+                file: call.file.clone(),
+                line: call.line,
+                depth,
+            },
+            None => Seen {
+                file: self.file.clone(),
+                line: self.line,
+                depth,
+            },
+        }
+    }
 }
 
 /// What a stepper may ask about the stopped thread.
@@ -62,6 +108,10 @@ pub trait Scene {
     fn flow(&mut self) -> Flow;
     /// The line row at its pc.
     fn row(&mut self) -> Option<Row>;
+    /// How many of the inlined calls at its pc it is still to make.
+    fn hidden(&self) -> usize {
+        0
+    }
     /// The code of the function at its pc, the range with the entry first.
     fn function(&mut self) -> Option<Vec<Range<Address>>>;
     /// The word on top of its stack: where a function just entered returns to.
@@ -136,7 +186,11 @@ pub struct Stepper {
     kind: Kind,
     phase: Phase,
     /// The line that is being left.
-    line: Option<(Arc<Path>, u32, u32)>,
+    line: Option<Seen>,
+    /// How many of the inlined calls where the step ended are still to be made.
+    hidden: usize,
+    /// It ended by entering an inlined call.
+    entered: bool,
     /// Addresses of which nothing need be asked: they belong to that line, or
     /// to the middle of another.
     quiet: Range<Address>,
@@ -156,6 +210,8 @@ impl Stepper {
             kind,
             phase: Phase::InCall,
             line: None,
+            hidden: 0,
+            entered: false,
             quiet: Address(0)..Address(0),
             function: Vec::new(),
             began: scene.pc(),
@@ -164,7 +220,10 @@ impl Stepper {
         let instruction = matches!(kind, Kind::Instruction | Kind::OverInstruction);
         if !instruction {
             match scene.row() {
-                Some(row) => stepper.settle(&row, scene),
+                Some(row) => {
+                    let hidden = scene.hidden();
+                    stepper.settle(&row, hidden, scene);
+                }
                 None => {
                     let caller = scene.caller()?;
                     stepper.phase = Phase::Leaving;
@@ -177,8 +236,25 @@ impl Stepper {
         Some((stepper, first))
     }
 
+    /// How many of the inlined calls where the step ended are still to be made.
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
     /// Takes in that the last move was made, and decides the next one.
     pub fn next(&mut self, scene: &mut dyn Scene) -> Move {
+        self.hidden = 0;
+        let next = self.decide(scene);
+        let is_over = next == Move::Done && self.hidden == 0;
+        let counts = !matches!(self.kind, Kind::Instruction | Kind::OverInstruction);
+        if is_over && counts && !self.entered {
+            self.hidden = scene.row().map_or(0, |row| row.beginning());
+        }
+        next
+    }
+
+    /// Takes in that the last move was made, and decides the next one.
+    fn decide(&mut self, scene: &mut dyn Scene) -> Move {
         if matches!(self.kind, Kind::Instruction | Kind::OverInstruction) {
             return Move::Done;
         }
@@ -218,9 +294,10 @@ impl Stepper {
         }
     }
 
-    /// Makes `row` the line that is being left.
-    fn settle(&mut self, row: &Row, scene: &mut dyn Scene) {
-        self.line = Some((row.file.clone(), row.line, row.depth));
+    /// Makes `row` the line that is being left, seen with so many of its calls
+    /// not made.
+    fn settle(&mut self, row: &Row, hidden: usize, scene: &mut dyn Scene) {
+        self.line = Some(row.seen(hidden));
         self.quiet = row.range.clone();
         self.function = scene.function().unwrap_or_default();
     }
@@ -289,14 +366,13 @@ impl Stepper {
     /// Takes the rows behind into `quiet` while they are of the line that is
     /// being left.
     fn widen(&mut self, scene: &mut dyn Scene) {
-        let Some((file, line, depth)) = self.line.clone() else {
+        let Some(line) = self.line.clone() else {
             return;
         };
         while let Some(row) = scene.row_at(self.quiet.end)
             && row.range.start == self.quiet.end
             && row.range.end > row.range.start
-            && (row.line, row.depth) == (line, depth)
-            && row.file == file
+            && row.seen(0) == line
         {
             self.quiet.end = row.range.end;
         }
@@ -334,18 +410,32 @@ impl Stepper {
         let Some(row) = scene.row().filter(|row| row.line != 0) else {
             return self.go(scene);
         };
-        let starts = row.is_stmt && row.range.start == pc;
-        let (file, line, depth) = match &self.line {
-            Some((file, line, depth)) => (file.clone(), *line, *depth),
-            None => return Move::Done,
+        let hidden = row.beginning();
+        let seen = row.seen(hidden);
+        let starts = (row.is_stmt && row.range.start == pc) || hidden > 0;
+        let Some(line) = &self.line else {
+            return Move::Done;
         };
-        let deeper = row.depth > depth && self.kind != Kind::Into;
-        let same = row.depth == depth && row.line == line && row.file == file;
+        let enters = |depth: usize| {
+            let from_outermost = row.calls.iter().rev();
+            let call = from_outermost
+                .skip(depth)
+                .map(|call| call.is_entered)
+                .next();
+            self.kind == Kind::Into && call == Some(true)
+        };
+        let deeper = seen.depth > line.depth && !enters(line.depth);
+        let same = seen == *line;
         let backwards = self.kind == Kind::Until && pc < self.began;
-        if row.depth < depth && !starts {
+        if seen.depth < line.depth && !starts {
             // An inlined call ended in the middle of its caller's line.
-            self.settle(&row, scene);
+            self.settle(&row, 0, scene);
         } else if starts && !deeper && !same && !backwards {
+            return Move::Done;
+        } else if hidden > 0 && same && enters(line.depth) {
+            // A call in the line that is being stepped: it is entered.
+            self.hidden = hidden - 1;
+            self.entered = true;
             return Move::Done;
         } else {
             self.quiet = row.range.clone();
@@ -422,7 +512,7 @@ impl Stepper {
             None => Move::Done,
             Some(row) if row.is_stmt && row.range.start == scene.pc() => Move::Done,
             Some(row) => {
-                self.settle(&row, scene);
+                self.settle(&row, 0, scene);
                 self.go(scene)
             }
         }

@@ -364,13 +364,17 @@ pub trait RemoteSyscall {
 /// What kind of access a watchpoint stops at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
+    /// Execution of the instruction that begins there; it has not been executed
+    /// when the thread stops.
+    Execute,
     /// Stores.
     Write,
     /// Loads and stores.
     ReadWrite,
 }
 
-/// Hardware watchpoints.
+/// Hardware watchpoints and breakpoints. A thread that is about to execute what
+/// one stands at reports [`Happening::Breakpoint`].
 pub trait Watchpoints {
     /// Watches `length` (1, 2, 4 or 8) bytes at an address aligned to it in
     /// every thread, present and future. Gives the slot, or an error when all

@@ -70,8 +70,8 @@ fn a_process_let_go_has_its_own_bytes_and_goes_on() {
         assert!(say(&mut debugger, "b puts").contains("Breakpoint 2 at"));
         assert!(say(&mut debugger, "continue").contains("Breakpoint 1, work"));
         assert!(
-            code(child.id()) != before,
-            "there are patches while we are here"
+            code(child.id()) == before,
+            "a process at rest could be left alone at any time"
         );
         match how {
             "drop" => drop(debugger),
@@ -237,7 +237,9 @@ fn an_interrupt_stops_a_program_that_blocks_all_signals() {
 /// The process that a debugger has, killed by somebody else; waits until it is.
 fn kill_behind(debugger: &mut Debugger) {
     let said = say(debugger, "info program");
-    let number = said.split_whitespace().nth(1).unwrap().to_owned();
+    let mut words = said.split(|c: char| !c.is_ascii_alphanumeric());
+    let number = words.find(|word| word.parse::<i32>().is_ok());
+    let number = number.expect("it names the process").to_owned();
     let killed = Process::new("kill").args(["-KILL", &number]).status();
     assert!(killed.unwrap().success());
     let dead = || {
@@ -366,5 +368,125 @@ fn steps_and_forks_go_past_a_breakpoint_in_place() {
     let written = std::fs::read_to_string(&output).unwrap();
     assert_eq!(written, "2000 2000 2000 4\n");
     drop(debugger);
+    no_children_left();
+}
+
+/// Bytes of a process's code once they are as they were; the guardian of a
+/// debugger that was killed needs a moment.
+fn settles_to(process: u32, before: &[(String, Vec<u8>)]) -> bool {
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(10) {
+        if code(process) == before {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+#[test]
+fn a_debugger_that_is_killed_leaves_nothing_in_a_process_it_attached_to() {
+    let folder = Folder::new();
+    let mut child = start("patient.c", &folder);
+    let mut line = [0; 6];
+    let output = child.stdout.as_mut().unwrap();
+    output.read_exact(&mut line).unwrap();
+    let before = code(child.id());
+    // The debugger is this test, in a process of its own.
+    for how in ["at rest", "running"] {
+        let me = std::env::current_exe().unwrap();
+        let mut debugger = Process::new(me)
+            .args(["--exact", "a_debugger_to_be_killed", "--nocapture"])
+            .env("SAPWOOD_VICTIM", child.id().to_string())
+            .env("SAPWOOD_HOW", how)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = std::io::BufReader::new(debugger.stdout.take().unwrap());
+        let mut text = String::new();
+        while !text.contains("now\n") {
+            let mut line = String::new();
+            let got = std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+            assert!(got > 0, "{how}: {text}");
+            text.push_str(&line);
+        }
+        if how == "running" {
+            // It says so before it lets the program go.
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(code(child.id()) != before, "a breakpoint is in place");
+        }
+        debugger.kill().unwrap();
+        debugger.wait().unwrap();
+        assert!(settles_to(child.id(), &before), "{how}: a patch was left");
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(child.try_wait().unwrap().is_none(), "{how}: it lives on");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    no_children_left();
+}
+
+/// Not a test by itself: what the one above kills.
+#[test]
+fn a_debugger_to_be_killed() {
+    let Some(victim) = std::env::var("SAPWOOD_VICTIM").ok() else {
+        return;
+    };
+    let mut debugger = Debugger::new();
+    let attach = Command::Attach(ProcessId(victim.parse().unwrap()));
+    debugger.execute(attach, &mut |_| {}).unwrap();
+    say(&mut debugger, "b work");
+    say(&mut debugger, "watch rounds");
+    say(&mut debugger, "continue");
+    say(&mut debugger, "stepi");
+    if std::env::var("SAPWOOD_HOW").unwrap() == "at rest" {
+        println!("now");
+        std::thread::sleep(Duration::from_secs(60));
+    } else {
+        // A function that is not called again while we live.
+        say(&mut debugger, "delete");
+        say(&mut debugger, "b main");
+        say(&mut debugger, "b _exit");
+        println!("now");
+        say(&mut debugger, "continue");
+    }
+}
+
+#[test]
+fn a_refusal_says_why() {
+    let folder = Folder::new();
+    let mut child = start("patient.c", &folder);
+    let attach = |debugger: &mut Debugger| say(debugger, &format!("attach {}", child.id()));
+    let mut first = Debugger::new();
+    assert!(attach(&mut first).starts_with("Attached to process"));
+    let refused = std::thread::spawn({
+        let id = child.id();
+        move || say(&mut Debugger::new(), &format!("attach {id}"))
+    });
+    let refused = refused.join().unwrap();
+    let tracer = format!("it is being traced by process {} (", std::process::id());
+    assert!(
+        refused.contains("cannot attach to process") && refused.contains("being traced by process"),
+        "{refused} instead of {tracer}"
+    );
+    say(&mut first, "detach");
+    let me = say(&mut first, &format!("attach {}", std::process::id()));
+    assert_eq!(me, "error: I refuse to debug myself!\n");
+    child.kill().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    while !std::fs::read_to_string(&status)
+        .unwrap()
+        .contains("State:\tZ")
+    {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let dead = say(&mut first, &format!("attach {}", child.id()));
+    assert!(
+        dead.contains("it has ended") || dead.contains("No such process"),
+        "{dead}"
+    );
+    child.wait().unwrap();
+    let gone = say(&mut first, &format!("attach {}", child.id()));
+    assert!(gone.contains("No such process"), "{gone}");
     no_children_left();
 }

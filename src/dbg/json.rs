@@ -169,6 +169,7 @@ fn reason(reason_of: &StopReason, to: &mut Value) {
         }
         StopReason::Watchpoint {
             id,
+            title: _,
             expression,
             old,
             new,

@@ -1,12 +1,14 @@
 //! Commands about breakpoints.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Debugger, Events};
 use crate::breakpoint::{Breakpoint, BreakpointId, Place, Reason, Wish};
-use crate::command::{Lasting, Spec};
+use crate::command::{Lasting, Spec, WatchKind};
 use crate::error::{Error, Result};
 use crate::event::{BreakpointView, Event, PlaceView};
+use crate::target::{Address, TargetError};
 
 fn view_of_place(place: &Place) -> PlaceView {
     PlaceView {
@@ -17,19 +19,51 @@ fn view_of_place(place: &Place) -> PlaceView {
     }
 }
 
+/// Why a breakpoint cannot be had in a debug register.
+fn no_register(id: BreakpointId) -> Error {
+    Error::new(format!(
+        "Could not insert hardware breakpoint {id}.\nAll four debug registers are in use by hardware breakpoints and watchpoints."
+    ))
+}
+
+fn addresses_armed(armed: &BTreeMap<Address, u8>, all: &[Address]) -> bool {
+    all.iter().all(|at| armed.contains_key(at))
+}
+
+/// How a breakpoint is to stop.
+#[derive(Default)]
+pub(super) struct Wanted {
+    /// It goes away when it is hit.
+    pub temporary: bool,
+    /// It stands in a debug register.
+    pub hardware: bool,
+    pub condition: Option<String>,
+    /// Stops only this thread, by the debugger's number.
+    pub thread: Option<u32>,
+    /// It only prints this.
+    pub template: Option<String>,
+}
+
 /// The commands that set a breakpoint again.
 fn as_commands(b: &Breakpoint) -> String {
     let word = |full: &str| match b.temporary {
         true => format!("t{full}"),
         false => full.to_owned(),
     };
+    let kind = if b.hardware { "hbreak" } else { "break" };
     let mut text = match &b.wish {
         Wish::Place(spec) => match &b.template {
             Some(template) => format!("dprintf {spec},{template}"),
-            None => format!("{} {spec}", word("break")),
+            None => format!("{} {spec}", word(kind)),
         },
-        Wish::Watch(watch) if watch.reads => format!("awatch {}", watch.expression),
-        Wish::Watch(watch) => format!("watch {}", watch.expression),
+        Wish::Watch(watch) => {
+            let word = match watch.kind {
+                WatchKind::Write => "watch",
+                WatchKind::Read => "rwatch",
+                WatchKind::Access => "awatch",
+            };
+            format!("{word} {}", watch.expression)
+        }
         Wish::Catch(what) => format!("{} {}", word("catch"), super::info::catch_text(what)),
     };
     if let Some(thread) = b.thread {
@@ -53,34 +87,21 @@ fn as_commands(b: &Breakpoint) -> String {
 }
 
 impl Debugger {
-    /// `break` and `tbreak`.
+    /// `break`, `tbreak`, `hbreak`, `thbreak`.
     pub(super) fn set_breakpoint(
         &mut self,
         at: Spec,
-        temporary: bool,
-        condition: Option<String>,
-        thread: Option<u32>,
-        events: Events<'_>,
-    ) -> Result<()> {
-        self.set_place_breakpoint(at, temporary, condition, thread, None, events)
-    }
-
-    /// Sets a breakpoint, which only prints where there is a template.
-    pub(super) fn set_place_breakpoint(
-        &mut self,
-        at: Spec,
-        temporary: bool,
-        condition: Option<String>,
-        thread: Option<u32>,
-        template: Option<String>,
+        wanted: Wanted,
         events: Events<'_>,
     ) -> Result<()> {
         let spec = self.absolute(&at)?;
         let places = self.places(&spec)?;
-        let breakpoint = self.breakpoints.add(Wish::Place(spec.clone()), temporary);
-        breakpoint.condition = condition;
-        breakpoint.thread = thread;
-        breakpoint.template = template;
+        let wish = Wish::Place(spec.clone());
+        let breakpoint = self.breakpoints.add(wish, wanted.temporary);
+        breakpoint.hardware = wanted.hardware;
+        breakpoint.condition = wanted.condition;
+        breakpoint.thread = wanted.thread;
+        breakpoint.template = wanted.template;
         let id = breakpoint.id;
         if places.is_empty() {
             let why = self.nothing_matches(&spec).to_string();
@@ -142,7 +163,7 @@ impl Debugger {
         let Some(target) = self.target.as_deref_mut() else {
             return Ok(());
         };
-        for at in addresses {
+        for &at in &addresses {
             let mut byte = [0];
             if target.read(at, &mut byte).is_err() {
                 self.remove_sites(id);
@@ -152,7 +173,22 @@ impl Debugger {
                 )));
             }
         }
+        let hardware = self.breakpoints.get(id).is_some_and(|b| b.hardware);
+        if hardware && !addresses_armed(&self.armed, &addresses) {
+            self.remove_sites(id);
+            return Err(no_register(id));
+        }
         Ok(())
+    }
+
+    /// Puts a breakpoint at an address of the process.
+    fn place_site(&mut self, at: Address, reason: Reason) -> Result<(), TargetError> {
+        let change = self.sites.add(at, reason);
+        let done = self.apply(change);
+        if done.is_err() {
+            self.sites.remove(at, reason);
+        }
+        done
     }
 
     /// Gives a breakpoint more places. Says whether any was new.
@@ -166,11 +202,12 @@ impl Debugger {
                 continue;
             }
             let (at, enabled) = (place.address, breakpoint.enabled);
+            let reason = breakpoint.reason();
             breakpoint.places.push(place);
             new = true;
             if enabled && self.target.is_some() {
-                let change = self.sites.add(at, Reason::User(id));
-                let _ = self.apply(change);
+                // One that cannot be placed has a place without effect.
+                let _ = self.place_site(at, reason);
             }
         }
         new
@@ -178,17 +215,22 @@ impl Debugger {
 
     /// Puts every enabled breakpoint's places into a new process.
     pub(super) fn place_user_sites(&mut self, events: Events<'_>) {
-        let all: Vec<(BreakpointId, Vec<Place>)> = self
+        let all: Vec<(BreakpointId, Reason, Vec<Place>)> = self
             .breakpoints
             .iter()
             .filter(|b| b.enabled)
-            .map(|b| (b.id, b.places.clone()))
+            .map(|b| (b.id, b.reason(), b.places.clone()))
             .collect();
-        for (id, places) in all {
+        for (id, reason, places) in all {
             for place in places {
-                let change = self.sites.add(place.address, Reason::User(id));
-                if let Err(error) = self.apply(change) {
-                    events(Event::Warning(format!("breakpoint {id}: {error}")));
+                match self.place_site(place.address, reason) {
+                    Ok(()) => {}
+                    Err(_) if matches!(reason, Reason::Hardware(_)) => {
+                        events(Event::Warning(no_register(id).to_string()));
+                    }
+                    Err(error) => {
+                        events(Event::Warning(format!("breakpoint {id}: {error}")));
+                    }
                 }
             }
         }
@@ -196,8 +238,15 @@ impl Debugger {
 
     /// Takes a breakpoint's reasons to stop back.
     pub(super) fn remove_sites(&mut self, id: BreakpointId) {
-        let mine = |reason| matches!(reason, Reason::User(of) | Reason::Scope(of) if of == id);
+        let mine = |reason: Reason| reason.of_user() == Some(id) || reason == Reason::Scope(id);
         for change in self.sites.remove_all(mine) {
+            let _ = self.apply(Some(change));
+        }
+    }
+
+    /// Takes those back that a disabled breakpoint has not.
+    fn remove_user_sites(&mut self, id: BreakpointId) {
+        for change in self.sites.remove_all(|reason| reason.of_user() == Some(id)) {
             let _ = self.apply(Some(change));
         }
     }
@@ -265,15 +314,23 @@ impl Debugger {
             if std::mem::replace(&mut breakpoint.enabled, on) == on {
                 continue;
             }
-            let places = breakpoint.places.clone();
+            let (places, reason) = (breakpoint.places.clone(), breakpoint.reason());
             let id = BreakpointId(id);
             if on && self.target.is_some() {
                 for place in places {
-                    let change = self.sites.add(place.address, Reason::User(id));
-                    self.apply(change)?;
+                    if let Err(error) = self.place_site(place.address, reason) {
+                        self.remove_sites(id);
+                        self.existing(id.0)?.enabled = false;
+                        return Err(match reason {
+                            Reason::Hardware(id) => no_register(id),
+                            _ => error.into(),
+                        });
+                    }
                 }
+                self.watch_again(id);
             } else {
-                self.remove_sites(id);
+                self.free_slots(id);
+                self.remove_user_sites(id);
             }
         }
         Ok(())
@@ -309,7 +366,7 @@ impl Debugger {
         for name in chosen {
             let spec = Spec::Function(name);
             if !self.places(&spec)?.is_empty() {
-                self.set_breakpoint(spec, false, None, None, events)?;
+                self.set_breakpoint(spec, Wanted::default(), events)?;
             }
         }
         Ok(())
@@ -378,12 +435,17 @@ impl Debugger {
             .ok_or_else(|| Error::new(format!("No breakpoint number {id}.")))?;
         let (kind, spec) = match &breakpoint.wish {
             Wish::Place(spec) if breakpoint.template.is_some() => ("dprintf", spec.to_string()),
+            Wish::Place(spec) if breakpoint.hardware => ("hw breakpoint", spec.to_string()),
             Wish::Place(spec) => ("breakpoint", spec.to_string()),
-            Wish::Watch(watch) if watch.slots.is_empty() => {
-                ("watchpoint", watch.expression.clone())
+            Wish::Watch(watch) => {
+                let kind = match (watch.kind, watch.in_hardware) {
+                    (WatchKind::Read, _) => "read watchpoint",
+                    (WatchKind::Access, _) => "acc watchpoint",
+                    (WatchKind::Write, true) => "hw watchpoint",
+                    (WatchKind::Write, false) => "watchpoint",
+                };
+                (kind, watch.expression.clone())
             }
-            Wish::Watch(watch) if watch.reads => ("acc watchpoint", watch.expression.clone()),
-            Wish::Watch(watch) => ("hw watchpoint", watch.expression.clone()),
             Wish::Catch(what) => ("catchpoint", super::info::catch_text(what)),
         };
         Ok(BreakpointView {

@@ -107,8 +107,10 @@ impl Debugger {
         for index in 0..self.sites.at(at).len() {
             let passed = match self.sites.at(at)[index] {
                 Reason::Step => !self.reaches(thread, here, at, goals),
-                Reason::User(_) if self.quiet => true,
-                Reason::User(id) => self.is_no_stop(id, here, at, &mut ignored),
+                Reason::User(_) | Reason::Hardware(_) if self.quiet => true,
+                Reason::User(id) | Reason::Hardware(id) => {
+                    self.is_no_stop(id, here, at, &mut ignored)
+                }
                 _ => false,
             };
             if !passed {
@@ -191,10 +193,13 @@ impl Debugger {
     fn prepare(&mut self, here: ThreadId, at: Address, text: &str) -> Option<Parsed> {
         // The walk is of the innermost frame alone, which needs no other thread
         // stopped; what was selected stays so.
-        let before = (self.selected, self.level, self.stack.take());
+        let before = (self.selected, self.level, self.hidden);
+        let stack = self.stack.take();
         self.selected = Some(here);
+        self.hide_calls(here, at);
         let frame = self.frame_at(0).ok().filter(|frame| frame.pc() == at);
-        (self.selected, self.level, self.stack) = before;
+        (self.selected, self.level, self.hidden) = before;
+        self.stack = stack;
         let frame = frame?;
         let modules = Arc::clone(&self.modules);
         let registers = self.live().ok()?.registers(here).ok()?;

@@ -97,6 +97,8 @@ impl Debugger {
     fn walk_thread(&mut self, thread: ThreadId, wanted: usize) -> Result<Stack> {
         let target = self.target.as_deref_mut().ok_or(Error::NotRunning)?;
         let registers = target.registers(thread)?;
+        let mut hidden = self.hidden_frames(thread, registers.pc());
+        let target = self.target.as_deref_mut().ok_or(Error::NotRunning)?;
         let mut start = dwarf_registers(&registers);
         let mut stack = Stack {
             frames: Vec::new(),
@@ -110,12 +112,15 @@ impl Debugger {
             let mut frames = Frames::new(&self.modules, &mut self.unwinder, &start, &mut memory);
             let base = stack.frames.len();
             for mut frame in frames.by_ref() {
-                frame.level += base;
+                if hidden > 0 && frame.is_inlined {
+                    hidden -= 1;
+                    continue;
+                }
+                frame.level = stack.frames.len();
                 if let Some(waiting) = call
                     && frame.pc() == waiting.returns_to
                     && frame.level > base
                 {
-                    frame.level = stack.frames.len();
                     stack.frames.push((frame, FrameKind::Call));
                     start = dwarf_registers(&waiting.saved.registers);
                     let other =
@@ -167,7 +172,13 @@ impl Debugger {
         let Some((frame, kind)) = stack.frames.get(level).cloned() else {
             return Err(Error::new("No stack."));
         };
-        let inner_is_inlined = level > 0 && stack.frames[level - 1].1 == FrameKind::Inlined;
+        let inner_is_inlined = match level.checked_sub(1) {
+            Some(inner) => stack.frames[inner].1 == FrameKind::Inlined,
+            None => {
+                let thread = self.thread()?;
+                self.hidden_frames(thread, frame.pc()) > 0
+            }
+        };
         let row = frame
             .module
             .and_then(|id| self.modules.get(id))

@@ -17,6 +17,7 @@ mod eval;
 mod examine;
 mod frames;
 mod generations;
+mod hidden;
 mod image;
 mod info;
 mod info_frame;
@@ -47,18 +48,20 @@ use std::sync::Arc;
 
 use sapwood_dwarf::{Address, ModuleId, Modules, Unwinder};
 
-use crate::breakpoint::{BreakpointId, Breakpoints, Sites};
+use crate::breakpoint::{Breakpoints, Sites};
 use crate::call::Alarm;
 use crate::command::{Command, Format};
 use crate::error::{Error, Result};
 use crate::event::{Event, StopReason};
 use crate::interrupt::Interrupter;
 use crate::libraries::{Ground, Library};
+use crate::loader;
 use crate::signal::Dispositions;
 use crate::source::Sources;
 use crate::target::{Target, ThreadId};
 
-use crate::value::{Memo, Value};
+use crate::value::Memo;
+use breakpoints::Wanted;
 use calls::PendingCall;
 pub use complete::Completion;
 use conditions::Conditions;
@@ -98,6 +101,8 @@ pub struct Debugger {
     libraries: Vec<(Library, Option<ModuleId>)>,
     breakpoints: Breakpoints,
     sites: Sites,
+    /// The debug register that stops at each address which has one.
+    armed: BTreeMap<Address, u8>,
     /// Where a C++ handler begins its work, where the program has C++.
     catch_hook: Option<Address>,
     /// Where `longjmp` and its kin begin.
@@ -113,6 +118,8 @@ pub struct Debugger {
     level: usize,
     /// The selected thread's stack, as far as it was walked since the last stop.
     stack: Option<Stack>,
+    /// Inlined calls that the stopped thread is still to make.
+    hidden: Option<hidden::Hidden>,
     /// Threads that stand on a site whose hit was reported already.
     standing: BTreeMap<ThreadId, Address>,
     /// The selected thread was put where it is: a breakpoint there counts.
@@ -136,12 +143,19 @@ pub struct Debugger {
     memo: Memo,
     conditions: Conditions,
     skips: Skips,
+    /// The one function that the step in progress may enter.
+    chosen: Option<String>,
+    /// The program's file when it was read.
+    stamp: Option<loader::Stamp>,
+    /// Source files whose age was compared with the program's.
+    compared: std::collections::BTreeSet<PathBuf>,
     /// Threads are stepped though nobody asked for steps: something is watched
     /// without hardware.
     by_steps: bool,
     displays: Displays,
-    /// What watchpoints watch.
-    watched: BTreeMap<BreakpointId, Value>,
+    /// What the expression that is being evaluated hangs on, where somebody
+    /// wants to know.
+    uses: Option<watch::Uses>,
     /// What the user defined, and what of it is being executed.
     scripts: Scripts,
     /// Where `x` goes on.
@@ -178,9 +192,19 @@ impl Debugger {
             Command::Break {
                 at,
                 temporary,
+                hardware,
                 condition,
                 thread,
-            } => self.set_breakpoint(at, temporary, condition, thread, events),
+            } => {
+                let wanted = Wanted {
+                    temporary,
+                    hardware,
+                    condition,
+                    thread,
+                    template: None,
+                };
+                self.set_breakpoint(at, wanted, events)
+            }
             Command::Delete(ids) => self.delete(&ids, events),
             Command::Clear(at) => self.clear(&at, events),
             Command::Enable(ids, on) => self.enable(&ids, on),
@@ -208,6 +232,7 @@ impl Debugger {
             }
 
             Command::Continue(count) => self.proceed(count, events),
+            Command::StepInto(function) => self.step_into(function, events),
             Command::Step(count) => self.step(crate::step::Kind::Into, count, events),
             Command::Next(count) => self.step(crate::step::Kind::Over, count, events),
             Command::StepInstruction(count) => {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::libraries::{self, Library};
 use crate::loader;
-use crate::target::{Address, TargetError};
+use crate::target::{Access, Address, TargetError};
 
 /// Where Linux puts a position-independent executable when it places nothing
 /// at random. A guess, made so that what is looked up before the program runs
@@ -29,6 +29,9 @@ const JUMP_HOOKS: [&str; 4] = ["longjmp", "_longjmp", "siglongjmp", "__longjmp_c
 
 /// What a C++ handler calls before anything else.
 const CATCH_HOOK: &str = "__cxa_begin_catch";
+
+/// Where a linker puts what tells one build from another.
+const BUILD_ID: &str = ".note.gnu.build-id";
 
 /// The largest vdso there is, in pages.
 const VDSO_PAGES: u64 = 16;
@@ -58,6 +61,8 @@ impl Debugger {
         if bias.is_none() && module.is_position_independent() {
             module = loader::open(path, ModuleKind::Executable, USUAL_BIAS)?;
         }
+        self.stamp = loader::stamp(path);
+        self.compared.clear();
         if let Some(old) = self.executable.take() {
             self.remove_module(old);
         }
@@ -67,6 +72,47 @@ impl Debugger {
         }
         self.sources.refresh();
         Ok(())
+    }
+
+    /// Reads the program's file again if it is another than the one that was read.
+    pub(super) fn reread_changed(&mut self, events: Events<'_>) -> Result<()> {
+        let Some(path) = self.program.clone() else {
+            return Ok(());
+        };
+        if self.stamp.is_none() || loader::stamp(&path) == self.stamp {
+            return Ok(());
+        }
+        events(Event::Text(format!(
+            "`{}' has changed; re-reading symbols.\n",
+            path.display()
+        )));
+        self.load_program(&path, None)?;
+        self.resolve_new(&mut |_| {});
+        Ok(())
+    }
+
+    /// Says so when a module's file is not the one that the process has loaded:
+    /// their build ids differ.
+    fn warn_of_other_build(&mut self, id: ModuleId, events: Events<'_>) {
+        let (Some(module), Some(target)) = (self.modules.get(id), self.target.as_deref_mut())
+        else {
+            return;
+        };
+        let sections = module.sections();
+        let note = sections.iter().find(|(name, _)| *name == BUILD_ID);
+        let Some(range) = note.map(|(_, range)| range.clone()) else {
+            return;
+        };
+        let Some(ours) = module.file_bytes(range.clone()) else {
+            return;
+        };
+        let mut theirs = vec![0; ours.len()];
+        if target.read(range.start, &mut theirs).is_ok() && theirs != ours {
+            events(Event::Warning(format!(
+                "{} is not the file that the process has loaded: it was changed since, and what is shown of it may be wrong",
+                module.name().display()
+            )));
+        }
     }
 
     /// There is no executable any more.
@@ -94,10 +140,14 @@ impl Debugger {
         let target = self.target.as_deref_mut().ok_or(Error::NotRunning)?;
         self.ground = libraries::ground(target);
         self.place_program(path)?;
+        if let Some(id) = self.executable {
+            self.warn_of_other_build(id, events);
+        }
         self.take_in_vdso();
         self.place_user_sites(events);
         self.take_in_interpreter();
         self.refresh_libraries(events)?;
+        self.watch_new_process();
         Ok(())
     }
 
@@ -227,7 +277,11 @@ impl Debugger {
             .collect();
         for library in new {
             let id = match loader::open(&library.name, ModuleKind::Library, library.bias) {
-                Ok(module) => Some(Arc::make_mut(&mut self.modules).add(module)),
+                Ok(module) => {
+                    let id = Arc::make_mut(&mut self.modules).add(module);
+                    self.warn_of_other_build(id, events);
+                    Some(id)
+                }
                 Err(error) => {
                     events(Event::Warning(error.to_string()));
                     None
@@ -246,13 +300,14 @@ impl Debugger {
         let ids: Vec<BreakpointId> = self.breakpoints.iter().map(|b| b.id).collect();
         for id in ids {
             let breakpoint = self.breakpoints.get_mut(id).expect("just listed");
+            let reason = breakpoint.reason();
             let lost: Vec<Address> = breakpoint
                 .places
                 .extract_if(.., |place| inside(place.address))
                 .map(|place| place.address)
                 .collect();
             for at in lost {
-                let change = self.sites.remove(at, Reason::User(id));
+                let change = self.sites.remove(at, reason);
                 let _ = self.apply(change);
             }
         }
@@ -324,6 +379,19 @@ impl Debugger {
         match change {
             Some(Change::Insert(at)) => target.insert_breakpoint(at),
             Some(Change::Remove(at)) => target.remove_breakpoint(at),
+            Some(Change::Arm(at)) => {
+                let what = TargetError::Unsupported("stop at addresses by hardware");
+                let slot = target
+                    .watchpoints()
+                    .ok_or(what)?
+                    .watch(at, 1, Access::Execute)?;
+                self.armed.insert(at, slot);
+                Ok(())
+            }
+            Some(Change::Disarm(at)) => match (self.armed.remove(&at), target.watchpoints()) {
+                (Some(slot), Some(hardware)) => hardware.unwatch(slot),
+                _ => Ok(()),
+            },
             None => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 
 use super::run::{Outcome, Plan};
 use super::{Debugger, Events};
-use crate::breakpoint::{BreakpointId, Reason};
+use crate::breakpoint::BreakpointId;
 use crate::command::Spec;
 use crate::error::{Error, Result};
 use crate::event::{Event, FrameKind, StopReason};
@@ -11,6 +11,16 @@ use crate::registers::x86;
 use crate::signal::Signal;
 use crate::step::{Goal, Kind, Stepper};
 use crate::value;
+
+/// Whether a function's full name is meant by a name: all of it, or its end from
+/// a `::` on, with or without generic arguments.
+pub(super) fn is_called(full: &str, name: &str) -> bool {
+    let ends = |full: &str| {
+        let before = full.strip_suffix(name);
+        before.is_some_and(|before| before.is_empty() || before.ends_with("::"))
+    };
+    ends(full) || full.split_once('<').is_some_and(|(plain, _)| ends(plain))
+}
 
 impl Debugger {
     /// `continue`.
@@ -21,10 +31,7 @@ impl Debugger {
                 .sites
                 .at(pc)
                 .iter()
-                .filter_map(|reason| match reason {
-                    Reason::User(id) => Some(*id),
-                    _ => None,
-                })
+                .filter_map(|reason| reason.of_user())
                 .collect();
             for id in here {
                 self.ignore(id.0, count - 1, events)?;
@@ -56,6 +63,10 @@ impl Debugger {
             )));
         }
         for _ in 0..count {
+            let at = self.live()?.registers(thread)?.pc();
+            if kind == Kind::Into && self.enter_hidden(thread, at)? {
+                continue;
+            }
             let begun = Stepper::begin(kind, &mut self.scene(thread)?);
             let Some((stepper, first)) = begun else {
                 return Err(Error::new("Cannot find bounds of current function"));
@@ -65,10 +76,27 @@ impl Debugger {
                 other => return self.conclude(other, events),
             }
         }
-        let same = self
-            .frame_at(0)
+        let after = self.frame_at(0);
+        let same = after
+            .as_ref()
             .is_ok_and(|after| after.is_same_activation(&before) && after.line != 0);
+        if let Some(chosen) = &self.chosen {
+            let name = after.ok().and_then(|frame| frame.function);
+            if !name.is_some_and(|function| is_called(&function.name, chosen)) {
+                let text = format!("\"{chosen}\" was not called on the way");
+                events(Event::Warning(text));
+            }
+        }
         self.report(thread, StopReason::Stepped, !same, events)
+    }
+
+    /// `step FUNCTION`: into that function, if the line calls it, and into no
+    /// other.
+    pub(super) fn step_into(&mut self, function: String, events: Events<'_>) -> Result<()> {
+        self.chosen = Some(function);
+        let done = self.step(Kind::Into, 1, events);
+        self.chosen = None;
+        done
     }
 
     /// The goals of leaving a frame: where it returns to, with the stack as

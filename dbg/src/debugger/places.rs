@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sapwood_dwarf::{Function, Having, Module, ModuleId, ModuleKind, SymbolKind};
+use sapwood_dwarf::{
+    EntryId, Function, Having, Module, ModuleId, ModuleKind, SourceFrame, SymbolKind,
+};
 
 use super::Debugger;
 use super::catch::function_of;
+use super::hidden::beginning;
 use crate::breakpoint::{BreakpointId, Place, Wish};
 use crate::command::{Catch, Spec};
 use crate::error::{Error, Result};
@@ -33,18 +36,19 @@ fn behind_frame_setup(module: &Module, entry: Address) -> Address {
 
 /// Where the line of an address is, as a place.
 pub(super) fn describe(module: Option<&Module>, address: Address) -> Place {
+    let chain = module.map_or(Vec::new(), |m| m.inlined_at(address));
+    if let Some(innermost) = chain.first() {
+        return as_place(address, innermost);
+    }
     let row = module
         .and_then(|m| m.line_at(address))
         .filter(|r| r.line != 0);
     let function = module.and_then(|m| {
-        let source = m.inlined_at(address).into_iter().next();
-        source.map(|s| s.function.name.clone()).or_else(|| {
-            let (symbol, offset) = m.symbol_at(address)?;
-            let name = demangled(symbol.name);
-            Some(match offset {
-                0 => name.into_owned(),
-                offset => format!("{name}+{offset}"),
-            })
+        let (symbol, offset) = m.symbol_at(address)?;
+        let name = demangled(symbol.name);
+        Some(match offset {
+            0 => name.into_owned(),
+            offset => format!("{name}+{offset}"),
         })
     });
     Place {
@@ -52,21 +56,45 @@ pub(super) fn describe(module: Option<&Module>, address: Address) -> Place {
         function,
         file: row.as_ref().map(|row| row.file.clone()),
         line: row.map_or(0, |row| row.line),
+        frame: None,
+    }
+}
+
+/// A place in one of the functions that the source has at an address.
+fn as_place(address: Address, frame: &SourceFrame) -> Place {
+    Place {
+        address,
+        function: Some(frame.function.name.clone()),
+        file: frame.file.clone().filter(|_| frame.line != 0),
+        line: frame.line,
+        frame: Some(frame.entry),
+    }
+}
+
+/// The place of a function at an address that it has code at. Calls that were
+/// inlined there are not part of it unless the address is in their midst.
+fn place_of(module: &Module, function: &Function, address: Address) -> Place {
+    let chain = module.inlined_at(address);
+    let is_meant = |frame: &&SourceFrame| {
+        frame.function.id == function.id || frame.function.name == function.name
+    };
+    let meant = chain.iter().rev().find(is_meant).map(|frame| frame.entry);
+    let shown: Vec<EntryId> = meant.into_iter().collect();
+    match chain.get(beginning(&chain, address, &shown)) {
+        Some(frame) => Place {
+            function: Some(function.name.clone()),
+            frame: meant.or(Some(frame.entry)),
+            ..as_place(address, frame)
+        },
+        None => describe(Some(module), address),
     }
 }
 
 fn of_function(module: &Module, function: &Function) -> Vec<Place> {
-    let mut places = Vec::new();
-    if function.entry.is_some() {
-        places.push(describe(Some(module), module.prologue_end(function)));
-    }
-    for copy in module.inlined_copies(function) {
-        places.push(Place {
-            function: Some(function.name.clone()),
-            ..describe(Some(module), copy)
-        });
-    }
-    places
+    let own = function.entry.map(|_| module.prologue_end(function));
+    let copies = module.inlined_copies(function);
+    let all = own.into_iter().chain(copies);
+    all.map(|at| place_of(module, function, at)).collect()
 }
 
 /// The places of a function by name: by debug information, or by symbol.
@@ -109,11 +137,20 @@ fn line_places(module: &Module, file: &str, line: u32) -> Vec<Place> {
     module
         .places(file, line)
         .into_iter()
-        .map(|place| Place {
-            address: place.address,
-            function: place.function.map(|f| f.name.clone()),
-            file: Some(place.file),
-            line: place.line,
+        .map(|place| {
+            let chain = module.inlined_at(place.address);
+            // The call of what is inlined there may be the line that is meant.
+            let is_meant = |frame: &&SourceFrame| {
+                frame.line == place.line && frame.file.as_deref() == Some(&*place.file)
+            };
+            let meant = chain.iter().find(is_meant).or(chain.first());
+            Place {
+                address: place.address,
+                function: meant.map(|frame| frame.function.name.clone()),
+                file: Some(place.file),
+                line: place.line,
+                frame: meant.map(|frame| frame.entry),
+            }
         })
         .collect()
 }

@@ -1,6 +1,7 @@
 //! What is printed as the user words it: `printf`, `output`, `dprintf`; and the
 //! debugger's own variables, which such texts like to mention.
 
+use super::breakpoints::Wanted;
 use super::{Debugger, Events};
 use crate::breakpoint::BreakpointId;
 use crate::command::{Format, Spec};
@@ -51,8 +52,11 @@ impl Debugger {
         template: String,
         events: Events<'_>,
     ) -> Result<()> {
-        let template = Some(template);
-        self.set_place_breakpoint(at, false, None, None, template, events)
+        let wanted = Wanted {
+            template: Some(template),
+            ..Wanted::default()
+        };
+        self.set_breakpoint(at, wanted, events)
     }
 
     /// Prints what a breakpoint of `dprintf` is to print at a hit. Says whether

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::breakpoints::Wanted;
 use super::{Debugger, Events};
 use crate::command::Spec;
 use crate::error::{Error, Result};
@@ -43,6 +44,7 @@ impl Debugger {
         }
         let launch = self.launch_wanted()?;
         self.kill_quietly()?;
+        self.reread_changed(events)?;
         if self.program.is_none() {
             return self.launch_live(&launch, events);
         }
@@ -99,7 +101,11 @@ impl Debugger {
             return Err(Error::NoProgram);
         }
         let main = Spec::Function("main".to_owned());
-        self.set_breakpoint(main, true, None, None, events)?;
+        let wanted = Wanted {
+            temporary: true,
+            ..Wanted::default()
+        };
+        self.set_breakpoint(main, wanted, events)?;
         self.run(arguments, events)
     }
 
@@ -123,10 +129,17 @@ impl Debugger {
             ));
         }
         let native = Native::attach(process, self.interrupter.clone())?;
-        let program = native
+        let mut program = native
             .executable()
             .ok_or_else(|| Error::new(format!("process {process} has no executable.")))?;
-        self.program.get_or_insert_with(|| program.clone());
+        if let Some(path) = program.to_string_lossy().strip_suffix(" (deleted)") {
+            events(Event::Warning(format!(
+                "{path} was removed or replaced since process {process} was started; its own copy is read"
+            )));
+            program = format!("/proc/{}/exe", native.process()).into();
+        } else {
+            self.program.get_or_insert_with(|| program.clone());
+        }
         self.adopt(Box::new(native), &program, Began::Attached, events)?;
         let thread = self.thread()?;
         self.report(thread, StopReason::Attached, true, events)
@@ -175,6 +188,7 @@ impl Debugger {
     pub(super) fn process_ended(&mut self) {
         self.target = None;
         self.sites.clear();
+        self.armed.clear();
         self.standing.clear();
         self.calls.clear();
         self.threads.clear();

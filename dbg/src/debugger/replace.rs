@@ -20,7 +20,7 @@ use sapwood_link::Generation;
 
 use super::image::Input;
 use super::{Debugger, Events};
-use crate::breakpoint::{BreakpointId, Reason};
+use crate::breakpoint::BreakpointId;
 use crate::error::{Error, Result};
 use crate::eval::{Defines, Definition, SourceFile, definitions, put_at};
 use crate::event::Event;
@@ -243,13 +243,14 @@ impl Debugger {
             if breakpoint.places.iter().all(|place| is_old(place.address)) {
                 continue;
             }
+            let reason = breakpoint.reason();
             let left: HashSet<Address> = breakpoint
                 .places
                 .extract_if(.., |place| is_old(place.address))
                 .map(|place| place.address)
                 .collect();
             for at in left {
-                let change = self.sites.remove(at, Reason::User(id));
+                let change = self.sites.remove(at, reason);
                 let _ = self.apply(change);
             }
         }

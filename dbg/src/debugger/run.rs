@@ -87,8 +87,13 @@ impl Debugger {
     pub(super) fn scene(&mut self, thread: ThreadId) -> Result<ThreadScene<'_>> {
         let target = self.target.as_deref_mut().ok_or(Error::NotRunning)?;
         let registers = target.registers(thread)?;
+        let hidden = self.hidden_frames(thread, registers.pc());
+        let target = self.target.as_deref_mut().ok_or(Error::NotRunning)?;
         Ok(ThreadScene {
             target,
+            hidden,
+            chosen: self.chosen.as_deref(),
+            window: (Address(0), Vec::new()),
             modules: &self.modules,
             unwinder: &mut self.unwinder,
             skips: &self.skips,
@@ -120,6 +125,8 @@ impl Debugger {
         if !unseen {
             self.standing.insert(thread, pc);
         }
+        // Nobody has seen where it will be.
+        self.hidden = None;
         let mut plan = plan;
         let result = self
             .arm(&plan)
@@ -220,6 +227,11 @@ impl Debugger {
         let had_goals = matches!(next, Move::RunTo(_));
         *next = stepper.next(&mut self.scene(thread)?);
         let done = *next == Move::Done;
+        let hidden = stepper.hidden();
+        if done {
+            let at = self.live()?.registers(thread)?.pc();
+            self.hide(thread, at, hidden);
+        }
         if had_goals {
             self.disarm();
         }
@@ -394,6 +406,7 @@ impl Debugger {
             Happening::ThreadEnded(_) => stop(StopReason::ThreadEnded),
             Happening::Executed(path) => {
                 self.sites.clear();
+                self.armed.clear();
                 self.standing.clear();
                 self.calls.clear();
                 self.forget_image();
@@ -509,7 +522,7 @@ impl Debugger {
         let mut first = None;
         for reason in reasons {
             let stop = match reason {
-                Reason::User(id) if self.counts(*id, here, events)? => {
+                Reason::User(id) | Reason::Hardware(id) if self.counts(*id, here, events)? => {
                     match self.prints(*id, here, events)? {
                         true => None,
                         false => Some(self.stop_of(*id)),
@@ -656,12 +669,21 @@ impl Debugger {
         events: Events<'_>,
     ) -> Result<()> {
         let switched = self.selected.is_some_and(|before| before != thread);
-        self.select(thread);
+        // After a step the stack was looked at already.
+        if reason != StopReason::Stepped || self.selected != Some(thread) || self.level != 0 {
+            self.select(thread);
+        }
+        self.listing.restart();
+        if !matches!(reason, StopReason::Stepped | StopReason::Attached) {
+            let at = self.live()?.registers(thread)?.pc();
+            self.hide_calls(thread, at);
+        }
         self.number_threads();
         let reason = self.within_call(thread, reason);
         self.last_stop = Some(reason.clone());
         let frame = self.frame_view(0)?;
         let source = self.frame_source(&frame);
+        self.warn_of_newer(frame.pc, source.as_ref(), events);
         let (deleted, commands) = match &reason {
             StopReason::Breakpoint(id, temporary) => {
                 let commands = self.breakpoints.get(*id).map(|b| b.commands.clone());

@@ -2,16 +2,17 @@
 
 use std::ops::Range;
 
-use sapwood_dwarf::{FrameAddress, Modules, Unwinder};
+use sapwood_dwarf::{FrameAddress, Function, Modules, Unwinder};
 
 use super::Debugger;
 use super::frames::{TargetMemory, dwarf_registers};
+use super::motion::is_called;
 use super::replace::Replaced;
 use super::skip::Skips;
 use crate::flow::{self, Flow, LONGEST};
 use crate::libraries::read_word;
 use crate::registers::{Registers, x86};
-use crate::step::{Goal, Row, Scene};
+use crate::step::{CallSite, Goal, Row, Scene};
 use crate::target::{Address, Target};
 
 /// A stopped thread, its code and its stack.
@@ -22,6 +23,12 @@ pub(super) struct ThreadScene<'a> {
     /// Functions that are not stopped in.
     pub skips: &'a Skips,
     pub registers: Registers,
+    /// The one function that may be entered, where one was chosen.
+    pub chosen: Option<&'a str>,
+    /// Code that was read, and where it is.
+    pub window: (Address, Vec<u8>),
+    /// Inlined calls at its pc that it is still to make.
+    pub hidden: usize,
     /// `__cxa_begin_catch`, where the program has it.
     pub catch_hook: Option<Address>,
     /// Functions at whose entries jumps to newer versions are.
@@ -46,6 +53,9 @@ const LONGEST_LINE: u64 = 1 << 16;
 /// exits do.
 const SHORT: usize = 1;
 
+/// How much code is read at a time, a power of two.
+const WINDOW: usize = 256;
+
 /// Longer than any symbol's name.
 const LONGEST_NAME: u64 = 4096;
 
@@ -53,6 +63,35 @@ const LONGEST_NAME: u64 = 4096;
 const STUB: u64 = 16;
 
 impl ThreadScene<'_> {
+    /// Whether a step may go into a function.
+    fn enters(&self, function: &Function) -> bool {
+        let is_chosen = |name: &str| is_called(&function.name, name);
+        self.chosen.is_none_or(is_chosen) && !self.skips.covers(function)
+    }
+
+    /// Bytes of code. Those around them are kept: most of what is asked for
+    /// while a thread stands still lies together.
+    fn code_at(&mut self, at: Address, length: usize) -> Option<&[u8]> {
+        let (start, bytes) = &self.window;
+        let inside = at
+            .past(*start)
+            .is_some_and(|n| n as usize + length <= bytes.len());
+        if !inside {
+            let start = Address(at.0 & !(WINDOW as u64 - 1));
+            let mut bytes = vec![0; WINDOW.max((at.0 - start.0) as usize + length)];
+            if self.target.read(start, &mut bytes).is_ok() {
+                self.window = (start, bytes);
+            } else {
+                let mut bytes = vec![0; length];
+                self.target.read(at, &mut bytes).ok()?;
+                self.window = (at, bytes);
+            }
+        }
+        let (start, bytes) = &self.window;
+        let from = (at.0 - start.0) as usize;
+        bytes.get(from..from + length)
+    }
+
     /// The entry that the stub at `pc` jumps to now, by its slot.
     ///
     /// Formula: `ff 25 disp32` jumps to `*(end of instruction + disp32)`.
@@ -111,11 +150,10 @@ impl Scene for ThreadScene<'_> {
 
     fn flow(&mut self) -> Flow {
         let pc = self.pc();
-        let mut bytes = [0; LONGEST];
         // The last instruction of a mapping has fewer bytes behind it.
         for length in [LONGEST, 8, 4, 2, 1] {
-            if self.target.read(pc, &mut bytes[..length]).is_ok() {
-                return flow::flow(&bytes[..length]);
+            if let Some(bytes) = self.code_at(pc, length) {
+                return flow::flow(bytes);
             }
         }
         Flow::Next
@@ -128,14 +166,27 @@ impl Scene for ThreadScene<'_> {
     fn row_at(&mut self, at: Address) -> Option<Row> {
         let (_, module) = self.modules.at(at)?;
         let row = module.line_at(at)?;
-        let inlined = module.inlined_at(at).len();
+        let chain = module.inlined_at(at);
+        // A frame says where the call of the one before it is.
+        let sites = chain.iter().zip(chain.iter().skip(1));
+        let calls = sites.map(|(call, around)| CallSite {
+            file: around.file.clone().unwrap_or_else(|| row.file.clone()),
+            line: around.line,
+            begins: call.ranges.iter().any(|range| range.start == at),
+            is_entered: self.enters(&call.function),
+        });
+        let calls = calls.collect();
         Some(Row {
             range: row.range,
             file: row.file,
             line: row.line,
             is_stmt: row.is_stmt,
-            depth: inlined.saturating_sub(1) as u32,
+            calls,
         })
+    }
+
+    fn hidden(&self) -> usize {
+        self.hidden
     }
 
     fn jump_hooks(&mut self) -> Vec<Address> {
@@ -166,9 +217,8 @@ impl Scene for ThreadScene<'_> {
 
     fn code(&mut self, range: &Range<Address>) -> Option<Vec<u8>> {
         let length = range.end.past(range.start).filter(|n| *n <= LONGEST_LINE)?;
-        let mut code = vec![0; length as usize];
-        self.target.read(range.start, &mut code).ok()?;
-        Some(code)
+        self.code_at(range.start, length as usize)
+            .map(<[u8]>::to_vec)
     }
 
     fn patience(&self) -> usize {
@@ -209,7 +259,7 @@ impl Scene for ThreadScene<'_> {
     fn body(&mut self, entry: Address) -> Option<Address> {
         let (_, module) = self.modules.at(entry)?;
         let function = module.function_at(entry)?;
-        if self.skips.covers(&function) {
+        if !self.enters(&function) {
             return None;
         }
         module.line_at(entry).filter(|row| row.line != 0)?;

@@ -8,6 +8,7 @@ use crate::command::{ListWhat, Spec};
 use crate::error::{Error, Result};
 use crate::event::{Event, FrameView, SourceLines};
 use crate::parse::{SETTINGS, WORDS, full_word, info_words};
+use crate::target::Address;
 
 /// What `list` showed last.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,34 @@ impl Debugger {
         let line = frame.line;
         let lines = self.sources.lines(file, line, line, Some(line));
         Some(lines)
+    }
+
+    /// Says so, once, when a source file was written after the program was built.
+    pub(super) fn warn_of_newer(
+        &mut self,
+        at: Address,
+        source: Option<&SourceLines>,
+        events: Events<'_>,
+    ) {
+        let module = self.modules.at(at).map(|(id, _)| id);
+        if module.is_none() || module != self.executable {
+            return;
+        }
+        let Some(source) = source.filter(|source| source.missing.is_none()) else {
+            return;
+        };
+        if self.compared.contains(&*source.file) {
+            return;
+        }
+        self.compared.insert(source.file.to_path_buf());
+        let newer = self
+            .stamp
+            .is_some_and(|stamp| stamp.is_older_than(&source.file));
+        if newer {
+            events(Event::Warning(
+                "Source file is more recent than executable.".to_owned(),
+            ));
+        }
     }
 
     /// Where the selected frame is, or else the program's `main`.

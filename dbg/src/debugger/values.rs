@@ -10,7 +10,6 @@ use sapwood_dwarf::{Memory, MemoryError, ModuleId, Register, VariableKind};
 
 use super::calls::{Called, Purpose};
 use super::{Debugger, Events};
-use crate::breakpoint::BreakpointId;
 use crate::call::{MachineCall, MachineResult};
 use crate::command::{Format, FrameArguments, TypeFlags};
 use crate::error::{Error, Result};
@@ -55,6 +54,9 @@ struct Program<'a> {
 
 impl Memory for Program<'_> {
     fn read(&mut self, at: Address, into: &mut [u8]) -> Result<(), MemoryError> {
+        if let Some(uses) = &mut self.debugger.uses {
+            uses.memory.push((at, into.len() as u64));
+        }
         let failed = MemoryError {
             at,
             len: into.len(),
@@ -116,6 +118,18 @@ impl Source for Program<'_> {
         target.signal_bytes(thread).ok()
     }
 
+    fn note_frame(&mut self) {
+        if let Some(uses) = &mut self.debugger.uses {
+            uses.of_frame = true;
+        }
+    }
+
+    fn note_register(&mut self) {
+        if let Some(uses) = &mut self.debugger.uses {
+            uses.in_register = true;
+        }
+    }
+
     fn thread_pointer(&mut self) -> Option<Address> {
         let thread = self.debugger.selected?;
         let registers = self.debugger.target.as_deref_mut()?.registers(thread);
@@ -123,6 +137,11 @@ impl Source for Program<'_> {
     }
 
     fn call(&mut self, call: &abi::Call) -> Result<Returned, value::Error> {
+        if self.debugger.uses.is_some() {
+            return Err(value::Error::new(
+                "an expression that calls functions cannot be watched",
+            ));
+        }
         let machine = MachineCall {
             function: call.function,
             integers: call.integers.clone(),
@@ -169,7 +188,7 @@ impl Source for Program<'_> {
 impl Debugger {
     /// Evaluates in a frame. `None`: a call stopped within, and the user has
     /// been told.
-    fn evaluate_in<T>(
+    pub(super) fn evaluate_in<T>(
         &mut self,
         frame: Option<&Frame>,
         text: &str,
@@ -404,42 +423,13 @@ impl Debugger {
         at.ok_or_else(|| Error::new("the program stopped."))
     }
 
-    /// What an expression's value has to be to be watched: in memory. Gives it,
-    /// where it is, its size in bytes, and its text.
-    pub(super) fn watchable(&mut self, text: &str) -> Result<(Value, Address, u64, String)> {
-        let style = self.style(None);
-        let found = self.evaluate(text, &mut |_| {}, |evaluator| {
-            let value = evaluator.evaluate_text(text)?;
-            let size = value.ty.size(evaluator.reader.modules)?.unwrap_or(0);
-            let shown = evaluator.reader.show(&value, &style)?;
-            Ok((value, size, shown))
-        })?;
-        let (value, size, shown) = found.ok_or_else(|| Error::new("the program stopped."))?;
-        match value.address() {
-            Some(at) if size > 0 => Ok((Value::in_memory(value.ty, at), at, size, shown)),
-            _ => Err(Error::new(
-                "Cannot watch constant value, or one that is not in memory.",
-            )),
-        }
-    }
-
-    /// A watched value as it is now.
-    pub(super) fn watched_text(&mut self, id: BreakpointId) -> Result<String> {
-        let Some(value) = self.watched.get(&id).cloned() else {
-            return Ok(String::new());
-        };
-        let style = self.style(None);
-        let text = self.evaluate_in(None, "", &mut |_| {}, |evaluator| {
-            evaluator.reader.show(&value, &style)
-        })?;
-        Ok(text.unwrap_or_default())
-    }
-
     /// Whether a breakpoint's condition holds in the innermost frame of a
     /// thread.
     pub(super) fn condition_holds(&mut self, thread: ThreadId, text: &str) -> Result<bool> {
         let before = (self.selected, self.level);
         self.select(thread);
+        let at = self.live()?.registers(thread)?.pc();
+        self.hide_calls(thread, at);
         let holds = self.evaluate(text, &mut |_| {}, |evaluator| {
             let value = evaluator.evaluate_text(text)?;
             evaluator.is_true(&value)

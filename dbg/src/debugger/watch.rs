@@ -1,11 +1,19 @@
-//! Watchpoints: in hardware while it has room, by single steps past that.
+//! Watchpoints: in debug registers while they have room, by single steps past
+//! that.
+//!
+//! What is watched is all that the value hangs on: for `p->x` the pointer too,
+//! so that when `p` changes the member of what it points to then is watched. A
+//! change of any of it has the expression evaluated again, in the frame that it
+//! was first evaluated in, and with the names that were seen from there.
 
+use super::frames::TargetMemory;
 use super::run::{Outcome, Verdict};
 use super::{Debugger, Events};
 use crate::breakpoint::{Breakpoint, BreakpointId, Reason, Scope, Watch, Wish};
 use crate::command::WatchKind;
 use crate::error::{Error, Result};
 use crate::event::{Event, StopReason};
+use crate::stack::Frame;
 use crate::target::{Access, Address, ThreadId};
 
 /// A range as pieces that the hardware can watch: each a power of two, 8 bytes
@@ -25,6 +33,58 @@ fn pieces(at: Address, size: u64) -> Vec<(Address, u8)> {
 /// No hardware watches more than this many pieces.
 const SLOTS: usize = 4;
 
+/// How far out the frame of a watched local is looked for at first.
+const FIRST_FRAMES: usize = 8;
+
+/// Each range once, and none that lies in another.
+fn distinct(mut ranges: Vec<(Address, u64)>) -> Vec<(Address, u64)> {
+    ranges.retain(|(_, size)| *size > 0);
+    ranges.sort_by_key(|(at, size)| (*at, std::cmp::Reverse(*size)));
+    let mut kept: Vec<(Address, u64)> = Vec::new();
+    for (at, size) in ranges {
+        let end = at.0.saturating_add(size);
+        let covered = |(other, length): &(Address, u64)| {
+            other.0 <= at.0 && end <= other.0.saturating_add(*length)
+        };
+        if !kept.iter().any(covered) {
+            kept.push((at, size));
+        }
+    }
+    kept
+}
+
+/// What debug registers would have to watch: pieces, and whether each is of the
+/// value itself.
+fn wanted(storage: &[(Address, u64)], place: Option<(Address, u64)>) -> Vec<(Address, u8, bool)> {
+    let is_value = |at: Address| {
+        place.is_some_and(|(start, size)| (start.0..start.0.saturating_add(size)).contains(&at.0))
+    };
+    let all = storage.iter().flat_map(|(at, size)| pieces(*at, *size));
+    all.map(|(at, length)| (at, length, is_value(at))).collect()
+}
+
+/// What a value hangs on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Uses {
+    /// The memory that was read for it.
+    pub memory: Vec<(Address, u64)>,
+    /// It is found by what only its frame has.
+    pub of_frame: bool,
+    /// Some of it is in registers.
+    pub in_register: bool,
+}
+
+/// An expression's value for somebody who waits for it to change.
+struct Watched {
+    /// Its bytes, where it can be read.
+    bytes: Option<Vec<u8>>,
+    /// Its text.
+    text: String,
+    /// Where it is, and how many bytes.
+    place: Option<(Address, u64)>,
+    uses: Uses,
+}
+
 impl Debugger {
     /// `watch`, `rwatch`, `awatch`.
     pub(super) fn watch(
@@ -33,80 +93,221 @@ impl Debugger {
         kind: WatchKind,
         events: Events<'_>,
     ) -> Result<()> {
-        self.live()?;
-        let (value, at, size, shown) = self.watchable(expression)?;
-        let reads = kind != WatchKind::Write;
-        let slots = match self.take_slots(at, size, reads) {
-            Ok(slots) => slots,
-            Err(_) if !reads => Vec::new(),
-            Err(_) => {
-                return Err(Error::new(
-                    "Expression cannot be implemented with read/access watchpoint.",
-                ));
-            }
+        let frame = match self.selected {
+            Some(_) => Some(self.current_frame()?),
+            None => None,
         };
-        let mut bytes = vec![0; size as usize];
-        self.live()?.read(at, &mut bytes)?;
-        let scope = self.scope_of(at)?;
-        let wish = Wish::Watch(Watch {
+        let seen = self.look_at(frame.as_ref(), expression)?;
+        if seen.uses.memory.is_empty() && !seen.uses.in_register {
+            return Err(Error::new(format!(
+                "Cannot watch constant value `{expression}'."
+            )));
+        }
+        let scope = match &frame {
+            Some(frame) if seen.uses.of_frame => self.scope_of(frame)?,
+            _ => None,
+        };
+        let mut watch = Watch {
             expression: expression.to_owned(),
-            reads,
-            storage: Some((at, size)),
-            slots,
-            bytes,
-            shown,
+            kind,
+            slots: Vec::new(),
+            storage: Vec::new(),
+            bytes: Vec::new(),
+            in_register: false,
+            in_hardware: false,
+            value: None,
+            shown: String::new(),
             scope,
-        });
-        let id = self.breakpoints.add(wish, false).id;
-        self.watched.insert(id, value);
-        if let Some(scope) = scope {
-            let change = self.sites.add(scope.caller, Reason::Scope(id));
+            seen_from: frame,
+        };
+        self.take_in_watched(&mut watch, seen);
+        if kind != WatchKind::Write && !watch.in_hardware {
+            return Err(Error::new(
+                "Expression cannot be implemented with read/access watchpoint.",
+            ));
+        }
+        let id = self.breakpoints.add(Wish::Watch(Box::new(watch)), false).id;
+        if let Some(caller) = scope.and_then(|scope| scope.caller) {
+            let change = self.sites.add(caller, Reason::Scope(id));
             self.apply(change)?;
         }
         events(Event::BreakpointSet(self.breakpoint_view(id)?));
         Ok(())
     }
 
-    /// Debug registers for a range: aligned pieces of it, all or none.
-    fn take_slots(&mut self, at: Address, size: u64, reads: bool) -> Result<Vec<u8>> {
-        let access = match reads {
-            true => Access::ReadWrite,
-            false => Access::Write,
+    /// Evaluates what is watched, and says what its value hangs on. One that
+    /// cannot be read is no error where it hangs on something.
+    fn look_at(&mut self, frame: Option<&Frame>, text: &str) -> Result<Watched> {
+        self.uses = Some(Uses::default());
+        let found = self.evaluate_in(frame, text, &mut |_| {}, |evaluator| {
+            let value = evaluator.evaluate_text(text)?;
+            let fetched = evaluator.reader.fetched(&value);
+            let size = value.ty.size(evaluator.reader.modules)?.unwrap_or(0);
+            Ok((value.address().map(|at| (at, size)), fetched))
+        });
+        let uses = self.uses.take().unwrap_or_default();
+        let unreadable = |place| Watched {
+            bytes: None,
+            text: "<unreadable>".to_owned(),
+            place,
+            uses: uses.clone(),
         };
-        let none = || Error::new("this target has no hardware watchpoints.");
+        let (place, value) = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => return Err(Error::new("the program stopped.")),
+            Err(_) if !uses.memory.is_empty() || uses.in_register => return Ok(unreadable(None)),
+            Err(error) => return Err(error),
+        };
+        let Ok(value) = value else {
+            return Ok(unreadable(place));
+        };
+        let style = self.style(None);
+        let text = self.evaluate_in(frame, "", &mut |_| {}, |evaluator| {
+            evaluator.reader.show(&value, &style)
+        })?;
+        Ok(Watched {
+            bytes: value.content.map(|content| content.bytes.to_vec()),
+            text: text.unwrap_or_default(),
+            place,
+            uses,
+        })
+    }
+
+    /// Makes what was seen what a watch knows, and has the hardware watch it, as
+    /// far as there is room.
+    fn take_in_watched(&mut self, watch: &mut Watch, seen: Watched) {
+        let storage = distinct(seen.uses.memory);
+        let pieces = wanted(&storage, seen.place);
+        let fits = !seen.uses.in_register && !pieces.is_empty() && pieces.len() <= SLOTS;
+        let stays = storage == watch.storage && !watch.slots.is_empty();
+        if !stays {
+            self.release(&watch.slots);
+            watch.slots = match fits {
+                true => self.take_slots(&pieces, watch.kind).unwrap_or_default(),
+                false => Vec::new(),
+            };
+        }
+        watch.in_hardware = fits && (self.target.is_none() || !watch.slots.is_empty());
+        watch.storage = storage;
+        watch.bytes = self.bytes_of(&watch.storage);
+        watch.in_register = seen.uses.in_register;
+        watch.value = seen.bytes;
+        watch.shown = seen.text;
+    }
+
+    /// The bytes of all of some storage; what cannot be read is left out.
+    fn bytes_of(&mut self, storage: &[(Address, u64)]) -> Vec<u8> {
+        let mut all = Vec::new();
+        let Some(target) = self.target.as_deref_mut() else {
+            return all;
+        };
+        for (at, size) in storage {
+            let mut bytes = vec![0; *size as usize];
+            if target.read(*at, &mut bytes).is_ok() {
+                all.extend(bytes);
+            }
+        }
+        all
+    }
+
+    /// Debug registers for pieces: all or none. What leads to the value matters
+    /// only when it is written.
+    fn take_slots(
+        &mut self,
+        pieces: &[(Address, u8, bool)],
+        kind: WatchKind,
+    ) -> Option<Vec<(u8, bool)>> {
         let mut slots = Vec::new();
-        for (piece, length) in pieces(at, size) {
-            let hardware = self.live()?.watchpoints().ok_or_else(none)?;
-            match hardware.watch(piece, length, access) {
-                Ok(slot) => slots.push(slot),
-                Err(error) => {
-                    for slot in slots {
-                        let _ = hardware.unwatch(slot);
-                    }
-                    return Err(error.into());
+        for &(at, length, is_value) in pieces {
+            let access = match is_value && kind != WatchKind::Write {
+                true => Access::ReadWrite,
+                false => Access::Write,
+            };
+            let hardware = self.target.as_deref_mut()?.watchpoints()?;
+            match hardware.watch(at, length, access) {
+                Ok(slot) => slots.push((slot, is_value)),
+                Err(_) => {
+                    self.release(&slots);
+                    return None;
                 }
             }
         }
-        Ok(slots)
+        Some(slots)
     }
 
-    /// The frame whose local lies there: the innermost one, from the selected
-    /// frame outwards, that ends above the address.
-    fn scope_of(&mut self, at: Address) -> Result<Option<Scope>> {
+    fn release(&mut self, slots: &[(u8, bool)]) {
+        if let Some(hardware) = self.target.as_deref_mut().and_then(|t| t.watchpoints()) {
+            for (slot, _) in slots {
+                let _ = hardware.unwatch(*slot);
+            }
+        }
+    }
+
+    /// The life of a frame, as far as it can be told.
+    fn scope_of(&mut self, frame: &Frame) -> Result<Option<Scope>> {
         let thread = self.thread()?;
-        let sp = self.live()?.registers(thread)?.sp();
-        let (frame, caller) = (self.current_frame()?, self.level + 1);
-        let Some(cfa) = frame.cfa.filter(|cfa| (sp..*cfa).contains(&at)) else {
+        let Some(cfa) = frame.cfa else {
             return Ok(None);
         };
-        Ok(self.frame_at(caller).ok().map(|caller| Scope {
+        let level = self.level;
+        let stack = self.walk(level + 2)?;
+        let mut outer = stack.frames.iter().skip(level + 1);
+        // What is inlined ends with the function that it is part of.
+        let mut caller = outer
+            .find(|(outer, _)| outer.cfa != Some(cfa))
+            .map(|(frame, _)| frame.pc());
+        if caller.is_none() {
+            // What is beyond the program's own beginning is not on the stack that
+            // the user sees.
+            caller = self.return_address(frame);
+        }
+        Ok(Some(Scope {
             thread,
             cfa,
-            caller: caller.pc(),
+            function: frame.scope,
+            names_at: frame.names_at.unwrap_or(frame.address.lookup()),
+            caller,
         }))
     }
 
-    /// A hardware watchpoint fired: a stop, unless nothing changed.
+    fn return_address(&mut self, frame: &Frame) -> Option<Address> {
+        let mut memory = TargetMemory(self.target.as_deref_mut()?);
+        let (at, registers) = (frame.address, &frame.registers);
+        let unwound = self
+            .unwinder
+            .step(&self.modules, at, registers, &mut memory);
+        Some(unwound.ok()?.caller?.0.pc())
+    }
+
+    /// The frame of a scope, as it is now, with the names that it had.
+    fn frame_of(&mut self, scope: &Scope) -> Option<Frame> {
+        let before = (self.selected, self.level, self.stack.take());
+        self.selected = Some(scope.thread);
+        let mut wanted = FIRST_FRAMES;
+        let found = loop {
+            let Ok(stack) = self.walk(wanted) else {
+                break None;
+            };
+            let of_scope =
+                |frame: &&Frame| frame.cfa == Some(scope.cfa) && frame.scope == scope.function;
+            let frames = stack.frames.iter().map(|(frame, _)| frame);
+            let found = frames.clone().find(of_scope).cloned();
+            let is_past = frames
+                .clone()
+                .any(|f| f.cfa.is_some_and(|cfa| cfa > scope.cfa));
+            if found.is_some() || is_past || stack.frames.len() < wanted {
+                break found;
+            }
+            wanted *= 4;
+        };
+        (self.selected, self.level, self.stack) = before;
+        let mut frame = found?;
+        frame.names_at = Some(scope.names_at);
+        Some(frame)
+    }
+
+    /// A debug register fired: a stop, unless nothing happened that is watched
+    /// for.
     pub(super) fn watch_hit(
         &mut self,
         thread: ThreadId,
@@ -114,11 +315,15 @@ impl Debugger {
         events: Events<'_>,
     ) -> Result<Verdict> {
         let found = self.breakpoints.iter().find_map(|b| match &b.wish {
-            Wish::Watch(watch) if watch.slots.contains(&slot) => Some((b.id, watch.clone())),
+            Wish::Watch(watch) => {
+                let mut slots = watch.slots.iter();
+                let (_, is_value) = slots.find(|(taken, _)| *taken == slot)?;
+                Some((b.id, *is_value))
+            }
             _ => None,
         });
         match found {
-            Some((id, watch)) => self.watched_changed(id, watch, thread, events),
+            Some((id, is_value)) => self.may_have_changed(id, is_value, thread, events),
             None => Ok(Verdict::GoOn),
         }
     }
@@ -138,17 +343,26 @@ impl Debugger {
         thread: ThreadId,
         events: Events<'_>,
     ) -> Result<Verdict> {
-        let watches: Vec<(BreakpointId, Watch)> = self
+        let ids: Vec<BreakpointId> = self
             .breakpoints
             .iter()
             .filter(|b| b.enabled)
-            .filter_map(|b| match &b.wish {
-                Wish::Watch(watch) if watch.slots.is_empty() => Some((b.id, watch.clone())),
-                _ => None,
-            })
+            .filter(|b| matches!(&b.wish, Wish::Watch(watch) if watch.slots.is_empty()))
+            .map(|b| b.id)
             .collect();
-        for (id, watch) in watches {
-            let verdict = self.watched_changed(id, watch, thread, events)?;
+        for id in ids {
+            let Some(Wish::Watch(watch)) = self.breakpoints.get(id).map(|b| &b.wish) else {
+                continue;
+            };
+            if !watch.in_register {
+                let storage = watch.storage.clone();
+                let now = self.bytes_of(&storage);
+                let watch = self.breakpoints.get(id).map(|b| &b.wish);
+                if matches!(watch, Some(Wish::Watch(watch)) if watch.bytes == now) {
+                    continue;
+                }
+            }
+            let verdict = self.may_have_changed(id, false, thread, events)?;
             if matches!(verdict, Verdict::Stop(_)) {
                 return Ok(verdict);
             }
@@ -156,50 +370,79 @@ impl Debugger {
         Ok(Verdict::GoOn)
     }
 
-    /// What a watchpoint watches may have changed: if so, and it counts, a stop.
-    fn watched_changed(
+    /// What a watchpoint watches was accessed, or something that it hangs on may
+    /// have changed: if it counts, a stop.
+    fn may_have_changed(
         &mut self,
         id: BreakpointId,
-        mut watch: Watch,
+        accessed: bool,
         thread: ThreadId,
         events: Events<'_>,
     ) -> Result<Verdict> {
-        let (at, size) = watch.storage.unwrap_or_default();
-        let mut bytes = vec![0; size as usize];
-        self.live()?.read(at, &mut bytes)?;
-        let changed = bytes != watch.bytes;
-        if !changed && !watch.reads {
+        let Some(Wish::Watch(mut watch)) = self.breakpoints.get(id).map(|b| b.wish.clone()) else {
             return Ok(Verdict::GoOn);
-        }
-        let new = self.watched_text(id)?;
-        let old = std::mem::replace(&mut watch.shown, new.clone());
-        watch.bytes = bytes;
-        let expression = watch.expression.clone();
-        if let Some(breakpoint) = self.breakpoints.get_mut(id) {
-            breakpoint.wish = Wish::Watch(watch);
-        }
-        if !self.counts(id, thread, events)? {
-            return Ok(Verdict::GoOn);
+        };
+        let frame = match &watch.scope {
+            Some(scope) => match self.frame_of(scope) {
+                Some(frame) => Some(frame),
+                // Within a prologue or epilogue nobody can tell.
+                None => return Ok(Verdict::GoOn),
+            },
+            None => watch.seen_from.clone(),
+        };
+        let seen = self.look_at(frame.as_ref(), &watch.expression)?;
+        let changed = seen.bytes != watch.value;
+        let old = watch.shown.clone();
+        let was_in_hardware = watch.in_hardware;
+        self.take_in_watched(&mut watch, seen);
+        if was_in_hardware && !watch.in_hardware {
+            events(Event::Warning(format!(
+                "watchpoint {id} is watched by single steps now: what it hangs on is more than the free debug registers hold"
+            )));
         }
         let reason = StopReason::Watchpoint {
             id,
-            expression,
+            title: watch.title(),
+            expression: watch.expression.clone(),
             old: changed.then_some(old),
-            new,
+            new: watch.shown.clone(),
         };
+        let is_news = match watch.kind {
+            WatchKind::Write => changed,
+            WatchKind::Read => accessed && !changed,
+            WatchKind::Access => accessed || changed,
+        };
+        if let Some(breakpoint) = self.breakpoints.get_mut(id) {
+            breakpoint.wish = Wish::Watch(watch);
+        }
+        if !is_news || !self.counts(id, thread, events)? {
+            return Ok(Verdict::GoOn);
+        }
         Ok(Verdict::Stop(Outcome::Stop(thread, reason)))
     }
 
     /// Frees what a watchpoint has of the hardware.
     pub(super) fn free_slots(&mut self, id: BreakpointId) {
-        self.watched.remove(&id);
-        let Some(Wish::Watch(watch)) = self.breakpoints.get(id).map(|b| &b.wish) else {
+        let Some(Wish::Watch(watch)) = self.breakpoints.get_mut(id).map(|b| &mut b.wish) else {
             return;
         };
-        let slots = watch.slots.clone();
-        if let Some(hardware) = self.target.as_deref_mut().and_then(|t| t.watchpoints()) {
-            for slot in slots {
-                let _ = hardware.unwatch(slot);
+        let slots = std::mem::take(&mut watch.slots);
+        self.release(&slots);
+    }
+
+    /// Begins to watch once more: after a pause, or in a new process.
+    pub(super) fn watch_again(&mut self, id: BreakpointId) {
+        let Some(Wish::Watch(mut watch)) = self.breakpoints.get(id).map(|b| b.wish.clone()) else {
+            return;
+        };
+        let frame = match &watch.scope {
+            Some(scope) => self.frame_of(scope),
+            None => watch.seen_from.clone(),
+        };
+        if let Ok(seen) = self.look_at(frame.as_ref(), &watch.expression) {
+            self.take_in_watched(&mut watch, seen);
+            if let Some(breakpoint) = self.breakpoints.get_mut(id) {
+                breakpoint.wish = Wish::Watch(watch);
             }
         }
     }
@@ -210,15 +453,13 @@ impl Debugger {
         id: BreakpointId,
         thread: ThreadId,
     ) -> Result<Option<StopReason>> {
-        let Some(Wish::Watch(Watch {
-            scope: Some(scope),
-            expression,
-            ..
-        })) = self.breakpoints.get(id).map(|b| &b.wish)
-        else {
+        let Some(Wish::Watch(watch)) = self.breakpoints.get(id).map(|b| &b.wish) else {
             return Ok(None);
         };
-        let (scope, expression) = (*scope, expression.clone());
+        let Some(scope) = watch.scope else {
+            return Ok(None);
+        };
+        let expression = watch.expression.clone();
         if scope.thread != thread {
             return Ok(None);
         }
@@ -230,18 +471,34 @@ impl Debugger {
         Ok(Some(StopReason::WatchpointScope(id, expression)))
     }
 
-    /// The process is gone, and with it what was watched in it.
-    pub(super) fn forget_watches(&mut self) {
-        let watches: Vec<BreakpointId> = self
-            .breakpoints
+    /// Watches what is not a frame's in a new process.
+    pub(super) fn watch_new_process(&mut self) {
+        for id in self.watches(|_| true) {
+            if self.breakpoints.get(id).is_some_and(|b| b.enabled) {
+                self.watch_again(id);
+            }
+        }
+    }
+
+    fn watches(&self, test: impl Fn(&Watch) -> bool) -> Vec<BreakpointId> {
+        self.breakpoints
             .iter()
-            .filter(|b| matches!(b.wish, Wish::Watch(_)))
+            .filter(|b| matches!(&b.wish, Wish::Watch(watch) if test(watch)))
             .map(|b| b.id)
-            .collect();
-        for id in watches {
+            .collect()
+    }
+
+    /// The process is gone, and with it the frames that were watched in it.
+    pub(super) fn forget_watches(&mut self) {
+        for id in self.watches(|watch| watch.scope.is_some()) {
             self.breakpoints.remove(id);
         }
-        self.watched.clear();
+        for id in self.watches(|_| true) {
+            if let Some(Wish::Watch(watch)) = self.breakpoints.get_mut(id).map(|b| &mut b.wish) {
+                watch.slots.clear();
+                watch.storage.clear();
+            }
+        }
     }
 }
 
@@ -258,5 +515,16 @@ mod tests {
         check(16, 4, &[(16, 4)]);
         check(16, 24, &[(16, 8), (24, 8), (32, 8)]);
         check(18, 7, &[(18, 2), (20, 4), (24, 1)]);
+    }
+
+    #[test]
+    fn what_lies_in_another_range_is_watched_with_it() {
+        let at = |ranges: &[(u64, u64)]| -> Vec<_> {
+            ranges.iter().map(|(at, n)| (Address(*at), *n)).collect()
+        };
+        let all = at(&[(32, 4), (16, 8), (20, 4), (16, 8), (40, 0)]);
+        assert_eq!(distinct(all), at(&[(16, 8), (32, 4)]));
+        let pieces = wanted(&at(&[(16, 8), (32, 4)]), Some((Address(32), 4)));
+        assert_eq!(pieces, [(Address(16), 8, false), (Address(32), 4, true)]);
     }
 }

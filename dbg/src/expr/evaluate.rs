@@ -45,9 +45,8 @@ impl Reader<'_> {
         let frame = self.frame?;
         let id = frame.module?;
         let module = self.modules.get(id)?;
-        let variables = module
-            .variables(frame.scope?, frame.address.lookup())
-            .ok()?;
+        let seen_from = frame.names_at.unwrap_or(frame.address.lookup());
+        let variables = module.variables(frame.scope?, seen_from).ok()?;
         let variable = variables
             .into_iter()
             .find(|variable| variable.name == name)?;

@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::native::process::why_refused;
 use crate::native::sys;
 use crate::target::{Result, TargetError};
 
@@ -132,10 +133,14 @@ pub fn start(launch: &Launch) -> Result<i32> {
     drop((go_read, failed_write));
     let seized = sys::seize(process, sys::OPTIONS | sys::EXIT_KILL);
     if let Err(e) = seized {
-        // Without a byte the child ends by itself.
-        drop(go_write);
-        let _ = sys::wait(process, true);
-        return Err(io(e));
+        let why = why_refused(process, &e);
+        // It has both ends of the pipe, and would wait for ever.
+        sys::kill(process, libc::SIGKILL);
+        sys::bury(process);
+        return Err(TargetError::Failed(format!(
+            "cannot trace {}: {why}.",
+            full.display()
+        )));
     }
     go_write.write_all(&[1]).map_err(io)?;
     drop(go_write);

@@ -21,6 +21,7 @@ mod pin;
 mod process;
 mod registers;
 mod remote;
+mod rest;
 mod sys;
 mod terminal;
 mod wait;
@@ -92,6 +93,9 @@ pub struct Native {
     copies: Copies,
     /// A vforked child shares our memory: patches are recorded, not in place.
     patches_suspended: bool,
+    /// Nothing of us is in the process: see [`rest`].
+    at_rest: bool,
+    guardian: Option<rest::Guardian>,
     follow: Follow,
     /// Threads stop where they enter and leave system calls.
     catches_syscalls: bool,
@@ -117,7 +121,12 @@ fn open_memory(process: i32) -> Result<File> {
         .read(true)
         .write(true)
         .open(format!("/proc/{process}/mem"))
-        .map_err(|e| TargetError::Failed(format!("memory of process {process}: {e}")))
+        .map_err(|e| {
+            let why = process::why_refused(process, &e);
+            TargetError::Failed(format!(
+                "ptrace: cannot attach to process {process}: {why}."
+            ))
+        })
 }
 
 impl Native {
@@ -134,7 +143,11 @@ impl Native {
 
     /// Takes hold of a running process and stops all of its threads.
     pub fn attach(process: ProcessId, interrupter: Interrupter) -> Result<Native> {
-        let number = process.0;
+        // A thread stands for its process.
+        let number = process::group_of(process.0).unwrap_or(process.0);
+        if number == std::process::id() as i32 {
+            return Err(TargetError::Failed("I refuse to debug myself!".to_owned()));
+        }
         if process::threads(number).is_empty() {
             return Err(TargetError::Failed(format!(
                 "ptrace: No such process {number}."
@@ -143,6 +156,8 @@ impl Native {
         let mut native = Native::new(number, false, interrupter)?;
         native.seize_threads()?;
         native.stop_all()?;
+        native.guardian = rest::Guardian::start(number, &native.memory);
+        native.at_rest = true;
         Ok(native)
     }
 
@@ -161,6 +176,8 @@ impl Native {
             patches: Patches::default(),
             copies: Copies::default(),
             patches_suspended: false,
+            at_rest: false,
+            guardian: None,
             follow: Follow::default(),
             catches_syscalls: false,
             ready: None,
@@ -189,8 +206,9 @@ impl Native {
                     Err(e) => {
                         let _ = self.let_go();
                         return Err(TargetError::Failed(format!(
-                            "ptrace: cannot attach to process {}: {e}.",
-                            self.process
+                            "ptrace: cannot attach to process {}: {}.",
+                            self.process,
+                            process::why_refused(self.process, &e)
                         )));
                     }
                 }
@@ -314,7 +332,7 @@ impl Native {
     /// Takes every patch out and ends tracing of every thread.
     fn let_go(&mut self) -> Result<()> {
         self.leave_copies();
-        if !self.patches_suspended {
+        if self.has_patches_in_place() {
             self.unpatch(&self.memory);
         }
         self.patches.clear();
@@ -347,6 +365,8 @@ impl Native {
     /// The end of our interest in the process.
     fn finish(&mut self) {
         self.ended = true;
+        self.guardian = None;
+        self.at_rest = false;
         self.threads.clear();
         self.patches.clear();
         self.copies = Copies::default();
@@ -441,7 +461,7 @@ impl Target for Native {
 
     fn write(&mut self, at: Address, bytes: &[u8]) -> Result<()> {
         match self.patches.lay_over(at, bytes) {
-            Some(laid) if !self.patches_suspended => self.write_raw(at, &laid)?,
+            Some(laid) if self.has_patches_in_place() => self.write_raw(at, &laid)?,
             _ => self.write_raw(at, bytes)?,
         }
         self.patches.note_write(at, bytes);
@@ -455,7 +475,7 @@ impl Target for Native {
         }
         let mut original = [0];
         self.read_raw(at, &mut original)?;
-        if !self.patches_suspended {
+        if self.has_patches_in_place() {
             self.write_raw(at, &[INT3])?;
         }
         self.patches.insert(at, original[0]);
@@ -466,7 +486,7 @@ impl Target for Native {
 
     fn remove_breakpoint(&mut self, at: Address) -> Result<()> {
         if let Some(original) = self.patches.remove(at)
-            && !self.patches_suspended
+            && self.has_patches_in_place()
         {
             // Memory that is unmapped by now holds no patch either.
             let _ = self.write_raw(at, &[original]);
@@ -500,6 +520,9 @@ impl Target for Native {
                 });
                 return Ok(());
             }
+        }
+        if let Some(guardian) = &self.guardian {
+            guardian.tell(&self.patches, self.is_watching());
         }
         self.interrupter.watch(self.process);
         self.pin.follow(self.process, resume.thread.0);
@@ -558,11 +581,13 @@ impl Target for Native {
 
     fn set_running(&mut self, running: bool) {
         if running {
+            self.wake();
             if let Some(terminal) = &mut self.terminal {
                 terminal.lend();
             }
         } else {
             self.pin.release();
+            self.rest();
             if let Some(terminal) = &mut self.terminal {
                 terminal.take_back();
             }

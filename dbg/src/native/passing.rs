@@ -41,6 +41,9 @@ const PROT_READ_EXEC: u64 = 5;
 /// `MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE`.
 const MAP_FLAGS: u64 = 0x2 | 0x20 | 0x10_0000;
 
+/// The flag that has the processor pass over an instruction breakpoint once.
+const RESUME: u64 = 1 << 16;
+
 /// `-ERESTARTSYS`, `-ERESTARTNOINTR`, `-ERESTARTNOHAND`, `-ERESTART_RESTARTBLOCK`:
 /// what a system call that is to be made again leaves in rax.
 const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
@@ -155,6 +158,10 @@ impl Native {
     pub(super) fn pass(&mut self, thread: ThreadId) -> Result<Passed> {
         let mut registers = self.target_registers(thread)?;
         let at = registers.pc();
+        if self.is_armed(at) && !self.patches.contains(at) {
+            registers.set(x86::EFLAGS, registers.get(x86::EFLAGS) | RESUME);
+            self.set_target_registers(thread, registers);
+        }
         if !self.patches.contains(at) || self.patches_suspended || restarts(&registers) {
             return Ok(Passed::Ready);
         }

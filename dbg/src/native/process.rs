@@ -52,6 +52,63 @@ pub fn filters_system_calls(process: i32) -> bool {
     line.is_some_and(|mode| mode.trim() != "0")
 }
 
+/// The value of a line of a process's status.
+fn status(process: i32, key: &str) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    Some(line.trim_start_matches(':').trim().to_owned())
+}
+
+/// Why the kernel would not let us trace a process, as far as it can be told
+/// from outside (ptrace(2), `/proc/PID/status`, Yama's setting).
+pub fn why_refused(process: i32, error: &std::io::Error) -> String {
+    if error.raw_os_error() == Some(libc::ESRCH) {
+        return "No such process".to_owned();
+    }
+    let tracer = status(process, "TracerPid").and_then(|text| text.parse().ok());
+    if let Some(tracer) = tracer.filter(|tracer| *tracer != 0) {
+        let name = thread_name(tracer, tracer).unwrap_or_default();
+        return format!("it is being traced by process {tracer} ({name}) already");
+    }
+    if status(process, "State").is_some_and(|state| state.starts_with('Z')) {
+        return "it has ended, and its parent has not taken note of that yet".to_owned();
+    }
+    if status(process, "Kthread").as_deref() == Some("1") {
+        return "it is a thread of the kernel's".to_owned();
+    }
+    if error.raw_os_error() != Some(libc::EPERM) && error.raw_os_error() != Some(libc::EACCES) {
+        return error.to_string();
+    }
+    let effective = |process: i32| {
+        let users = status(process, "Uid")?;
+        users.split_whitespace().nth(1)?.parse::<u32>().ok()
+    };
+    let own = std::process::id() as i32;
+    let (theirs, ours) = (effective(process), effective(own));
+    if let (Some(theirs), Some(ours)) = (theirs, ours)
+        && theirs != ours
+        && ours != 0
+    {
+        return format!("Operation not permitted: it runs as user {theirs}, we as user {ours}");
+    }
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+    match scope.as_deref().map(str::trim) {
+        Ok(scope @ ("1" | "2" | "3")) => format!(
+            "Operation not permitted: /proc/sys/kernel/yama/ptrace_scope is {scope}, which allows {}",
+            match scope {
+                "1" => "tracing descendants only",
+                "2" => "tracing by the superuser only",
+                _ => "no tracing at all",
+            }
+        ),
+        _ if status(own, "Seccomp").is_some_and(|mode| mode != "0") => {
+            "Operation not permitted: a filter of system calls is in force, as in a container"
+                .to_owned()
+        }
+        _ => "Operation not permitted: it may have forbidden that (PR_SET_DUMPABLE), or have privileges that we have not".to_owned(),
+    }
+}
+
 /// The name of a thread.
 pub fn thread_name(process: i32, thread: i32) -> Option<String> {
     let name = std::fs::read_to_string(format!("/proc/{process}/task/{thread}/comm")).ok()?;

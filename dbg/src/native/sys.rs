@@ -8,6 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::os::raw::{c_int, c_long, c_void};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::{siginfo_t, user_regs_struct};
 
@@ -399,6 +400,160 @@ unsafe fn child(
         let errno = *libc::__errno_location();
         libc::write(failed, (&raw const errno).cast(), size_of::<c_int>());
         libc::_exit(127)
+    }
+}
+
+/// Words that a process shares with those that it forks.
+pub struct SharedWords {
+    words: std::ptr::NonNull<AtomicU64>,
+    count: usize,
+}
+
+impl SharedWords {
+    /// So many zeros.
+    pub fn new(count: usize) -> io::Result<SharedWords> {
+        // SAFETY: a new mapping of the kernel's choosing overlaps nothing.
+        let at = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                count * size_of::<u64>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let words = std::ptr::NonNull::new(at.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(SharedWords { words, count })
+    }
+
+    fn word(&self, index: usize) -> &AtomicU64 {
+        assert!(index < self.count);
+        // SAFETY: the mapping has `count` words, is zeroed, aligned to a page,
+        // and lives as long as `self`; atomics may be shared with anybody.
+        unsafe { self.words.add(index).as_ref() }
+    }
+
+    /// A word.
+    pub fn get(&self, index: usize) -> u64 {
+        self.word(index).load(Ordering::SeqCst)
+    }
+
+    /// Changes a word.
+    pub fn set(&self, index: usize, value: u64) {
+        self.word(index).store(value, Ordering::SeqCst);
+    }
+}
+
+impl Drop for SharedWords {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is `self`'s own, and goes with it.
+        unsafe { libc::munmap(self.words.as_ptr().cast(), self.count * size_of::<u64>()) };
+    }
+}
+
+/// The bit of the first word that says that debug registers watch.
+pub const WATCHING: u64 = 1 << 63;
+
+/// Forks a process that waits until nobody has the other end of the pipe `until`
+/// any more, and then takes what `list` says out of a process whose memory that
+/// is. Gives its number.
+pub fn guard(process: i32, until: RawFd, memory: RawFd, list: &SharedWords) -> io::Result<i32> {
+    let folder = CString::new(format!("/proc/{process}/task"))?;
+    // SAFETY: the child runs only `stand_guard`, which allocates nothing, takes
+    // no lock and never returns; fork itself has no other requirement.
+    let guardian = unsafe { libc::fork() };
+    if guardian == 0 {
+        // SAFETY: in the child.
+        unsafe { stand_guard(until, memory, list, &folder) }
+    }
+    check(c_long::from(guardian))?;
+    Ok(guardian)
+}
+
+/// What the guardian does.
+///
+/// # Safety
+/// Only to be called in a freshly forked child.
+unsafe fn stand_guard(until: RawFd, memory: RawFd, list: &SharedWords, folder: &CString) -> ! {
+    // SAFETY: each of these is async-signal-safe, and is given pointers to this
+    // frame or to what was made before the fork.
+    unsafe {
+        // Nothing that ends the debugger's session or its terminal's ends this.
+        libc::setsid();
+        libc::prctl(libc::PR_SET_NAME, c"sapwood-guard".as_ptr());
+        let (until, memory) = (libc::fcntl(until, libc::F_DUPFD, 10), {
+            libc::fcntl(memory, libc::F_DUPFD, 10)
+        });
+        libc::syscall(libc::SYS_close_range, 0, 9, 0);
+        libc::syscall(libc::SYS_close_range, until.max(memory) + 1, u32::MAX, 0);
+        let mut byte = 0u8;
+        loop {
+            let got = libc::read(until, (&raw mut byte).cast(), 1);
+            let interrupted = got < 0 && *libc::__errno_location() == libc::EINTR;
+            if got == 0 || (got < 0 && !interrupted) {
+                break;
+            }
+        }
+        let first = list.get(0);
+        for index in 1..=(first & !WATCHING) as usize {
+            let word = list.get(index);
+            let (at, original) = ((word >> 8) as libc::off_t, word as u8);
+            let mut now = 0u8;
+            let read = libc::pread(memory, (&raw mut now).cast(), 1, at) == 1;
+            if read && now == crate::patches::INT3 {
+                libc::pwrite(memory, (&raw const original).cast(), 1, at);
+            }
+        }
+        if first & WATCHING != 0 {
+            stop_watching(folder);
+        }
+        libc::_exit(0)
+    }
+}
+
+/// Clears the debug registers of every thread in `/proc/PID/task`, allocating
+/// nothing. Each entry that the kernel gives of a folder is `{ u64 inode, i64
+/// offset, u16 length, u8 type, name }`.
+///
+/// # Safety
+/// Only to be called in a forked child that does nothing else.
+unsafe fn stop_watching(folder: &CString) {
+    const NAME: usize = 19;
+    // SAFETY: the kernel writes at most the buffer's length; the rest takes
+    // numbers.
+    unsafe {
+        let open = libc::open(folder.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY);
+        let mut buffer = [0u8; 4096];
+        loop {
+            let got = libc::syscall(
+                libc::SYS_getdents64,
+                open,
+                buffer.as_mut_ptr(),
+                buffer.len(),
+            );
+            let Ok(got @ 1..) = usize::try_from(got) else {
+                return;
+            };
+            let mut at = 0;
+            while at + NAME < got {
+                let length = u16::from_le_bytes([buffer[at + 16], buffer[at + 17]]);
+                let name = &buffer[at + NAME..got];
+                let digits = name.iter().take_while(|byte| byte.is_ascii_digit());
+                let thread = digits.fold(0i32, |n, digit| {
+                    n.wrapping_mul(10).wrapping_add(i32::from(digit - b'0'))
+                });
+                if thread > 0 && seize(thread, 0).and_then(|()| interrupt(thread)).is_ok() {
+                    let _ = wait(thread, true);
+                    let _ = set_debug_register(thread, 7, 0);
+                    let _ = detach(thread, 0);
+                }
+                at += usize::from(length).max(1);
+            }
+        }
     }
 }
 

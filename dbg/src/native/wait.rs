@@ -7,7 +7,8 @@ use super::{Follow, Native, Thread, open_memory, process, sys};
 use crate::registers::x86;
 use crate::signal::Signal;
 use crate::target::{
-    Address, Happening, Motion, ProcessId, Result, SignalInfo, TargetError, TargetEvent, ThreadId,
+    Access, Address, Happening, Motion, ProcessId, Result, SignalInfo, TargetError, TargetEvent,
+    ThreadId,
 };
 
 /// `si_code` of a trap that the processor raised for an `int3`.
@@ -35,6 +36,11 @@ impl Native {
             let (thread, status) = self.next_status()?;
             let over = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
             let process_is_over = over && thread == self.process;
+            // Whichever thread executes another program has the first one's
+            // number afterwards, and that one may have ended long before.
+            if status >> 16 == libc::PTRACE_EVENT_EXEC && thread == self.process {
+                self.threads.entry(thread).or_default();
+            }
             if !process_is_over && !self.threads.contains_key(&thread) {
                 self.early.insert(thread, status);
                 continue;
@@ -72,6 +78,17 @@ impl Native {
         match sys::wait(whom, true) {
             Ok(Some(status)) => Ok(status),
             Ok(None) => Err(TargetError::Failed("nothing to wait for".to_owned())),
+            Err(_) if whom > 0 && whom != self.process => {
+                // It executed another program, and has another number now.
+                self.threads.remove(&whom);
+                match sys::wait(self.process, true) {
+                    Ok(Some(status)) => Ok(status),
+                    _ => {
+                        self.finish();
+                        Err(self.gone())
+                    }
+                }
+            }
             Err(_) => {
                 self.finish();
                 Err(self.gone())
@@ -169,9 +186,15 @@ impl Native {
         let id = ThreadId(thread);
         let stepping = self.threads[&thread].stepping;
         if self.is_watching()
-            && let Some(slot) = self.watch_that_fired(thread)
+            && let Some((slot, access)) = self.watch_that_fired(thread)
         {
-            return Ok(Meaning::Event(Happening::Watchpoint(slot)));
+            return Ok(match (access, self.target_registers(id)) {
+                (Access::Execute, Ok(registers)) => {
+                    Meaning::Event(Happening::Breakpoint(registers.pc()))
+                }
+                (Access::Execute, Err(_)) => Meaning::GoOn,
+                _ => Meaning::Event(Happening::Watchpoint(slot)),
+            });
         }
         let mut registers = match self.target_registers(id) {
             Ok(registers) => registers,
@@ -287,15 +310,26 @@ impl Native {
     fn move_to_child(&mut self, child: i32, vfork: bool) -> Result<()> {
         let _ = self.stop_all();
         self.unpatch(&self.memory);
+        let watched = std::mem::take(&mut self.watched);
+        let was_watching = watched.iter().any(Option::is_some);
         for thread in self.threads.keys().copied().collect::<Vec<_>>() {
             let _ = self.flush(thread);
+            if was_watching {
+                let _ = self.arm_watches(thread);
+            }
             let _ = sys::detach(thread, 0);
+        }
+        self.watched = watched;
+        if was_watching {
+            // A new process begins with none.
+            let _ = self.arm_watches(child);
         }
         self.threads.clear();
         self.threads.insert(child, Thread::default());
         self.bury_later(self.process);
         self.process = child;
         self.memory = open_memory(child)?;
+        self.renew_guardian();
         // A vforked child runs in its parent's memory until it executes.
         self.patches_suspended = vfork;
         self.interrupter.watch(child);
@@ -311,6 +345,7 @@ impl Native {
         self.syscall_at = None;
         self.watched = Default::default();
         self.memory = open_memory(process)?;
+        self.renew_guardian();
         let path = process::executable(process).unwrap_or_default();
         Ok(Meaning::Event(Happening::Executed(path)))
     }

@@ -1,4 +1,4 @@
-//! Hardware watchpoints: the processor's debug registers, set alike in every
+//! Hardware watchpoints and breakpoints: the processor's debug registers, set alike in every
 //! thread (Intel SDM vol. 3B, §18.2).
 
 use super::{Native, sys};
@@ -10,7 +10,7 @@ pub(super) const SLOTS: usize = 4;
 /// Says what happened.
 const STATUS: usize = 6;
 /// Says what is watched.
-const CONTROL: usize = 7;
+pub(super) const CONTROL: usize = 7;
 
 /// What a slot watches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,13 +21,14 @@ pub(super) struct Slot {
 }
 
 /// The control register for these slots: for slot n, bit 2n enables it for the
-/// thread, bits 16+4n say stores (01) or loads and stores (11), bits 18+4n the
-/// length, 8 bytes being 10.
+/// thread, bits 16+4n say execution (00), stores (01) or loads and stores (11),
+/// bits 18+4n the length, 8 bytes being 10; of execution, one byte.
 fn control(slots: &[Option<Slot>; SLOTS]) -> u64 {
     let mut bits = 0;
     for (number, slot) in slots.iter().enumerate() {
         let Some(slot) = slot else { continue };
         let access = match slot.access {
+            Access::Execute => 0b00,
             Access::Write => 0b01,
             Access::ReadWrite => 0b11,
         };
@@ -58,6 +59,9 @@ impl Native {
         for thread in self.threads.keys() {
             self.arm_watches(*thread)
                 .map_err(|e| TargetError::Failed(format!("hardware watchpoint: {e}")))?;
+            if self.at_rest {
+                let _ = sys::set_debug_register(*thread, CONTROL, 0);
+            }
         }
         Ok(())
     }
@@ -67,12 +71,20 @@ impl Native {
         self.watched.iter().any(Option::is_some)
     }
 
-    /// The slot that stopped a thread, if one did; asked once a stop.
-    pub(super) fn watch_that_fired(&self, thread: i32) -> Option<u8> {
+    /// The slot that stopped a thread, if one did, and what it does; asked once
+    /// a stop.
+    pub(super) fn watch_that_fired(&self, thread: i32) -> Option<(u8, Access)> {
         let status = sys::debug_register(thread, STATUS).ok()?;
         let slot = (0..SLOTS as u8).find(|slot| status >> slot & 1 == 1)?;
         let _ = sys::set_debug_register(thread, STATUS, 0);
-        self.watched[usize::from(slot)].map(|_| slot)
+        self.watched[usize::from(slot)].map(|one| (slot, one.access))
+    }
+
+    /// Whether a thread that executes the instruction there is stopped by a
+    /// debug register.
+    pub(super) fn is_armed(&self, at: Address) -> bool {
+        let mut slots = self.watched.iter().flatten();
+        slots.any(|slot| slot.access == Access::Execute && slot.at == at)
     }
 }
 
@@ -98,7 +110,9 @@ impl Watchpoints for Native {
         if let Some(slot) = self.watched.get_mut(usize::from(slot)) {
             *slot = None;
         }
-        self.arm_all()
+        // A thread that is gone needs nothing freed.
+        let _ = self.arm_all();
+        Ok(())
     }
 }
 
@@ -119,8 +133,8 @@ mod tests {
             slot(4, Access::Write),
             None,
             slot(8, Access::ReadWrite),
-            None,
+            slot(1, Access::Execute),
         ];
-        assert_eq!(control(&slots), 0b1011_0000_1101 << 16 | 0b1_0001);
+        assert_eq!(control(&slots), 0b1011_0000_1101 << 16 | 0b101_0001);
     }
 }

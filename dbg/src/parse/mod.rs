@@ -142,7 +142,7 @@ fn small<T: TryFrom<u64>>(text: &str, default: T) -> Result<T> {
 /// What a command's full word and its arguments mean.
 fn command(word: &str, rest: &str) -> Result<Command> {
     Ok(match word {
-        "break" | "tbreak" | "hbreak" | "thbreak" => breakpoint(rest, word.starts_with('t'))?,
+        "break" | "tbreak" | "hbreak" | "thbreak" => breakpoint(word, rest)?,
         "watch" | "rwatch" | "awatch" => arguments::watch(word, rest)?,
         "catch" | "tcatch" => arguments::catch(rest, word == "tcatch")?,
         "delete" => Command::Delete(arguments::breakpoint_numbers(rest)?),
@@ -173,6 +173,9 @@ fn command(word: &str, rest: &str) -> Result<Command> {
         "start" => Command::Start(some(rest)),
         "starti" => Command::StartInstruction(some(rest)),
         "continue" => Command::Continue(count(rest)?),
+        "step" if rest.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '<') => {
+            Command::StepInto(rest.to_owned())
+        }
         "step" => Command::Step(count(rest)?),
         "next" => Command::Next(count(rest)?),
         "stepi" => Command::StepInstruction(count(rest)?),
@@ -345,7 +348,7 @@ fn spec_or_here(text: &str) -> Result<Spec> {
 }
 
 /// `break [WHERE] [thread N] [if COND]`.
-fn breakpoint(text: &str, temporary: bool) -> Result<Command> {
+fn breakpoint(word: &str, text: &str) -> Result<Command> {
     let (place, condition) = match find_word(text, "if") {
         Some(at) => (&text[..at], some(text[at + 2..].trim())),
         None => (text, None),
@@ -356,7 +359,8 @@ fn breakpoint(text: &str, temporary: bool) -> Result<Command> {
     };
     Ok(Command::Break {
         at: spec(place)?,
-        temporary,
+        temporary: word.starts_with('t'),
+        hardware: word.contains("hb"),
         condition,
         thread,
     })

@@ -25,6 +25,7 @@ fn at(at: Spec) -> Command {
     Command::Break {
         at,
         temporary: false,
+        hardware: false,
         condition: None,
         thread: None,
     }
@@ -46,6 +47,7 @@ fn breakpoints() {
                 function: "g".into(),
             },
             temporary: true,
+            hardware: false,
             condition: Some("x > 3".into()),
             thread: None,
         },
@@ -62,6 +64,8 @@ fn breakpoints() {
 fn abbreviations() {
     check("c", Command::Continue(1));
     check("c 4", Command::Continue(4));
+    check("step 3", Command::Step(3));
+    check("s a::b", Command::StepInto("a::b".into()));
     check("si", Command::StepInstruction(1));
     check("fini", Command::Finish);
     check("i b", Command::Info(Info::Breakpoints));

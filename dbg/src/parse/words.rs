@@ -17,11 +17,15 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
         &["tb", "tbr"],
         "Set a breakpoint that goes away when it is hit",
     ),
-    ("hbreak", &["hb"], "Set a breakpoint"),
+    (
+        "hbreak",
+        &["hb"],
+        "Set a breakpoint in a debug register of the processor, of which there are four",
+    ),
     (
         "thbreak",
-        &[],
-        "Set a breakpoint that goes away when it is hit",
+        &["thb"],
+        "Set one that goes away when it is hit in a debug register",
     ),
     (
         "watch",
@@ -90,7 +94,11 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
         &["c", "fg", "cont"],
         "Go on until something stops the program",
     ),
-    ("step", &["s"], "Go to the next source line, into calls"),
+    (
+        "step",
+        &["s"],
+        "Go to the next source line, into calls; step FUNCTION: into calls of that one only",
+    ),
     ("next", &["n"], "Go to the next source line, over calls"),
     ("stepi", &["si"], "Execute one instruction"),
     ("nexti", &["ni"], "Execute one instruction, over a call"),

@@ -140,7 +140,7 @@ impl Scene for Machine {
             file: Arc::from(Path::new("a.c")),
             line: *line,
             is_stmt: true,
-            depth: 0,
+            calls: Vec::new(),
         })
     }
     fn function(&mut self) -> Option<Vec<Range<Address>>> {

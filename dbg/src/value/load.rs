@@ -35,6 +35,7 @@ impl FrameContext for Seen<'_> {
     }
 
     fn register(&mut self, register: Register) -> Option<Vec<u8>> {
+        self.source.note_frame();
         let frame = self.frame?;
         frame
             .registers
@@ -48,6 +49,7 @@ impl FrameContext for Seen<'_> {
     }
 
     fn cfa(&mut self) -> Option<Address> {
+        self.source.note_frame();
         self.frame?.cfa
     }
 
@@ -100,6 +102,7 @@ impl Seen<'_> {
             scope: function.as_ref().map(|function| function.id),
             function,
             symbol: None,
+            names_at: None,
             file: None,
             line: 0,
             column: 0,
@@ -203,6 +206,7 @@ impl Reader<'_> {
                 register: *register,
                 offset: 0,
             };
+            self.source.note_register();
             let bytes = self.seen().register(*register);
             let content = bytes.map_or(Content::lost(size), |b| Content::new(b).part(0, size));
             return Ok(Value {
@@ -288,7 +292,10 @@ impl Reader<'_> {
                 self.source.read(address.add(first), &mut bytes)?;
                 Some(bytes)
             }
-            Storage::Register(register) => self.seen().register(*register).map(|b| cut(&b)),
+            Storage::Register(register) => {
+                self.source.note_register();
+                self.seen().register(*register).map(|b| cut(&b))
+            }
             Storage::Value(value) => Some(cut(&value.to_le_bytes())),
             Storage::Bytes(bytes) => Some(cut(bytes)),
             // The variable that it points to may itself still be in memory.

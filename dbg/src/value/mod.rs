@@ -116,6 +116,13 @@ pub trait Source: Memory {
         None
     }
 
+    /// Told when a value is found by what only its frame has: its registers, its
+    /// canonical frame address.
+    fn note_frame(&mut self) {}
+
+    /// Told when a value is in a register: no memory tells of its changes.
+    fn note_register(&mut self) {}
+
     /// The stopped thread's thread pointer.
     fn thread_pointer(&mut self) -> Option<Address> {
         None
