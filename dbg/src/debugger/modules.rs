@@ -92,12 +92,15 @@ impl Debugger {
     }
 
     /// Says so when a module's file is not the one that the process has loaded:
-    /// their build ids differ.
+    /// their build ids differ. A core file says of itself which files were others.
     fn warn_of_other_build(&mut self, id: ModuleId, events: Events<'_>) {
         let (Some(module), Some(target)) = (self.modules.get(id), self.target.as_deref_mut())
         else {
             return;
         };
+        if !target.can_run() {
+            return;
+        }
         let sections = module.sections();
         let note = sections.iter().find(|(name, _)| *name == BUILD_ID);
         let Some(range) = note.map(|(_, range)| range.clone()) else {
