@@ -7,6 +7,7 @@
 //! be kept is made.
 
 mod image;
+mod perf;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
@@ -29,8 +30,8 @@ use crate::inputs::{Gathered, Input, Request};
 struct Asked {
     request: Request,
     debugger: Debugger,
-    /// Whether `perf` is told the names of functions.
-    perf: bool,
+    /// What `perf` is told of functions.
+    perf: Option<perf::Form>,
     /// Whether the program is linked, even if it was kept.
     relink: bool,
     /// What follows `--`.
@@ -55,7 +56,7 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
         ..Request::default()
     };
     let mut arguments = Vec::new();
-    let (mut debugger, mut perf, mut relink) = (Debugger::Ignore, false, false);
+    let (mut debugger, mut perf, mut relink) = (Debugger::Ignore, None, false);
     let text = |value: OsString| {
         value
             .into_string()
@@ -79,8 +80,18 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
             Long("debuggable") if debugger == Debugger::Await => {}
             Long("debuggable") => debugger = Debugger::Allow,
             Long("wait") => debugger = Debugger::Await,
-            Long("perf") => perf = true,
             Long("relink") => relink = true,
+            Long("perf") => {
+                perf = Some(match parser.optional_value() {
+                    None => perf::Form::Map,
+                    Some(form) if form == "map" => perf::Form::Map,
+                    Some(form) if form == "jitdump" => perf::Form::Jitdump,
+                    Some(form) => {
+                        let why = format!("--perf is `map` or `jitdump`, not {form:?}");
+                        return Err(Failure::usage(Topic::Run, why));
+                    }
+                });
+            }
             Short('g') => request.flags.debug = true,
             Short('O') => {
                 let level = parser.optional_value().unwrap_or_else(|| "1".into());
@@ -115,7 +126,7 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
     if request.files.is_empty() {
         return Err(Failure::usage(Topic::Run, "no file to run"));
     }
-    request.flags.debug |= debugger != Debugger::Ignore;
+    request.flags.debug |= debugger != Debugger::Ignore || perf == Some(perf::Form::Jitdump);
     Ok(Some(Asked {
         request,
         debugger,
@@ -140,7 +151,7 @@ fn run(asked: Asked) -> Result<ExitCode, Failure> {
     let libraries = request.find_libraries()?;
     let cache = request.cache();
     // Whoever looks into the program wants to see it linked.
-    let plain = asked.debugger == Debugger::Ignore && !asked.perf;
+    let plain = asked.debugger == Debugger::Ignore && asked.perf.is_none();
     let question = cache
         .as_ref()
         .filter(|_| plain)
@@ -184,10 +195,8 @@ fn run(asked: Asked) -> Result<ExitCode, Failure> {
 /// Tells perf and debuggers of the program, where that was asked for.
 fn tell_others(asked: &Asked, image: &mut Image, worker: &mut Worker) -> Result<(), Failure> {
     let pid = worker.pid();
-    if asked.perf {
-        let path = format!("/tmp/perf-{pid}.map");
-        let written = std::fs::write(&path, image.perf_map());
-        written.map_err(|error| Failure::new(format!("{path}: {error}")))?;
+    if let Some(form) = asked.perf {
+        perf::tell(form, image, worker)?;
     }
     if asked.debugger != Debugger::Ignore {
         image.tell_debuggers(worker).map_err(Failure::new)?;

@@ -283,10 +283,13 @@ fn compare(program: &Program, build: &str, room: &Path) -> Vec<Difference> {
     let mut words = build.split(' ');
     let compiler = words.next().expect("a compiler");
     let mut command = Command::new(compiler);
+    // Where a compiler leaves files beside the program's, it is in the room.
+    let source = program.path.canonicalize().expect("a program");
     command
+        .current_dir(room)
         .args(words)
         .arg("-g")
-        .arg(&program.path)
+        .arg(source)
         .arg("-o")
         .arg(&binary);
     match compiler {

@@ -5,7 +5,7 @@ use sapwood_link::source::Chosen;
 use sapwood_link::worker::lazy::{LazyLibraries, LibraryId};
 use sapwood_link::worker::{Answers, Crash, Noting, Worker};
 use sapwood_link::{
-    AddressSpace, Error, Generation, Ground, HostAddr, HostError, Near, Options, Parts, Session,
+    AddressSpace, Error, Ground, HostAddr, HostError, Near, Options, Parts, Session,
 };
 
 use super::crash_place;
@@ -142,12 +142,15 @@ impl Image {
         }
     }
 
-    /// Functions by address, as perf reads them.
-    pub fn perf_map(&self) -> String {
-        let map = |session: &Session| session.view().perf_map(Generation::EMPTY);
+    /// Looks at all that is there, and at the worker's memory.
+    pub fn look<T>(
+        &self,
+        worker: &mut Worker,
+        look: impl FnOnce(&Session, &mut dyn AddressSpace) -> T,
+    ) -> T {
         match self {
-            Image::Whole(session) => map(session),
-            Image::Growing(lazy) => lazy.look(|session, _| map(session)),
+            Image::Whole(session) => look(session, &mut worker.space),
+            Image::Growing(lazy) => lazy.look(|session, space| look(session, space)),
         }
     }
 
@@ -156,10 +159,7 @@ impl Image {
         let crash: Crash = worker.crash()?;
         let place =
             |session: &Session, space: &mut dyn AddressSpace| crash_place(&crash, session, space);
-        match self {
-            Image::Whole(session) => place(session, &mut worker.space),
-            Image::Growing(lazy) => lazy.look(|session, space| place(session, space)),
-        }
+        self.look(worker, place)
     }
 
     /// The program has ended: nothing is linked any more.
