@@ -381,9 +381,15 @@ impl Call<'_> {
                 batch.archive(name, bytes.as_slice())?;
             }
             let published = batch.publish(ground)?;
-            published.faulted.map_or(Ok(()), |fault| Err(fault.into()))
+            if let Some(fault) = published.faulted {
+                return Err(fault.into());
+            }
+            // Before anybody else links: whoever binds to this code has to know
+            // that it is not initialised yet.
+            Ok(shared.progress.published(self.caller, library))
         });
-        let ((), host) = linked.map_err(|error: Error| Failure::Said(error.to_string()))?;
+        let (uninitialised, host) =
+            linked.map_err(|error: Error| Failure::Said(error.to_string()))?;
         if shared.debuggable {
             let mut grown = lock(&image);
             let Grown {
@@ -392,7 +398,7 @@ impl Call<'_> {
             said(listing.tell(&self.line, session))?;
         }
         // What the new code was bound to may not be initialised yet.
-        for other in shared.progress.published(self.caller, library) {
+        for other in uninitialised {
             if shared.progress.claim(self.caller, other) == Claim::Failed {
                 return Err(Failure::Silent);
             }
