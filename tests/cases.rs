@@ -34,6 +34,9 @@
 //! | `: replace REGEX => TEXT` | in each line of output |
 //! | `: timeout SECONDS` | for each command; 60 when not said |
 //!
+//! The command `terminal FILE` has a person at a terminal act out a file of the
+//! case: see `harness/terminal.rs`.
+//!
 //! After each command nothing may be left: no process that it started, and no
 //! file in `TMPDIR`.
 //!

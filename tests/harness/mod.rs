@@ -5,3 +5,4 @@ pub mod compare;
 pub mod leftovers;
 pub mod packages;
 pub mod runner;
+pub mod terminal;

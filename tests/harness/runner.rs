@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::case::{Case, Settings, trim_blank_end};
-use super::{compare, leftovers, packages};
+use super::{compare, leftovers, packages, terminal};
 
 /// A case that was found.
 struct Found {
@@ -188,25 +188,17 @@ fn run_step(
     binary: &Path,
 ) -> Result<Vec<String>, String> {
     let problem = |error: std::io::Error| format!("$ {command}\n{error}");
+    let like = |child: &mut Command| set_environment(child, room, mark, tests, binary);
+    if let Some(keys) = command.strip_prefix("terminal ") {
+        let keys = fs::read_to_string(room.at("work").join(keys)).map_err(problem)?;
+        let shown = terminal::act_out(&keys, like, settings.timeout_s)?;
+        return Ok(shown.lines().map(|line| settings.normalise(line)).collect());
+    }
     let (output, errors) = (room.at("output").join("1"), room.at("output").join("2"));
-    let binaries = binary.parent().unwrap_or(Path::new("."));
-    let mut path = std::ffi::OsString::from(binaries);
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap_or_default());
-    let mut child = Command::new("/bin/sh")
+    let mut child = Command::new("/bin/sh");
+    like(&mut child);
+    let mut child = child
         .args(["-c", command])
-        .current_dir(room.at("work"))
-        .env("PATH", path)
-        .env("HOME", room.at("home"))
-        .envs(toolchain())
-        .env("TMPDIR", room.at("tmp"))
-        .env("TESTS", tests)
-        .env("LC_ALL", "C")
-        .env("TERM", "dumb")
-        .env(leftovers::MARK, mark)
-        .env_remove("XDG_STATE_HOME")
-        .env_remove("XDG_CACHE_HOME")
-        .env_remove("RUST_BACKTRACE")
         .stdin(Stdio::null())
         .stdout(File::create(&output).map_err(problem)?)
         .stderr(File::create(&errors).map_err(problem)?)
@@ -247,6 +239,30 @@ fn run_step(
         Some(status) => lines.extend(ending(status)),
     }
     Ok(lines)
+}
+
+/// Where a case's commands run, and what they find there.
+fn set_environment(command: &mut Command, room: &Room, mark: &str, tests: &Path, binary: &Path) {
+    let mut path = binary
+        .parent()
+        .unwrap_or(Path::new("."))
+        .as_os_str()
+        .to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    command
+        .current_dir(room.at("work"))
+        .env("PATH", path)
+        .env("HOME", room.at("home"))
+        .envs(toolchain())
+        .env("TMPDIR", room.at("tmp"))
+        .env("TESTS", tests)
+        .env("LC_ALL", "C")
+        .env("TERM", "dumb")
+        .env(leftovers::MARK, mark)
+        .env_remove("XDG_STATE_HOME")
+        .env_remove("XDG_CACHE_HOME")
+        .env_remove("RUST_BACKTRACE");
 }
 
 /// Where cargo keeps what it fetched and rustup its toolchains, which a new

@@ -594,8 +594,8 @@ pub fn one_processor(number: usize) -> Option<libc::cpu_set_t> {
 }
 
 /// Makes `group` the terminal's foreground process group, without being stopped
-/// for it when we are in the background ourselves.
-pub fn give_terminal(terminal: RawFd, group: i32) {
+/// for it when we are in the background ourselves. Says whether it is.
+pub fn give_terminal(terminal: RawFd, group: i32) -> bool {
     // SAFETY: the signal sets are initialised by sigemptyset and sigprocmask
     // before they are read; tcsetpgrp touches no memory.
     unsafe {
@@ -604,8 +604,9 @@ pub fn give_terminal(terminal: RawFd, group: i32) {
         libc::sigemptyset(blocked.as_mut_ptr());
         libc::sigaddset(blocked.as_mut_ptr(), libc::SIGTTOU);
         libc::pthread_sigmask(libc::SIG_BLOCK, blocked.as_ptr(), before.as_mut_ptr());
-        libc::tcsetpgrp(terminal, group);
+        let given = libc::tcsetpgrp(terminal, group) == 0;
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        given
     }
 }
 
@@ -622,6 +623,13 @@ pub fn terminal_settings(terminal: RawFd) -> Option<libc::termios> {
 pub fn set_terminal_settings(terminal: RawFd, settings: &libc::termios) {
     // SAFETY: tcsetattr reads the structure behind the valid pointer.
     unsafe { libc::tcsetattr(terminal, libc::TCSADRAIN, settings) };
+}
+
+/// The terminal's foreground process group.
+pub fn foreground_group(terminal: RawFd) -> Option<i32> {
+    // SAFETY: it touches no memory.
+    let group = unsafe { libc::tcgetpgrp(terminal) };
+    (group > 0).then_some(group)
 }
 
 /// Our own process group, and whether a descriptor is a terminal in whose
