@@ -531,6 +531,8 @@ pub enum Setting {
     ListSize(u32),
     /// `step-mode`: whether `step` stops in functions without lines.
     StepMode(bool),
+    /// `can-use-hw-watchpoints`: whether debug registers watch.
+    HardwareWatches(bool),
     /// `backtrace limit`.
     BacktraceLimit(Option<usize>),
     /// `call-timeout`, in milliseconds; 0 is none.

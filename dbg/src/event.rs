@@ -155,19 +155,9 @@ pub struct Stopped {
 pub enum StopReason {
     /// At breakpoints: the first is the one to name.
     Breakpoint(BreakpointId, bool),
-    /// A watched value changed or was accessed: old and new.
-    Watchpoint {
-        /// The watchpoint.
-        id: BreakpointId,
-        /// What it is called: "Hardware watchpoint".
-        title: &'static str,
-        /// What it watches.
-        expression: String,
-        /// The value before; `None` for one that is only read.
-        old: Option<String>,
-        /// The value now.
-        new: String,
-    },
+    /// Watched values changed or were accessed, by number; and what else there
+    /// is to stop for where the thread is now.
+    Watchpoints(Vec<WatchHit>, Option<Box<StopReason>>),
     /// A watched local's function returned.
     WatchpointScope(BreakpointId, String),
     /// Something that is being caught.
@@ -197,6 +187,21 @@ pub enum StopReason {
     CallDone(Option<ValueView>),
     /// The thread that was being stepped ended.
     ThreadEnded,
+}
+
+/// A watched value changed or was accessed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WatchHit {
+    /// The watchpoint.
+    pub id: BreakpointId,
+    /// What it is called: "Hardware watchpoint".
+    pub title: &'static str,
+    /// What it watches.
+    pub expression: String,
+    /// The value before; `None` for one that is only read.
+    pub old: Option<String>,
+    /// The value now.
+    pub new: String,
 }
 
 /// A frame as the user sees it.

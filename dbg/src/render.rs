@@ -252,17 +252,17 @@ fn reason(
                 name => write!(out, "\n{name} hit {kind} {id}{place}{comma}"),
             }
         }
-        StopReason::Watchpoint {
-            id,
-            title,
-            expression,
-            old,
-            new,
-        } => {
-            writeln!(out, "\n{title} {id}: {expression}\n")?;
-            match old {
-                Some(old) => writeln!(out, "Old value = {old}\nNew value = {new}"),
-                None => writeln!(out, "Value = {new}"),
+        StopReason::Watchpoints(hits, also) => {
+            for hit in hits {
+                writeln!(out, "\n{} {}: {}\n", hit.title, hit.id, hit.expression)?;
+                match &hit.old {
+                    Some(old) => writeln!(out, "Old value = {old}\nNew value = {}", hit.new)?,
+                    None => writeln!(out, "Value = {}", hit.new)?,
+                }
+            }
+            match also {
+                Some(also) => reason(out, also, place, thread),
+                None => Ok(()),
             }
         }
         StopReason::WatchpointScope(id, _) => {

@@ -106,8 +106,8 @@ pub enum Happening {
     Breakpoint(Address),
     /// The single step is done.
     Stepped,
-    /// A hardware watchpoint of this slot fired, after the access.
-    Watchpoint(u8),
+    /// Hardware watchpoints fired, after the access.
+    Watchpoint(Fired),
     /// A signal is about to be delivered. It is delivered on the next resume
     /// unless [`Target::set_signal`] says otherwise.
     Signal(SignalInfo),
@@ -135,6 +135,22 @@ pub enum Happening {
     Exited(i32),
     /// The process was ended by a signal.
     Killed(Signal),
+}
+
+/// The hardware watchpoints that one instruction fired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fired {
+    /// Their slots: bit `n` for slot `n`.
+    pub slots: u8,
+    /// A single step that was asked for is done with it.
+    pub stepped: bool,
+}
+
+impl Fired {
+    /// Whether the watchpoint of that slot is among them.
+    pub fn has(self, slot: u8) -> bool {
+        self.slots >> slot & 1 == 1
+    }
 }
 
 /// What is known of a signal that stopped a thread.

@@ -208,6 +208,11 @@ impl<'a> Info<'a> {
         for file in header.file_names() {
             let text = |value| self.home_dwarf(index).attr_string(unit, value).ok();
             let directory = file.directory(header).and_then(text);
+            // Number 0 is the unit's directory once more, which may be relative.
+            let is_another = |directory: &Slice<'_>| {
+                file.directory_index() != 0 || directory.slice().starts_with(b"/")
+            };
+            let directory = directory.filter(is_another);
             let name = text(file.path_name());
             paths.push(full_path(unit.comp_dir, directory, name).into());
         }

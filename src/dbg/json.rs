@@ -10,6 +10,7 @@
 use sapwood_dbg::event::{
     Began, BreakpointView, Disassembly, DisassemblyRow, Event, FrameKind, FrameView,
     GenerationView, SourceLines, StopReason, Stopped, ThreadView, ValueView, VariableView,
+    WatchHit,
 };
 use sapwood_dbg::target::Address;
 use serde_json::{Value, json};
@@ -167,17 +168,13 @@ fn reason(reason_of: &StopReason, to: &mut Value) {
             put("temporary", json!(temporary));
             "breakpoint"
         }
-        StopReason::Watchpoint {
-            id,
-            title: _,
-            expression,
-            old,
-            new,
-        } => {
-            put("breakpoint", json!(id.0));
-            put("expression", json!(expression));
-            put("old", json!(old));
-            put("new", json!(new));
+        StopReason::Watchpoints(hits, also) => {
+            put("changes", hits.iter().map(change).collect());
+            if let Some(also) = also {
+                let mut inner = json!({});
+                reason(also, &mut inner);
+                put("also", inner);
+            }
             "watchpoint"
         }
         StopReason::WatchpointScope(id, expression) => {
@@ -223,6 +220,15 @@ fn reason(reason_of: &StopReason, to: &mut Value) {
         StopReason::ThreadEnded => "thread-ended",
     };
     to["reason"] = json!(name);
+}
+
+fn change(of: &WatchHit) -> Value {
+    json!({
+        "breakpoint": of.id.0,
+        "expression": of.expression,
+        "old": of.old,
+        "new": of.new,
+    })
 }
 
 fn thread(of: &ThreadView) -> Value {

@@ -247,7 +247,7 @@ impl Debugger {
         let inner = self.calls.iter().rev().find(|c| c.thread == thread);
         match (inner, reason) {
             (_, reason @ (StopReason::CallDone(_) | StopReason::InCall(..))) => reason,
-            (Some(call), reason @ (StopReason::Breakpoint(..) | StopReason::Watchpoint { .. })) => {
+            (Some(call), reason @ (StopReason::Breakpoint(..) | StopReason::Watchpoints(..))) => {
                 StopReason::InCall(Box::new(reason), call.name.clone())
             }
             (_, reason) => reason,

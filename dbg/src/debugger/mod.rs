@@ -48,7 +48,7 @@ use std::sync::Arc;
 
 use sapwood_dwarf::{Address, ModuleId, Modules, Unwinder};
 
-use crate::breakpoint::{Breakpoints, Sites};
+use crate::breakpoint::{BreakpointId, Breakpoints, Sites};
 use crate::call::Alarm;
 use crate::command::{Command, Format};
 use crate::error::{Error, Result};
@@ -124,6 +124,9 @@ pub struct Debugger {
     standing: BTreeMap<ThreadId, Address>,
     /// The selected thread was put where it is: a breakpoint there counts.
     unseen: bool,
+    /// The user's breakpoints of all kinds that count as hit by what happened
+    /// last.
+    hit: std::collections::BTreeSet<BreakpointId>,
     /// Why the program stopped last.
     last_stop: Option<StopReason>,
     sources: Sources,

@@ -5,13 +5,14 @@
 //! it completes the move that a step is made of, or it is a stop.
 
 use super::{Debugger, Events};
-use crate::breakpoint::{BreakpointId, Reason};
+use crate::breakpoint::{Breakpoint, BreakpointId, Reason};
 use crate::command::SchedulerLocking;
 use crate::error::{Error, Result};
-use crate::event::{Began, Event, StopReason, Stopped};
+use crate::event::{Began, Event, StopReason, Stopped, WatchHit};
 use crate::step::{Goal, Move, Stepper};
 use crate::target::{
-    Address, Happening, Motion, Passed, Resume, SignalInfo, TargetError, TargetEvent, ThreadId,
+    Address, Fired, Happening, Motion, Passed, Resume, SignalInfo, TargetError, TargetEvent,
+    ThreadId,
 };
 
 use super::scene::ThreadScene;
@@ -192,6 +193,7 @@ impl Debugger {
                 others_run,
             };
             let event = self.advance(resume, goals)?;
+            self.hit.clear();
             match self.judge(thread, &event, goals, events)? {
                 Verdict::Stop(outcome) => return Ok(outcome),
                 Verdict::GoOn => {
@@ -401,7 +403,9 @@ impl Debugger {
             Happening::Breakpoint(at) => self.at_site(thread, event.thread, *at, goals, events),
             Happening::Stepped => self.after_step(thread, event.thread, goals, events),
             Happening::Signal(info) => self.signalled(event.thread, info, events),
-            Happening::Watchpoint(slot) => self.watch_hit(event.thread, *slot, events),
+            Happening::Watchpoint(fired) => {
+                self.after_access(thread, event.thread, *fired, goals, events)
+            }
             Happening::Interrupted => stop(StopReason::Interrupted),
             Happening::ThreadEnded(_) => stop(StopReason::ThreadEnded),
             Happening::Executed(path) => {
@@ -495,8 +499,9 @@ impl Debugger {
         goals: &[Goal],
         events: Events<'_>,
     ) -> Result<Verdict> {
-        if let stop @ Verdict::Stop(_) = self.software_watches(here, events)? {
-            return Ok(stop);
+        let hits = self.software_watches(here, events)?;
+        if !hits.is_empty() {
+            return self.stop_of_watches(thread, here, hits, goals, events);
         }
         let moves = here == thread && !self.by_steps;
         let pc = self.live()?.registers(here)?.pc();
@@ -510,6 +515,52 @@ impl Debugger {
             true => Verdict::Moved,
             false => Verdict::GoOn,
         })
+    }
+
+    /// Debug registers stopped a thread after an instruction that accessed what
+    /// they watch.
+    fn after_access(
+        &mut self,
+        thread: ThreadId,
+        here: ThreadId,
+        fired: Fired,
+        goals: &[Goal],
+        events: Events<'_>,
+    ) -> Result<Verdict> {
+        let mut hits = self.hardware_watches(here, fired, events)?;
+        if fired.stepped {
+            if hits.is_empty() {
+                return self.after_step(thread, here, goals, events);
+            }
+            hits.extend(self.software_watches(here, events)?);
+            hits.sort_by_key(|hit| hit.id);
+        }
+        match hits.is_empty() {
+            true => Ok(Verdict::GoOn),
+            false => self.stop_of_watches(thread, here, hits, goals, events),
+        }
+    }
+
+    /// The stop that changes of what is watched are. A breakpoint where the
+    /// thread is now is hit as well: it will not be asked about again.
+    fn stop_of_watches(
+        &mut self,
+        thread: ThreadId,
+        here: ThreadId,
+        hits: Vec<WatchHit>,
+        goals: &[Goal],
+        events: Events<'_>,
+    ) -> Result<Verdict> {
+        let pc = self.live()?.registers(here)?.pc();
+        let also = match self.sites.at(pc).is_empty() {
+            true => None,
+            false => match self.at_site(thread, here, pc, goals, events)? {
+                Verdict::Stop(Outcome::Stop(_, reason)) => Some(Box::new(reason)),
+                _ => None,
+            },
+        };
+        let reason = StopReason::Watchpoints(hits, also);
+        Ok(Verdict::Stop(Outcome::Stop(here, reason)))
     }
 
     /// The user's reasons among those of a site: the first that counts.
@@ -568,6 +619,7 @@ impl Debugger {
             breakpoint.ignore -= 1;
             return Ok(false);
         }
+        self.hit.insert(id);
         if let Some(left) = &mut breakpoint.left {
             *left = left.saturating_sub(1);
             if *left == 0 {
@@ -684,20 +736,16 @@ impl Debugger {
         let frame = self.frame_view(0)?;
         let source = self.frame_source(&frame);
         self.warn_of_newer(frame.pc, source.as_ref(), events);
-        let (deleted, commands) = match &reason {
-            StopReason::Breakpoint(id, temporary) => {
-                let commands = self.breakpoints.get(*id).map(|b| b.commands.clone());
-                (temporary.then_some(*id), commands.unwrap_or_default())
-            }
-            StopReason::Caught(id, _) | StopReason::Watchpoint { id, .. } => {
-                let breakpoint = self.breakpoints.get(*id);
-                let commands = breakpoint.map(|b| b.commands.clone());
-                let temporary = breakpoint.is_some_and(|b| b.temporary);
-                (temporary.then_some(*id), commands.unwrap_or_default())
-            }
-            _ => (None, Vec::new()),
-        };
-        let silent = commands.first().is_some_and(|first| first == "silent");
+        let mut hit = std::mem::take(&mut self.hit);
+        if let StopReason::Caught(id, _) = &reason {
+            hit.insert(*id);
+        }
+        let hit: Vec<Breakpoint> = hit
+            .iter()
+            .filter_map(|id| self.breakpoints.get(*id).cloned())
+            .collect();
+        let is_silent = |b: &Breakpoint| b.commands.first().is_some_and(|first| first == "silent");
+        let silent = hit.iter().any(is_silent);
         if !silent {
             let thread = self.brief_thread_view(thread);
             let place = match &reason {
@@ -717,14 +765,15 @@ impl Debugger {
                 source,
             }));
         }
-        if let Some(id) = deleted {
-            self.remove_breakpoint(id);
-            events(Event::BreakpointGone(id));
+        for breakpoint in hit.iter().filter(|b| b.temporary) {
+            self.remove_breakpoint(breakpoint.id);
+            events(Event::BreakpointGone(breakpoint.id));
         }
         if !silent {
             self.show_displays(events);
         }
-        self.queue_commands(&commands);
+        let commands = hit.into_iter().flat_map(|b| b.commands);
+        self.queue_commands(&commands.collect::<Vec<_>>());
         Ok(())
     }
 

@@ -41,6 +41,8 @@ pub struct Settings {
     pub list_size: u32,
     /// `step` stops in functions without lines.
     pub step_mode: bool,
+    /// Debug registers watch, as far as there are any.
+    pub hardware_watches: bool,
     /// Frames that `backtrace` shows.
     pub backtrace_limit: Option<usize>,
     /// What only a face knows of: kept to be shown.
@@ -65,6 +67,7 @@ impl Default for Settings {
             terminal: None,
             list_size: 10,
             step_mode: false,
+            hardware_watches: true,
             backtrace_limit: None,
             of_faces: BTreeMap::new(),
             call_timeout: Some(Duration::from_secs(30)),
@@ -178,6 +181,7 @@ impl Debugger {
             Setting::FrameArguments(which) => settings.frame_arguments = which,
             Setting::ListSize(count) => settings.list_size = count.max(1),
             Setting::StepMode(on) => settings.step_mode = on,
+            Setting::HardwareWatches(on) => settings.hardware_watches = on,
             Setting::BacktraceLimit(limit) => settings.backtrace_limit = limit,
             Setting::CallTimeout(0) => settings.call_timeout = None,
             Setting::CallTimeout(ms) => settings.call_timeout = Some(Duration::from_millis(ms)),
@@ -263,6 +267,10 @@ impl Debugger {
             "backtrace limit" => format!(
                 "An upper bound on the number of stack frames in a backtrace is {}.",
                 limit(settings.backtrace_limit)
+            ),
+            "can-use-hw-watchpoints" => format!(
+                "Debugger's willingness to use watchpoint hardware is {}.",
+                u8::from(settings.hardware_watches)
             ),
             "call-timeout" => match settings.call_timeout {
                 Some(time) => format!("A called function may run for {} ms.", time.as_millis()),

@@ -7,14 +7,13 @@
 //! was first evaluated in, and with the names that were seen from there.
 
 use super::frames::TargetMemory;
-use super::run::{Outcome, Verdict};
 use super::{Debugger, Events};
 use crate::breakpoint::{Breakpoint, BreakpointId, Reason, Scope, Watch, Wish};
 use crate::command::WatchKind;
 use crate::error::{Error, Result};
-use crate::event::{Event, StopReason};
+use crate::event::{Event, StopReason, WatchHit};
 use crate::stack::Frame;
-use crate::target::{Access, Address, ThreadId};
+use crate::target::{Access, Address, Fired, ThreadId};
 
 /// A range as pieces that the hardware can watch: each a power of two, 8 bytes
 /// at most, aligned to its length.
@@ -178,7 +177,10 @@ impl Debugger {
     fn take_in_watched(&mut self, watch: &mut Watch, seen: Watched) {
         let storage = distinct(seen.uses.memory);
         let pieces = wanted(&storage, seen.place);
-        let fits = !seen.uses.in_register && !pieces.is_empty() && pieces.len() <= SLOTS;
+        let fits = (self.settings.hardware_watches || watch.kind != WatchKind::Write)
+            && !seen.uses.in_register
+            && !pieces.is_empty()
+            && pieces.len() <= SLOTS;
         let stays = storage == watch.storage && !watch.slots.is_empty();
         if !stays {
             self.release(&watch.slots);
@@ -306,26 +308,27 @@ impl Debugger {
         Some(frame)
     }
 
-    /// A debug register fired: a stop, unless nothing happened that is watched
-    /// for.
-    pub(super) fn watch_hit(
+    /// Debug registers fired: what was watched for, by number.
+    pub(super) fn hardware_watches(
         &mut self,
         thread: ThreadId,
-        slot: u8,
+        fired: Fired,
         events: Events<'_>,
-    ) -> Result<Verdict> {
-        let found = self.breakpoints.iter().find_map(|b| match &b.wish {
-            Wish::Watch(watch) => {
-                let mut slots = watch.slots.iter();
-                let (_, is_value) = slots.find(|(taken, _)| *taken == slot)?;
-                Some((b.id, *is_value))
-            }
-            _ => None,
-        });
-        match found {
-            Some((id, is_value)) => self.may_have_changed(id, is_value, thread, events),
-            None => Ok(Verdict::GoOn),
+    ) -> Result<Vec<WatchHit>> {
+        let of = |b: &Breakpoint| {
+            let Wish::Watch(watch) = &b.wish else {
+                return None;
+            };
+            let mut its = watch.slots.iter().filter(|(slot, _)| fired.has(*slot));
+            let first = its.next()?;
+            Some((b.id, first.1 || its.any(|(_, is_value)| *is_value)))
+        };
+        let found: Vec<_> = self.breakpoints.iter().filter_map(of).collect();
+        let mut hits = Vec::new();
+        for (id, accessed) in found {
+            hits.extend(self.may_have_changed(id, accessed, thread, events)?);
         }
+        Ok(hits)
     }
 
     /// Whether some watchpoint has to be watched by single steps.
@@ -337,12 +340,12 @@ impl Debugger {
         self.breakpoints.iter().any(in_software)
     }
 
-    /// After a step: what is watched without hardware.
+    /// After a step: what was watched for without hardware, by number.
     pub(super) fn software_watches(
         &mut self,
         thread: ThreadId,
         events: Events<'_>,
-    ) -> Result<Verdict> {
+    ) -> Result<Vec<WatchHit>> {
         let ids: Vec<BreakpointId> = self
             .breakpoints
             .iter()
@@ -350,6 +353,7 @@ impl Debugger {
             .filter(|b| matches!(&b.wish, Wish::Watch(watch) if watch.slots.is_empty()))
             .map(|b| b.id)
             .collect();
+        let mut hits = Vec::new();
         for id in ids {
             let Some(Wish::Watch(watch)) = self.breakpoints.get(id).map(|b| &b.wish) else {
                 continue;
@@ -362,31 +366,28 @@ impl Debugger {
                     continue;
                 }
             }
-            let verdict = self.may_have_changed(id, false, thread, events)?;
-            if matches!(verdict, Verdict::Stop(_)) {
-                return Ok(verdict);
-            }
+            hits.extend(self.may_have_changed(id, false, thread, events)?);
         }
-        Ok(Verdict::GoOn)
+        Ok(hits)
     }
 
     /// What a watchpoint watches was accessed, or something that it hangs on may
-    /// have changed: if it counts, a stop.
+    /// have changed: what there is to tell, if it counts.
     fn may_have_changed(
         &mut self,
         id: BreakpointId,
         accessed: bool,
         thread: ThreadId,
         events: Events<'_>,
-    ) -> Result<Verdict> {
+    ) -> Result<Option<WatchHit>> {
         let Some(Wish::Watch(mut watch)) = self.breakpoints.get(id).map(|b| b.wish.clone()) else {
-            return Ok(Verdict::GoOn);
+            return Ok(None);
         };
         let frame = match &watch.scope {
             Some(scope) => match self.frame_of(scope) {
                 Some(frame) => Some(frame),
                 // Within a prologue or epilogue nobody can tell.
-                None => return Ok(Verdict::GoOn),
+                None => return Ok(None),
             },
             None => watch.seen_from.clone(),
         };
@@ -400,7 +401,7 @@ impl Debugger {
                 "watchpoint {id} is watched by single steps now: what it hangs on is more than the free debug registers hold"
             )));
         }
-        let reason = StopReason::Watchpoint {
+        let hit = WatchHit {
             id,
             title: watch.title(),
             expression: watch.expression.clone(),
@@ -416,9 +417,9 @@ impl Debugger {
             breakpoint.wish = Wish::Watch(watch);
         }
         if !is_news || !self.counts(id, thread, events)? {
-            return Ok(Verdict::GoOn);
+            return Ok(None);
         }
-        Ok(Verdict::Stop(Outcome::Stop(thread, reason)))
+        Ok(Some(hit))
     }
 
     /// Frees what a watchpoint has of the hardware.

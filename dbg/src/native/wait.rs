@@ -3,12 +3,12 @@
 
 use std::os::raw::c_int;
 
+use super::watch::HardwareStop;
 use super::{Follow, Native, Thread, open_memory, process, sys};
 use crate::registers::x86;
 use crate::signal::Signal;
 use crate::target::{
-    Access, Address, Happening, Motion, ProcessId, Result, SignalInfo, TargetError, TargetEvent,
-    ThreadId,
+    Address, Happening, Motion, ProcessId, Result, SignalInfo, TargetError, TargetEvent, ThreadId,
 };
 
 /// `si_code` of a trap that the processor raised for an `int3`.
@@ -186,14 +186,16 @@ impl Native {
         let id = ThreadId(thread);
         let stepping = self.threads[&thread].stepping;
         if self.is_watching()
-            && let Some((slot, access)) = self.watch_that_fired(thread)
+            && let Some(stop) = self.watches_that_fired(thread)
         {
-            return Ok(match (access, self.target_registers(id)) {
-                (Access::Execute, Ok(registers)) => {
+            return Ok(match (stop, self.target_registers(id)) {
+                (HardwareStop::AfterAccess(fired), _) => {
+                    Meaning::Event(Happening::Watchpoint(fired))
+                }
+                (HardwareStop::BeforeInstruction, Ok(registers)) => {
                     Meaning::Event(Happening::Breakpoint(registers.pc()))
                 }
-                (Access::Execute, Err(_)) => Meaning::GoOn,
-                _ => Meaning::Event(Happening::Watchpoint(slot)),
+                (HardwareStop::BeforeInstruction, Err(_)) => Meaning::GoOn,
             });
         }
         let mut registers = match self.target_registers(id) {

@@ -2,15 +2,25 @@
 //! thread (Intel SDM vol. 3B, §18.2).
 
 use super::{Native, sys};
-use crate::target::{Access, Address, Result, TargetError, Watchpoints};
+use crate::target::{Access, Address, Fired, Result, TargetError, Watchpoints};
 
 /// How many there are.
 pub(super) const SLOTS: usize = 4;
 
 /// Says what happened.
 const STATUS: usize = 6;
+/// In the former: the thread was stepped.
+const SINGLE_STEP: u64 = 1 << 14;
 /// Says what is watched.
 pub(super) const CONTROL: usize = 7;
+
+/// How debug registers stopped a thread.
+pub(super) enum HardwareStop {
+    /// It is about to execute what one stands at.
+    BeforeInstruction,
+    /// It accessed what these watch.
+    AfterAccess(Fired),
+}
 
 /// What a slot watches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,13 +81,31 @@ impl Native {
         self.watched.iter().any(Option::is_some)
     }
 
-    /// The slot that stopped a thread, if one did, and what it does; asked once
-    /// a stop.
-    pub(super) fn watch_that_fired(&self, thread: i32) -> Option<(u8, Access)> {
+    /// What stopped a thread, if a slot did; asked once a stop. A slot that is
+    /// not enabled may have its bit set too (§18.2.3).
+    pub(super) fn watches_that_fired(&self, thread: i32) -> Option<HardwareStop> {
         let status = sys::debug_register(thread, STATUS).ok()?;
-        let slot = (0..SLOTS as u8).find(|slot| status >> slot & 1 == 1)?;
+        let among = |test: fn(Access) -> bool| {
+            let slots = self.watched.iter().enumerate();
+            let is_meant = |slot: &Option<Slot>| slot.is_some_and(|slot| test(slot.access));
+            slots
+                .filter(|(number, slot)| status >> number & 1 == 1 && is_meant(slot))
+                .fold(0, |slots, (number, _)| slots | 1 << number)
+        };
+        let slots = among(|access| access != Access::Execute);
+        let is_about_to_execute = among(|access| access == Access::Execute) != 0;
+        if slots == 0 && !is_about_to_execute {
+            return None;
+        }
         let _ = sys::set_debug_register(thread, STATUS, 0);
-        self.watched[usize::from(slot)].map(|one| (slot, one.access))
+        Some(match slots {
+            // Whatever stops it before the next instruction will do so again.
+            0 => HardwareStop::BeforeInstruction,
+            slots => HardwareStop::AfterAccess(Fired {
+                slots,
+                stepped: status & SINGLE_STEP != 0,
+            }),
+        })
     }
 
     /// Whether a thread that executes the instruction there is stopped by a

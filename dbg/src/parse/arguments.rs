@@ -505,6 +505,7 @@ pub(super) fn set(text: &str) -> Result<Command> {
         }),
         "listsize" => Setting::ListSize(small(rest, 10)?),
         "step-mode" => Setting::StepMode(on_off(rest)?),
+        "can-use-hw-watchpoints" => Setting::HardwareWatches(limit(rest)? != 0),
         "call-timeout" => Setting::CallTimeout(limit(rest)?),
         "print" | "p" | "pr" => print_setting(rest)?,
         "backtrace" => match split_word(rest) {

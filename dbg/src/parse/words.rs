@@ -254,6 +254,7 @@ pub const SETTINGS: &[&str] = &[
     "args",
     "backtrace limit",
     "call-timeout",
+    "can-use-hw-watchpoints",
     "cwd",
     "disable-randomization",
     "environment",
