@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -70,6 +71,15 @@ impl Slot {
                 let open = || closed.opener.open().map(Arc::new);
                 closed.module.get_or_init(open).as_ref()
             }
+        }
+    }
+
+    /// The memory it takes up, unless it is gone.
+    fn ranges(&self) -> Option<&[Range<Address>]> {
+        match self {
+            Slot::Gone => None,
+            Slot::Open(module) => Some(module.ranges()),
+            Slot::Closed(closed) => Some(closed.outline.ranges()),
         }
     }
 
@@ -153,12 +163,7 @@ impl Modules {
 
     fn add_slot(&mut self, slot: Slot) -> ModuleId {
         let id = ModuleId(u32::try_from(self.modules.len()).expect("2^32 modules"));
-        let ranges = match &slot {
-            Slot::Gone => &[],
-            Slot::Open(module) => module.ranges(),
-            Slot::Closed(closed) => closed.outline.ranges(),
-        };
-        for range in ranges {
+        for range in slot.ranges().unwrap_or_default() {
             self.clear(range.start, range.end);
             self.ranges.insert(range.start, (range.end, id));
         }
@@ -166,15 +171,12 @@ impl Modules {
         id
     }
 
-    /// Takes a module out, and gives it back if it was there.
-    pub fn remove(&mut self, id: ModuleId) -> Option<Arc<Module>> {
+    /// Takes a module out. Says what memory was its own, if it was there; one
+    /// that is closed is not opened for that.
+    pub fn remove(&mut self, id: ModuleId) -> Option<Box<[Range<Address>]>> {
         let slot = std::mem::replace(self.modules.get_mut(id.0 as usize)?, Slot::Gone);
-        let ranges = match &slot {
-            Slot::Gone => &[],
-            Slot::Open(module) => module.ranges(),
-            Slot::Closed(closed) => closed.outline.ranges(),
-        };
-        for range in ranges {
+        let ranges: Box<[Range<Address>]> = slot.ranges()?.into();
+        for range in &ranges {
             if self
                 .ranges
                 .get(&range.start)
@@ -183,7 +185,7 @@ impl Modules {
                 self.ranges.remove(&range.start);
             }
         }
-        slot.module().cloned()
+        Some(ranges)
     }
 
     /// The module of that id, unless it was removed.
@@ -242,6 +244,15 @@ impl Modules {
         slots
             .filter(move |(_, slot)| slot.may(&having))
             .filter_map(|(index, slot)| Some((ModuleId(index as u32), slot.module()?)))
+    }
+
+    /// All modules' ids, in the order in which they came. Opens none.
+    pub fn ids(&self) -> impl Iterator<Item = ModuleId> {
+        let there = |slot: &Slot| !matches!(slot, Slot::Gone);
+        let slots = self.modules.iter().enumerate();
+        slots
+            .filter(move |(_, slot)| there(slot))
+            .map(|(index, _)| ModuleId(index as u32))
     }
 
     /// How many modules were ever added.

@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::ids::{AtomId, InputId};
 use crate::model::{NONE, RelocKind};
 use crate::session::{DebugSource, Session};
+use crate::table::count_before;
 use crate::view::View;
 
 const LE: LittleEndian = LittleEndian;
@@ -99,15 +100,7 @@ impl Session {
     fn debug_source(&self, input: InputId) -> Option<&Arc<DebugSource>> {
         let sources = &self.debug;
         let source = |index| sources.get(index).expect("below the length");
-        let (mut low, mut high) = (0, sources.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if source(middle).0 < input {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
+        let low = count_before(sources.len(), |index| source(index).0 < input);
         let found = sources.get(low).filter(|(found, _)| *found == input);
         found.map(|(_, source)| source)
     }

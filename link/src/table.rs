@@ -27,6 +27,31 @@ const FIRST_BITS: u32 = 6;
 /// Enough chunks for 2³² elements.
 const CHUNKS: usize = 33 - FIRST_BITS as usize;
 
+/// How many of the first `len` indices are `before`: all up to some index, and
+/// none from there. Searched from the end: what is asked for is most often the
+/// newest, and that costs the same however much there is before it.
+pub(crate) fn count_before(len: usize, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high, mut step) = (0, len, 1);
+    while high > low {
+        let probe = high.saturating_sub(step);
+        if before(probe) {
+            low = probe + 1;
+            break;
+        }
+        high = probe;
+        step *= 2;
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
 /// An append-only array with stable element addresses; see the [module
 /// page](self).
 pub(crate) struct Table<T> {
@@ -473,6 +498,15 @@ impl Writer {
 mod tests {
     use super::*;
     use std::sync::Arc;
+
+    #[test]
+    fn what_comes_before_is_counted_wherever_it_ends() {
+        for len in 0..40 {
+            for end in 0..=len {
+                assert_eq!(count_before(len, |index| index < end), end);
+            }
+        }
+    }
 
     #[test]
     fn indices_fill_chunks_without_gap_or_overlap() {

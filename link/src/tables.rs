@@ -15,7 +15,7 @@ use crate::locals::Locals;
 use crate::model::{AtomKind, AtomRecord, Binding, NONE, Reloc, RelocRecord, SymbolRecord};
 use crate::names::Names;
 use crate::space::Region;
-use crate::table::{Table, Text, TextAt, Writer};
+use crate::table::{Table, Text, TextAt, Writer, count_before};
 
 /// Where a segment's bytes lie, and which atoms lie there.
 pub(crate) struct RegionRecord {
@@ -59,15 +59,7 @@ impl Successors {
     /// The atoms that these overwrote.
     pub fn overwritten_by(&self, newer: &Range<AtomId>) -> Vec<AtomId> {
         let pair = |index| *self.pairs.get(index).expect("below the length");
-        let (mut low, mut high) = (0, self.pairs.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if pair(middle).1 < newer.start {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
+        let low = count_before(self.pairs.len(), |index| pair(index).1 < newer.start);
         let rest = (low..self.pairs.len()).map(pair);
         let these = rest.take_while(|(_, atom)| *atom < newer.end);
         these.map(|(old, _)| old).collect()

@@ -11,6 +11,7 @@ use crate::addr::HostAddr;
 use crate::ids::{AtomId, Generation, InputId, SymbolId};
 use crate::model::{Atom, AtomKind, Definition, NONE, Reloc, Symbol, SymbolRecord};
 use crate::space::Region;
+use crate::table::count_before;
 use crate::tables::Tables;
 
 /// See the [module page](self).
@@ -300,20 +301,22 @@ impl View {
 
     fn first_symbol_after(&self, generation: Generation) -> u32 {
         let symbols = &self.tables.symbols;
-        partition_point(symbols.len(), |index| {
+        let known = |index| {
             symbols
                 .get(index)
                 .is_some_and(|symbol| symbol.generation <= generation.0)
-        })
+        };
+        count_before(symbols.len(), known) as u32
     }
 
     fn first_input_after(&self, generation: Generation) -> u32 {
         let inputs = &self.tables.inputs;
-        partition_point(inputs.len(), |index| {
+        let known = |index| {
             inputs
                 .get(index)
                 .is_some_and(|input| input.generation <= generation.0)
-        })
+        };
+        count_before(inputs.len(), known) as u32
     }
 }
 
@@ -332,19 +335,4 @@ impl Added {
     pub fn input_ids(&self) -> impl Iterator<Item = InputId> + use<> {
         (self.inputs.start.0..self.inputs.end.0).map(InputId)
     }
-}
-
-/// The first index below `len` for which `before` is false; it must be true for
-/// all before it.
-fn partition_point(len: usize, before: impl Fn(usize) -> bool) -> u32 {
-    let (mut low, mut high) = (0, len);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if before(middle) {
-            low = middle + 1
-        } else {
-            high = middle
-        }
-    }
-    low as u32
 }

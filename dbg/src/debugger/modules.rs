@@ -296,10 +296,10 @@ impl Debugger {
 
     /// Takes a module out, and the places of breakpoints in it.
     fn remove_module(&mut self, id: ModuleId) {
-        let Some(module) = Arc::make_mut(&mut self.modules).remove(id) else {
+        let Some(ranges) = Arc::make_mut(&mut self.modules).remove(id) else {
             return;
         };
-        let inside = |at: Address| module.ranges().iter().any(|range| range.contains(&at));
+        let inside = |at: Address| ranges.iter().any(|range| range.contains(&at));
         let ids: Vec<BreakpointId> = self.breakpoints.iter().map(|b| b.id).collect();
         for id in ids {
             let breakpoint = self.breakpoints.get_mut(id).expect("just listed");
@@ -321,8 +321,7 @@ impl Debugger {
     pub(super) fn forget_process_modules(&mut self) {
         let others: Vec<ModuleId> = self
             .modules
-            .iter()
-            .map(|(id, _)| id)
+            .ids()
             .filter(|id| Some(*id) != self.executable)
             .collect();
         for id in others {
