@@ -245,7 +245,10 @@ fn intake(program: &Path, objects: &[PathBuf]) {
         ms(last),
         last.as_secs_f64() / first.as_secs_f64()
     );
-    let each: Vec<String> = intakes.iter().map(|one| format!("{:.1}", ms(*one))).collect();
+    let each: Vec<String> = intakes
+        .iter()
+        .map(|one| format!("{:.1}", ms(*one)))
+        .collect();
     println!("  {:<44}{:>10}", "  every thousand, ms", each.join(" "));
     println!("  {:<44}{:>10.2} ms", "publish", ms(published));
     println!(

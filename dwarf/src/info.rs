@@ -186,6 +186,8 @@ pub(crate) struct Info<'a> {
     pub(crate) bodies: Mutex<FxHashMap<EntryId, Arc<Body>>>,
     /// What a frame's entry sees at an address.
     pub(crate) variables: Mutex<VariablesAt>,
+    /// Where the frame base is said once for a whole function.
+    pub(crate) frame_bases: Mutex<FxHashMap<EntryId, Slice<'a>>>,
     pub(crate) complaints: Mutex<Vec<Error>>,
 }
 
@@ -273,6 +275,7 @@ impl<'a> Info<'a> {
             functions: Mutex::default(),
             bodies: Mutex::default(),
             variables: Mutex::default(),
+            frame_bases: Mutex::default(),
             complaints: Mutex::default(),
         };
         info.read_headers();

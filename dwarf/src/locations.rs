@@ -215,14 +215,9 @@ impl Machine for FrameMachine<'_, '_, '_> {
         }
         let function = self.frame.function().ok_or(LocationError::NoFrameBase)?;
         let pc = self.module.to_file(self.frame.pc());
-        let (unit, entry) = self
-            .info
-            .entry(function)
-            .ok_or(LocationError::NoFrameBase)?;
-        let bytes = self
-            .info
-            .expression(function.unit, unit, &entry, c::DW_AT_frame_base, pc)?
-            .ok_or(LocationError::NoFrameBase)?;
+        let unit = self.info.unit(function.unit);
+        let unit = unit.ok_or(LocationError::NoFrameBase)?;
+        let bytes = self.info.frame_base(function, unit, pc)?;
         let encoding = unit.encoding();
         self.is_in_frame_base = true;
         let base = operations::number(bytes.slice(), encoding, None, self);
@@ -283,6 +278,28 @@ enum Described<'a> {
 }
 
 impl<'a> Info<'a> {
+    /// How a function's frame base is found at a pc.
+    fn frame_base(
+        &self,
+        function: EntryId,
+        unit: &Unit<'a>,
+        pc: u64,
+    ) -> Result<Slice<'a>, LocationError> {
+        let lock = || self.frame_bases.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(known) = lock().get(&function) {
+            return Ok(*known);
+        }
+        let base = c::DW_AT_frame_base;
+        let (_, entry) = self.entry(function).ok_or(LocationError::NoFrameBase)?;
+        let found = self.expression(function.unit, unit, &entry, base, pc)?;
+        let bytes = found.ok_or(LocationError::NoFrameBase)?;
+        let value = entry.attr_value(base);
+        if value.is_some_and(|value| value.exprloc_value().is_some()) {
+            lock().insert(function, bytes);
+        }
+        Ok(bytes)
+    }
+
     /// The expression that an attribute has at a pc, directly or in a list.
     /// `None` where the entry has no such attribute; an expression of no
     /// operations where no entry of the list covers the pc.
@@ -453,7 +470,8 @@ impl Module {
             let mut location = Location {
                 pieces: pieces.collect(),
             };
-            if info.is_by_gcc(holder.unit) {
+            let in_register = |piece: &Piece| matches!(piece.at, Storage::Register(_));
+            if location.pieces.iter().any(in_register) && info.is_by_gcc(holder.unit) {
                 let pieces = location.pieces.iter_mut();
                 pieces.for_each(|piece| piece.take_unsaved(frame));
             }

@@ -440,13 +440,36 @@ impl Debugger {
         Ok(holds?.unwrap_or(true))
     }
 
-    /// The variables of a frame of one kind, each with its text.
+    /// The variables of a frame of one kind, each with its text and its type.
     fn variable_views(
         &mut self,
         frame: &Frame,
         style: &Style,
         wanted: impl Fn(VariableKind) -> bool,
     ) -> Vec<VariableView> {
+        let shown = self.variables_shown(frame, wanted, |reader, value| {
+            let text = reader.show_brief(value, style)?;
+            Ok((text, value.ty.name(reader.modules)))
+        });
+        let view = |(name, shown): (String, Result<_>)| {
+            let (value, type_name) =
+                shown.unwrap_or_else(|error| (unreadable(&name, &error), String::new()));
+            VariableView {
+                name,
+                value,
+                type_name,
+            }
+        };
+        shown.into_iter().map(view).collect()
+    }
+
+    /// The variables of a frame of one kind, each with what `show` makes of it.
+    fn variables_shown<T>(
+        &mut self,
+        frame: &Frame,
+        wanted: impl Fn(VariableKind) -> bool,
+        show: impl Fn(&mut Reader<'_>, &Value) -> Result<T, value::Error>,
+    ) -> Vec<(String, Result<T>)> {
         let (Some(id), Some(scope)) = (frame.module, frame.scope) else {
             return Vec::new();
         };
@@ -456,29 +479,17 @@ impl Debugger {
         let Ok(variables) = module.variables(scope, frame.address.lookup()) else {
             return Vec::new();
         };
-        let mut views = Vec::new();
+        let mut all = Vec::new();
         for variable in variables.into_iter().filter(|v| wanted(v.kind)) {
             let shown = self.evaluate_in(Some(frame), "", &mut |_| {}, |evaluator| {
-                let reader = &mut evaluator.reader;
-                let value = reader.variable(id, &variable)?;
-                let text = reader.show_brief(&value, style)?;
-                Ok((text, value.ty.name(reader.modules)))
+                let value = evaluator.reader.variable(id, &variable)?;
+                show(&mut evaluator.reader, &value)
             });
-            let (value, type_name) = match shown {
-                Ok(Some(shown)) => shown,
-                Ok(None) => continue,
-                Err(error) => (
-                    format!("<error reading variable {} ({error})>", variable.name),
-                    String::new(),
-                ),
-            };
-            views.push(VariableView {
-                name: variable.name,
-                value,
-                type_name,
-            });
+            if let Some(shown) = shown.transpose() {
+                all.push((variable.name, shown));
+            }
         }
-        views
+        all
     }
 
     /// A frame's arguments, as its line shows them.
@@ -490,9 +501,11 @@ impl Debugger {
             summary: self.settings.frame_arguments == FrameArguments::Scalars,
             ..self.style(None)
         };
-        let views = match self.settings.frame_arguments {
+        let shown = match self.settings.frame_arguments {
             FrameArguments::All | FrameArguments::Scalars => {
-                self.variable_views(frame, &style, is_argument)
+                self.variables_shown(frame, is_argument, |reader, value| {
+                    reader.show_brief(value, &style)
+                })
             }
             which => {
                 let names = self.argument_names(frame);
@@ -506,7 +519,11 @@ impl Debugger {
                 };
             }
         };
-        views.into_iter().map(|v| (v.name, v.value)).collect()
+        let text = |(name, shown): (String, Result<String>)| {
+            let text = shown.unwrap_or_else(|error| unreadable(&name, &error));
+            (name, text)
+        };
+        shown.into_iter().map(text).collect()
     }
 
     fn argument_names(&self, frame: &Frame) -> Vec<String> {
@@ -678,6 +695,11 @@ fn call_type(
         call @ Expr::Call(..) => Some(evaluator.type_of_expr(&call).ok()?.0),
         _ => None,
     }
+}
+
+/// What is shown of a variable that cannot be read.
+fn unreadable(name: &str, error: &Error) -> String {
+    format!("<error reading variable {name} ({error})>")
 }
 
 fn address_of(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<Address, value::Error> {
