@@ -5,14 +5,19 @@
 //! commands through a pipe and answers with a marker, so that start-up is in no
 //! figure but the first row's. Two times are taken between markers: the wall's,
 //! and the processor's in the debugger's own threads (`schedstat`), which other
-//! work on the machine changes little. The ratio is of medians.
+//! work on the machine changes little. The ratio is of medians. A debugger that is
+//! silent for a minute is killed, and takes no further part in that job.
 
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Runs of each contender in each row, unless the command line says otherwise.
 const ROUNDS: usize = 5;
@@ -163,9 +168,14 @@ const SOURCES: &[(&str, &str)] = &[
     ),
 ];
 
+/// How long a debugger may take for a job: one that waits for ever is out.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// A debugger that takes commands through a pipe.
 struct Session {
     child: Child,
+    /// While this is there, [`LIMIT`] runs.
+    _running: Sender<()>,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     markers: u32,
@@ -218,6 +228,7 @@ impl Contender {
         let input = child.stdin.take()?;
         let output = BufReader::new(child.stdout.take()?);
         Some(Session {
+            _running: kill_after_limit(&child),
             child,
             input,
             output,
@@ -290,6 +301,19 @@ impl Session {
             .sum();
         Duration::from_nanos(nanoseconds)
     }
+}
+
+/// Kills a process that still runs when [`LIMIT`] is over and what it gives is
+/// still there.
+fn kill_after_limit(child: &Child) -> Sender<()> {
+    let (running, ended) = mpsc::channel();
+    let pid = Pid::from_raw(child.id().cast_signed());
+    std::thread::spawn(move || {
+        if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    });
+    running
 }
 
 impl Drop for Session {
@@ -377,14 +401,21 @@ fn run(job: &Job, folder: &support::Folder, contenders: &[Contender], rounds: us
     };
     println!("\n{} (bar: {} of gdb's processor time)", job.name, job.bar);
     let mut times = vec![(Vec::new(), Vec::new()); contenders.len()];
+    let mut given_up = Vec::new();
     for _ in 0..rounds {
         for (contender, (wall, processor)) in contenders.iter().zip(&mut times) {
+            if given_up.contains(contender) {
+                continue;
+            }
             match measure(job, *contender, &program) {
                 Some((w, p)) => {
                     wall.push(w);
                     processor.push(p);
                 }
-                None => println!("  ({} did not finish)", contender.name()),
+                None => {
+                    println!("  ({} did not finish)", contender.name());
+                    given_up.push(*contender);
+                }
             }
         }
     }
