@@ -74,13 +74,13 @@ impl Archive {
                     let (Some(&number), Some(text)) = (number, text) else {
                         return Err(Error::malformed(name, "its symbol table names no member"));
                     };
-                    index.entry(text.into()).or_insert(number);
+                    add(&mut index, text, number);
                 }
             }
             None => {
                 for (number, member) in members.iter().enumerate() {
                     for text in defined_names(&bytes[member.range.clone()]) {
-                        index.entry(text.into()).or_insert(number as u32);
+                        add(&mut index, text, number as u32);
                     }
                 }
             }
@@ -112,6 +112,17 @@ impl Archive {
     /// Marks a member as pulled, or as not pulled after a failed publish.
     pub fn set_loaded(&mut self, number: u32, loaded: bool) {
         self.members[number as usize].loaded = loaded;
+    }
+}
+
+/// Adds a name that a member defines, unless one before it does. Who defines
+/// `f@@V` defines `f` and `f@V`.
+fn add(index: &mut FxHashMap<Box<str>, u32>, name: &str, member: u32) {
+    index.entry(name.into()).or_insert(member);
+    if let Some((plain, version)) = name.split_once("@@") {
+        for name in [plain, &format!("{plain}@{version}")] {
+            index.entry(name.into()).or_insert(member);
+        }
     }
 }
 

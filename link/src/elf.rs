@@ -7,7 +7,8 @@
 //! Source: System V ABI, chapter 4 (generic ELF), and the psABI of the
 //! architecture for its section types.
 
-use object::elf::{self, FileHeader64, GRP_COMDAT, SHF_ALLOC, SHF_EXECINSTR, SHF_TLS, SHF_WRITE};
+use object::elf::{self, FileHeader64, GRP_COMDAT};
+use object::elf::{SHF_ALLOC, SHF_EXECINSTR, SHF_MERGE, SHF_TLS, SHF_WRITE};
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym, SymbolTable};
 use object::{LittleEndian, SectionIndex, SymbolIndex, pod};
 
@@ -15,7 +16,8 @@ use crate::arch::Arch;
 use crate::arch::x86_64::{self, Shape};
 use crate::error::Error;
 use crate::model::{AtomKind, Binding, NONE, RelocKind, SymbolKind};
-use crate::names::{hash_to_nul, len_to_nul};
+use crate::names::{self, default_version, hash_to_nul, len_to_nul};
+use crate::staged::merge::Mergeable;
 use crate::staged::{
     Group, Mark, RELA_LEN, Role, Says, Source, Span, Staged, StagedAtom, StagedInput, SymbolAt,
     SymbolRecord, make_room, read_rela,
@@ -213,7 +215,14 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             name: self.span(name),
             relocs: Span::default(),
         });
-        self.staged.sections[self.first_section + index.0] = atom;
+        let slot = self.first_section + index.0;
+        self.staged.sections[slot] = atom;
+        if has(flags, SHF_MERGE) {
+            let entry = section.sh_entsize(LE);
+            let staged = &self.staged.atoms[atom as usize];
+            let mergeable = Mergeable::new(flags, entry, slot as u32, (atom, staged));
+            self.staged.mergeable.extend(mergeable);
+        }
         Ok(atom)
     }
 
@@ -289,7 +298,27 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
         self.check_definition(strings, index, record)?;
         let number = self.staged.names.number_of(name.hash, name.bytes);
         self.staged.marks.push(Mark::of_name(number));
+        let section = record.st_shndx(LE);
+        if strings.has_versions && section != elf::SHN_UNDEF && section != elf::SHN_COMMON {
+            self.read_version(index, name.bytes);
+        }
         Ok(())
+    }
+
+    /// A definition of `f@@V` is one of `f` and of `f@V` too.
+    fn read_version(&mut self, index: usize, name: &[u8]) {
+        let Some((plain, version)) = default_version(name) else {
+            return;
+        };
+        let symbol = SymbolAt {
+            input: self.staged.inputs.len() as u32,
+            number: self.first_symbol + index as u32,
+        };
+        let with_version = [plain, b"@", version].concat();
+        for name in [plain, &with_version] {
+            let number = self.staged.names.number_of(names::hash(name), name);
+            self.staged.versions.push((symbol, number));
+        }
     }
 
     /// The string table of the symbols.
@@ -307,6 +336,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             bytes,
             start: self.span(bytes).start,
             is_whole: is_text && bytes.last() == Some(&0),
+            has_versions: bytes.contains(&b'@'),
         })
     }
 
@@ -579,6 +609,8 @@ struct Strings<'d> {
     /// Whether all of it is UTF-8 and it ends with a zero, so that names need not
     /// be looked at one by one.
     is_whole: bool,
+    /// Whether a name in it may have a version.
+    has_versions: bool,
 }
 
 /// A symbol's name.

@@ -95,6 +95,15 @@ impl Names {
     }
 }
 
+/// The plain name and the version of a definition that assemblers write `f@@V`:
+/// the version that is meant by whoever names none.
+pub(crate) fn default_version(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = name.iter().position(|byte| *byte == b'@')?;
+    let version = name[at..].strip_prefix(b"@@")?;
+    let is_one = at > 0 && !version.is_empty() && !version.contains(&b'@');
+    is_one.then_some((&name[..at], version))
+}
+
 /// Mixes a word of a name into its hash: FxHash's step.
 const fn mix(hash: u64, word: u64) -> u64 {
     (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)

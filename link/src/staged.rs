@@ -5,6 +5,7 @@
 //! Nothing here has an address. Indices count from the start of the batch;
 //! `plan` turns them into ids of the session.
 
+pub(crate) mod merge;
 mod names;
 
 use std::ops::Range;
@@ -16,6 +17,7 @@ use object::pod;
 use object::read::elf::Sym;
 
 use crate::model::{AtomKind, Binding, NONE, RelocKind, SymbolKind, Visibility};
+use merge::{Mergeable, Merged};
 pub(crate) use names::StagedNames;
 
 const LE: LittleEndian = LittleEndian;
@@ -119,6 +121,9 @@ pub(crate) enum Role {
     Finalisers { priority: u32, reversed: bool },
     /// Call frame information for the unwinder.
     EhFrame,
+    /// Nothing: it holds the entries of [merged](merge) sections. Its bytes lie in
+    /// [`Staged::built`].
+    Merged,
 }
 
 /// One atom of a batch.
@@ -299,6 +304,7 @@ pub(crate) struct Symbols<'s> {
     marks: &'s [Mark],
     /// The atoms of the input's sections, or `NONE`.
     sections: &'s [u32],
+    merged: &'s Merged,
     strings: &'s [u8],
     section_numbers: &'s [u8],
 }
@@ -352,8 +358,26 @@ impl<'s> Symbols<'s> {
     fn in_section(&self, section: usize, value: u64) -> StagedDefinition {
         match self.sections[section] {
             NONE => StagedDefinition::Elsewhere,
+            merged if merge::is_merged(merged) => {
+                let place = self.merged.place(merged, value);
+                let (atom, offset) = place.expect("it was checked to lie in its section");
+                StagedDefinition::Atom(atom, offset)
+            }
             atom => StagedDefinition::Atom(atom, value),
         }
+    }
+
+    /// For the symbol of a merged section, which stands for one entry or another:
+    /// the section's entry in [`Staged::sections`].
+    #[inline]
+    pub fn merged_section(&self, record: &SymbolRecord) -> Option<u32> {
+        if self.merged.is_empty() || !record.is_place() {
+            return None;
+        }
+        let section = self.sections.get(usize::from(record.st_shndx(LE).0));
+        section
+            .copied()
+            .filter(|section| merge::is_merged(*section))
     }
 
     #[cold]
@@ -459,6 +483,9 @@ pub(crate) struct Staged<'i> {
     pub marks: Vec<Mark>,
     /// The names that others than their inputs see.
     pub names: StagedNames,
+    /// Definitions of a default version (`f@@V`), with the numbers of the other names
+    /// (`f`, `f@V`) that they define.
+    pub versions: Vec<(SymbolAt, u32)>,
     /// The indirect functions that only their own inputs see.
     pub local_ifuncs: Vec<SymbolAt>,
     /// How many relocations the atoms have.
@@ -467,8 +494,13 @@ pub(crate) struct Staged<'i> {
     pub groups: Vec<Group>,
     /// The atoms of all groups.
     pub group_atoms: Vec<u32>,
-    /// For each section of each object its atom, or `NONE`.
+    /// For each section of each object its atom, or `NONE`; or that it was
+    /// [merged](merge).
     pub sections: Vec<u32>,
+    /// The sections that may be merged.
+    pub mergeable: Vec<Mergeable>,
+    /// Where the entries of those went that were.
+    pub merged: Merged,
     /// The inputs' names, and the bytes and names of hand-built atoms.
     pub built: Vec<u8>,
     /// Whether a field holds a 32-bit absolute address.
@@ -555,6 +587,7 @@ impl<'i> Staged<'i> {
             records: records.expect("a symbol table is whole records"),
             marks: &self.marks[of.symbols.start as usize..of.symbols.end as usize],
             sections: &self.sections[of.sections.start as usize..of.sections.end as usize],
+            merged: &self.merged,
             strings: of.strings.of(bytes),
             section_numbers: of.section_numbers.of(bytes),
         }
@@ -671,7 +704,10 @@ impl<'i> Staged<'i> {
     /// The bytes of an atom.
     pub fn atom_bytes(&self, atom: u32) -> &[u8] {
         let atom = &self.atoms[atom as usize];
-        atom.bytes.of(self.bytes_of(atom.input))
+        match atom.role {
+            Role::Merged => atom.bytes.of(&self.built),
+            _ => atom.bytes.of(self.bytes_of(atom.input)),
+        }
     }
 
     /// An atom's name.
@@ -692,11 +728,13 @@ impl<'i> Staged<'i> {
             atoms: self.atoms.len(),
             marks: self.marks.len(),
             names: self.names.len(),
+            versions: self.versions.len(),
             local_ifuncs: self.local_ifuncs.len(),
             relocs: self.relocs,
             groups: self.groups.len(),
             group_atoms: self.group_atoms.len(),
             sections: self.sections.len(),
+            mergeable: self.mergeable.len(),
             built: self.built.len(),
             wants_low: self.wants_low,
         }
@@ -708,11 +746,13 @@ impl<'i> Staged<'i> {
         self.atoms.truncate(lengths.atoms);
         self.marks.truncate(lengths.marks);
         self.names.truncate(lengths.names);
+        self.versions.truncate(lengths.versions);
         self.local_ifuncs.truncate(lengths.local_ifuncs);
         self.relocs = lengths.relocs;
         self.groups.truncate(lengths.groups);
         self.group_atoms.truncate(lengths.group_atoms);
         self.sections.truncate(lengths.sections);
+        self.mergeable.truncate(lengths.mergeable);
         self.built.truncate(lengths.built);
         self.wants_low = lengths.wants_low;
     }
@@ -720,6 +760,7 @@ impl<'i> Staged<'i> {
     /// Empties the lists for another batch, which may borrow other inputs.
     pub fn recycle<'j>(mut self) -> Staged<'j> {
         self.truncate(&Lengths::default());
+        self.merged.clear();
         // An empty list of one lifetime becomes one of another in place: the
         // iterator has nothing to map.
         let inputs = self.inputs.into_iter().map(|_| unreachable!("it is empty"));
@@ -728,11 +769,14 @@ impl<'i> Staged<'i> {
             atoms: self.atoms,
             marks: self.marks,
             names: self.names,
+            versions: self.versions,
             local_ifuncs: self.local_ifuncs,
             relocs: 0,
             groups: self.groups,
             group_atoms: self.group_atoms,
             sections: self.sections,
+            mergeable: self.mergeable,
+            merged: self.merged,
             built: self.built,
             wants_low: false,
             replaces: false,
@@ -747,11 +791,13 @@ pub(crate) struct Lengths {
     atoms: usize,
     marks: usize,
     names: usize,
+    versions: usize,
     local_ifuncs: usize,
     relocs: usize,
     groups: usize,
     group_atoms: usize,
     sections: usize,
+    mergeable: usize,
     built: usize,
     wants_low: bool,
 }

@@ -98,6 +98,10 @@ pub(crate) enum State {
     ThreadLocal,
     /// In a discarded copy of a COMDAT group.
     Discarded,
+    /// The symbol of a merged section, whose entry in `Staged::sections` is in
+    /// `address` and whose own value in `offset`: the addend says which place in
+    /// it is meant.
+    Merged,
 }
 
 /// The thread-local block of a batch.

@@ -167,6 +167,23 @@ pub(crate) const fn is_absolute_32(kind: RelocKind) -> bool {
     )
 }
 
+/// Whether a field counts from its own address. In an instruction it then counts
+/// from the instruction's end, for which the addend makes up.
+pub(crate) const fn is_relative(kind: RelocKind) -> bool {
+    matches!(
+        elf::RelocationType(kind.0),
+        elf::R_X86_64_PC8
+            | elf::R_X86_64_PC16
+            | elf::R_X86_64_PC32
+            | elf::R_X86_64_PC64
+            | elf::R_X86_64_PLT32
+            | elf::R_X86_64_GOTPCREL
+            | elf::R_X86_64_GOTPCREL64
+            | elf::R_X86_64_GOTPCRELX
+            | elf::R_X86_64_REX_GOTPCRELX
+    )
+}
+
 /// Whether a field is a branch's displacement, so that a stub may stand for its
 /// target. `before` is the code up to the field: old assemblers wrote calls as
 /// PC32, which only the opcode tells from a load (`e8` call, `e9` jmp, `0f 8x`

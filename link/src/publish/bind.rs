@@ -26,8 +26,9 @@ use crate::model::{AtomKind, Binding, Definition, NONE, SymbolKind};
 use crate::publish::by_name::{ByName, Entry, Rank};
 use crate::publish::replace;
 use crate::session::Session;
+use crate::staged::merge::merge;
 use crate::staged::{
-    Role, Says, Span, Staged, StagedAtom, StagedDefinition, SymbolAt, SymbolRecord,
+    Role, Says, Span, Staged, StagedAtom, StagedDefinition, SymbolAt, SymbolRecord, Symbols,
 };
 
 /// What a staged symbol stands for.
@@ -192,6 +193,7 @@ pub(super) fn bind(
     if !staged.groups.is_empty() {
         refer_again(staged);
     }
+    merge(staged);
     bound.outside.clear();
     bound.ifuncs.clear();
     bound.brackets.clear();
@@ -266,40 +268,24 @@ impl Binder<'_, '_> {
     /// Finds the batch's definition of each name, refusing duplicates, and which
     /// names relocations refer to.
     fn define(&mut self) -> Result<(), Error> {
-        let staged = &*self.staged;
+        let (session, staged) = (self.session, &*self.staged);
         let names = &mut self.bound.names;
         for input in 0..staged.inputs.len() as u32 {
             let symbols = staged.symbols_of(input);
             for (number, record, mark, name) in symbols.globals() {
                 let symbol = SymbolAt { input, number };
-                let entry = names.entry_mut(name);
-                entry.refer(symbol, record, mark);
-                let definition = symbols.definition(number, record);
-                let rank = match definition {
-                    StagedDefinition::Undefined | StagedDefinition::Elsewhere => continue,
-                    StagedDefinition::Atom(atom, _) if staged.atoms[atom as usize].discarded => {
-                        continue;
-                    }
-                    StagedDefinition::Common { .. } => Rank::Common,
-                    _ if record.binding() == Binding::Weak => Rank::Weak,
-                    _ => Rank::Strong,
-                };
-                names.add_definition(symbol, name);
-                if yields_to_image(self.session, staged, names.entry(name), symbol, rank)? {
-                    continue;
-                }
-                let entry = names.entry_mut(name);
-                if !entry.winner.is_some() || rank > entry.rank {
-                    entry.define(symbol, record, definition, rank);
-                } else if rank == Rank::Strong {
-                    return Err(Error::Duplicate {
-                        name: staged.symbol_name(symbol).into(),
-                        first: place_of(staged, entry.winner),
-                        second: place_of(staged, symbol),
-                    });
-                } else if rank == Rank::Common && entry.rank == Rank::Common {
-                    merge_common(entry, definition, record.st_size(LittleEndian));
-                }
+                names.entry_mut(name).refer(symbol, record, mark);
+                define(session, staged, names, &symbols, (symbol, record), name)?;
+            }
+        }
+        for &(symbol, name) in &staged.versions {
+            let symbols = staged.symbols_of(symbol.input);
+            let record = symbols.record(symbol.number);
+            // A function that `.symver` names often keeps its own name as well.
+            let entry = names.entry(name);
+            let same = symbols.definition(symbol.number, record) == entry.definition;
+            if !entry.winner.is_some() || !same {
+                define(session, staged, names, &symbols, (symbol, record), name)?;
             }
         }
         Ok(())
@@ -514,6 +500,46 @@ impl Binder<'_, '_> {
     }
 }
 
+/// Takes a symbol for the definition of a name, if it is one and no better is
+/// known.
+#[inline]
+fn define(
+    session: &Session,
+    staged: &Staged<'_>,
+    names: &mut ByName,
+    symbols: &Symbols<'_>,
+    (symbol, record): (SymbolAt, &SymbolRecord),
+    name: u32,
+) -> Result<(), Error> {
+    let definition = symbols.definition(symbol.number, record);
+    let rank = match definition {
+        StagedDefinition::Undefined | StagedDefinition::Elsewhere => return Ok(()),
+        StagedDefinition::Atom(atom, _) if staged.atoms[atom as usize].discarded => {
+            return Ok(());
+        }
+        StagedDefinition::Common { .. } => Rank::Common,
+        _ if record.binding() == Binding::Weak => Rank::Weak,
+        _ => Rank::Strong,
+    };
+    names.add_definition(symbol, name);
+    if yields_to_image(session, staged, names.entry(name), symbol, rank)? {
+        return Ok(());
+    }
+    let entry = names.entry_mut(name);
+    if !entry.winner.is_some() || rank > entry.rank {
+        entry.define(symbol, record, definition, rank);
+    } else if rank == Rank::Strong {
+        return Err(Error::Duplicate {
+            name: staged.name_text(name).into(),
+            first: place_of(staged, entry.winner),
+            second: place_of(staged, symbol),
+        });
+    } else if rank == Rank::Common && entry.rank == Rank::Common {
+        merge_common(entry, definition, record.st_size(LittleEndian));
+    }
+    Ok(())
+}
+
 /// Whether a definition gives way to the image's; refused when both are strong.
 #[inline]
 fn yields_to_image(
@@ -538,7 +564,7 @@ fn yields_to_image(
             let view = session.view();
             let first = view.place(SymbolId(entry.image));
             Err(Error::Duplicate {
-                name: staged.symbol_name(symbol).into(),
+                name: session.tables.symbol_name(SymbolId(entry.image)).into(),
                 first: first.unwrap_or_else(|| "the image".into()),
                 second: place_of(staged, symbol),
             })

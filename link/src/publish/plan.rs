@@ -449,10 +449,18 @@ impl Plan<'_, '_> {
                     let published = symbols.has_local_name(record) && self.is_placed(definition);
                     let id = published.then(|| SymbolId(first_local + self.locals_before));
                     self.locals_before += u32::from(published);
-                    match mark.is_referred() {
-                        false => NOTHING,
-                        true => named(self.resolve_local(record, definition), id),
+                    if !mark.is_referred() {
+                        return NOTHING;
                     }
+                    if let Some(section) = symbols.merged_section(record) {
+                        return Resolved {
+                            address: u64::from(section),
+                            offset: record.st_value(LittleEndian),
+                            state: State::Merged,
+                            ..NOTHING
+                        };
+                    }
+                    named(self.resolve_local(record, definition), id)
                 }),
         );
         self.txn.resolved = resolved;
@@ -478,7 +486,7 @@ impl Plan<'_, '_> {
 
     /// What a place in an atom of the batch that is not thread-local resolves to.
     #[inline]
-    fn resolve_plainly(&self, atom: u32, offset: u64) -> Resolved {
+    pub fn resolve_plainly(&self, atom: u32, offset: u64) -> Resolved {
         let number = self.txn.atom_numbers[atom as usize];
         Resolved {
             address: self.address_of(atom).add(offset).get(),
@@ -721,7 +729,7 @@ impl Plan<'_, '_> {
     fn list_actions(&mut self) {
         for (index, atom) in self.staged.atoms.iter().enumerate() {
             let index = index as u32;
-            if atom.role == Role::Plain || atom.discarded || atom.size == 0 {
+            if matches!(atom.role, Role::Plain | Role::Merged) || atom.discarded || atom.size == 0 {
                 continue;
             }
             // What is replaced has been initialised, and is registered for exit.
@@ -736,7 +744,7 @@ impl Plan<'_, '_> {
                 reversed,
             };
             match atom.role {
-                Role::Plain => {}
+                Role::Plain | Role::Merged => {}
                 Role::EhFrame => {
                     let len = u64::from(atom.size + EH_FRAME_TERMINATOR);
                     self.txn.actions.unwind.push(at.range(len));

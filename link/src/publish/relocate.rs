@@ -15,7 +15,7 @@ use crate::model::{AtomKind, Definition, NONE, RelocKind, RelocRecord};
 use crate::publish::apply::Sink;
 use crate::publish::bind::{Target, place};
 use crate::publish::plan::Plan;
-use crate::staged::{Relocs, Role, StagedDefinition, StagedReloc, SymbolAt, read_rela};
+use crate::staged::{Relocs, Role, StagedAtom, StagedDefinition, StagedReloc, SymbolAt, read_rela};
 use crate::txn::{Made, Resolved, State, Txn};
 
 /// A field that is written already, because a sequence takes its place.
@@ -41,8 +41,8 @@ impl Plan<'_, '_> {
             if kind == AtomKind::Zero || source.is_empty() {
                 continue;
             }
-            let input = self.staged.atoms[index as usize].input;
-            while resolved_of != input {
+            let StagedAtom { input, relocs, .. } = self.staged.atoms[index as usize];
+            while relocs.len > 0 && resolved_of != input {
                 resolved_of = resolved_of.wrapping_add(1);
                 self.resolve_input(resolved_of);
             }
@@ -78,7 +78,7 @@ impl Plan<'_, '_> {
             if reloc.kind.0 == elf::R_X86_64_NONE.0 {
                 continue;
             }
-            let resolved = self.resolved(atom, &reloc);
+            let resolved = self.resolved(atom, &reloc)?;
             self.keep(&reloc, &resolved);
             let field = self.relocate_one(atom, base, &reloc, bytes)?;
             let (at, width) = (reloc.offset as usize, usize::from(field.width));
@@ -87,7 +87,7 @@ impl Plan<'_, '_> {
                 let next = relocs.next();
                 self.expect_thread_call(atom, &reloc, next.as_ref())?;
                 if let Some(call) = next {
-                    let resolved = self.resolved(atom, &call);
+                    let resolved = self.resolved(atom, &call)?;
                     self.keep(&call, &resolved);
                 }
             }
@@ -104,10 +104,35 @@ impl Plan<'_, '_> {
     }
 
     /// What it resolves to.
-    fn resolved(&self, atom: u32, reloc: &StagedReloc) -> Resolved {
+    fn resolved(&self, atom: u32, reloc: &StagedReloc) -> Result<Resolved, Error> {
         let input = self.staged.atoms[atom as usize].input;
         let first = self.staged.inputs[input as usize].symbols.start;
-        self.txn.resolved[(reloc.symbol - first) as usize]
+        let resolved = self.txn.resolved[(reloc.symbol - first) as usize];
+        match resolved.state {
+            State::Merged => self.merged(atom, reloc, &resolved),
+            _ => Ok(resolved),
+        }
+    }
+
+    /// What the symbol of a merged section stands for in one relocation: such an
+    /// address that with the addend it is that of the entry.
+    fn merged(
+        &self,
+        atom: u32,
+        reloc: &StagedReloc,
+        section: &Resolved,
+    ) -> Result<Resolved, Error> {
+        let place = section.offset.wrapping_add(reloc.addend as u64);
+        let Some((into, offset)) = self.staged.merged.place(section.address as u32, place) else {
+            let what = format!("refers to {place:#x} in a section of constants that ends before");
+            return Err(self.bad_field(atom, reloc, &what));
+        };
+        let entry = self.resolve_plainly(into, offset);
+        Ok(Resolved {
+            address: entry.address.wrapping_sub(reloc.addend as u64),
+            offset: entry.offset.wrapping_sub(reloc.addend as u64),
+            ..entry
+        })
     }
 
     /// Keeps a relocation, relative and symbolic.
@@ -133,7 +158,7 @@ impl Plan<'_, '_> {
         reloc: &StagedReloc,
         bytes: &mut [u8],
     ) -> Result<Field, Error> {
-        let resolved = self.resolved(atom, reloc);
+        let resolved = self.resolved(atom, reloc)?;
         if resolved.state == State::Discarded {
             return self.refer_to_discarded(atom, reloc);
         }

@@ -53,6 +53,8 @@ struct Pair {
     atom: u32,
     offset: u64,
     symbol: SymbolAt,
+    /// The number of its name, if others see it.
+    name: Option<u32>,
     old: Option<SymbolId>,
 }
 
@@ -94,9 +96,7 @@ pub(super) fn pair(
                 bound.aliases[atom as usize] = old.0;
                 staged.atoms[atom as usize].discarded = true;
                 for pair in of_atom {
-                    let Some(name) = staged.mark(pair.symbol).name() else {
-                        continue;
-                    };
+                    let Some(name) = pair.name else { continue };
                     let entry = bound.names.entry_mut(name);
                     if entry.winner == pair.symbol {
                         entry.winner = SymbolAt::NONE;
@@ -136,28 +136,44 @@ fn pairs(tables: &Tables, staged: &Staged<'_>, bound: &Bound) -> Vec<Pair> {
                 atom,
                 offset,
                 symbol,
+                name: None,
                 old,
             });
         }
-        for (symbol, record, name) in staged.globals(number) {
-            let StagedDefinition::Atom(atom, offset) = staged.definition(symbol, record) else {
-                continue;
-            };
-            if staged.atoms[atom as usize].discarded {
-                continue;
-            }
-            let image = bound.names.entry(name).image;
-            let image = Some(SymbolId(image)).filter(|_| image != NONE);
-            let old = image.filter(|image| tables.symbol(*image).is_image_definition());
-            pairs.push(Pair {
-                atom,
-                offset,
-                symbol,
-                old,
-            });
-        }
+        let globals = staged.globals(number);
+        pairs.extend(globals.filter_map(|(symbol, record, name)| {
+            global_pair(tables, staged, bound, (symbol, record), name)
+        }));
     }
+    pairs.extend(staged.versions.iter().filter_map(|&(symbol, name)| {
+        global_pair(tables, staged, bound, (symbol, staged.record(symbol)), name)
+    }));
     pairs
+}
+
+/// A definition that others see, with its counterpart.
+fn global_pair(
+    tables: &Tables,
+    staged: &Staged<'_>,
+    bound: &Bound,
+    (symbol, record): (SymbolAt, &crate::staged::SymbolRecord),
+    name: u32,
+) -> Option<Pair> {
+    let StagedDefinition::Atom(atom, offset) = staged.definition(symbol, record) else {
+        return None;
+    };
+    if staged.atoms[atom as usize].discarded {
+        return None;
+    }
+    let image = bound.names.entry(name).image;
+    let image = Some(SymbolId(image)).filter(|_| image != NONE);
+    Some(Pair {
+        atom,
+        offset,
+        symbol,
+        name: Some(name),
+        old: image.filter(|image| tables.symbol(*image).is_image_definition()),
+    })
 }
 
 /// What the input that brought a symbol is called.

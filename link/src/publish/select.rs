@@ -114,6 +114,9 @@ fn note_defined(staged: &Staged<'_>, inputs: Range<u32>, defined: &mut Vec<bool>
             defined[name as usize] |= definition != StagedDefinition::Undefined;
         }
     }
+    for &(_, name) in &staged.versions {
+        defined[name as usize] = true;
+    }
 }
 
 /// Whether the image defines a name.
