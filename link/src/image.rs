@@ -135,6 +135,12 @@ impl Slab {
         segments.all(|(segment, wanted)| segment.region.length - segment.used >= *wanted)
     }
 
+    /// Whether a batch that needs this ground may go to it.
+    pub fn is_on(&self, ground: Ground) -> bool {
+        let is_low = |segment: &Segment| segment.region.range().end.get() <= 1 << 31;
+        ground == Ground::Preferred || self.segments.iter().all(is_low)
+    }
+
     /// Whether the space lets it grow.
     pub fn grows(&self, space: &dyn AddressSpace) -> bool {
         self.segments
@@ -164,8 +170,18 @@ pub(crate) struct Image {
     pub space: Option<SpaceId>,
     /// The slabs that grow, by [`Ground`].
     pub slabs: [Option<Box<Slab>>; 2],
-    /// Regions of full slabs, and how much of each was used.
-    pub full: Vec<(Region, u64)>,
+    /// Slabs that were too full for a batch once. What a replace batch moves goes to
+    /// the one where its old code lies, if it has room.
+    pub full: Vec<Slab>,
+}
+
+/// Where a slab of the image is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SlabAt {
+    /// The one that grows on a ground.
+    Growing(Ground),
+    /// One of the full ones.
+    Full(usize),
 }
 
 impl Image {
@@ -177,19 +193,63 @@ impl Image {
         }
     }
 
-    /// Makes `slab` the one that grows on a ground; the one before it is full.
-    pub fn grow_in(&mut self, ground: Ground, slab: Box<Slab>) {
-        if let Some(full) = self.slabs[ground as usize].replace(slab) {
-            self.full
-                .extend(full.segments.map(|segment| (segment.region, segment.used)));
+    /// Where the slab is kept whose first region has this number.
+    pub fn find(&self, first_region: u16) -> Option<SlabAt> {
+        let is_it = |slab: &Slab| slab.first_region == first_region;
+        let growing = [Ground::Preferred, Ground::Low].into_iter();
+        let mut growing = growing.filter(|ground| {
+            let slab = self.slabs[*ground as usize].as_ref();
+            slab.is_some_and(|slab| is_it(slab))
+        });
+        let mut full = self.full.iter();
+        let among_full = || full.position(is_it).map(SlabAt::Full);
+        growing.next().map(SlabAt::Growing).or_else(among_full)
+    }
+
+    /// A slab that is kept there.
+    pub fn slab(&self, at: SlabAt) -> Option<&Slab> {
+        match at {
+            SlabAt::Growing(ground) => self.slabs[ground as usize].as_deref(),
+            SlabAt::Full(number) => self.full.get(number),
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn slab_mut(&mut self, at: SlabAt) -> Option<&mut Slab> {
+        match at {
+            SlabAt::Growing(ground) => self.slabs[ground as usize].as_deref_mut(),
+            SlabAt::Full(number) => self.full.get_mut(number),
+        }
+    }
+
+    /// Takes a slab out, for [`put`](Image::put) to put back.
+    pub fn take(&mut self, at: SlabAt) -> Option<Box<Slab>> {
+        match at {
+            SlabAt::Growing(ground) => self.slabs[ground as usize].take(),
+            SlabAt::Full(number) if number < self.full.len() => {
+                Some(Box::new(self.full.remove(number)))
+            }
+            SlabAt::Full(_) => None,
+        }
+    }
+
+    /// Keeps a slab. One that grew on the same ground before is full.
+    pub fn put(&mut self, at: SlabAt, slab: Box<Slab>) {
+        match at {
+            SlabAt::Growing(ground) => {
+                let full = self.slabs[ground as usize].replace(slab);
+                self.full.extend(full.map(|full| *full));
+            }
+            SlabAt::Full(number) => self.full.insert(number, *slab),
         }
     }
 
     /// Every region the image holds, and how much of it is used.
     pub fn regions(&self) -> impl Iterator<Item = (&Region, u64)> {
-        let growing = self.slabs.iter().flatten().flat_map(|slab| &slab.segments);
-        let full = self.full.iter().map(|(region, used)| (region, *used));
-        full.chain(growing.map(|segment| (&segment.region, segment.used)))
+        let growing = self.slabs.iter().flatten().map(|slab| &**slab);
+        let slabs = self.full.iter().chain(growing);
+        let segments = slabs.flat_map(|slab| &slab.segments);
+        segments.map(|segment| (&segment.region, segment.used))
     }
 }
 

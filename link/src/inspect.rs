@@ -31,11 +31,11 @@ impl Session {
         writeln!(text, "space {:?}", self.image.space)?;
         for (ground, slab) in self.image.slabs.iter().enumerate() {
             if let Some(slab) = slab {
-                self::slab(text, ground, slab)?;
+                self::slab(text, &format!("slab {ground}"), slab)?;
             }
         }
-        for full in &self.image.full {
-            writeln!(text, "full {full:?}")?;
+        for (number, full) in self.image.full.iter().enumerate() {
+            self::slab(text, &format!("full slab {number}"), full)?;
         }
         for archive in &self.archives {
             writeln!(text, "archive {} {:?}", archive.name, archive.pulled())?;
@@ -91,12 +91,12 @@ fn tables(text: &mut String, tables: &Tables) -> fmt::Result {
     writeln!(text, "thread-locals {}", tables.thread_locals.len())
 }
 
-fn slab(text: &mut String, ground: usize, slab: &Slab) -> fmt::Result {
+fn slab(text: &mut String, name: &str, slab: &Slab) -> fmt::Result {
     for segment in &slab.segments {
-        writeln!(text, "slab {ground} {segment:?}")?;
+        writeln!(text, "{name} {segment:?}")?;
     }
     let (first, registered) = (slab.first_region, slab.registered);
-    writeln!(text, "slab {ground} {first} {registered:?}")?;
+    writeln!(text, "{name} {first} {registered:?}")?;
     for (what, known) in [
         ("cell", &slab.cells),
         ("stub", &slab.stubs),

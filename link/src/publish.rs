@@ -36,7 +36,7 @@ use crate::archive::Archive;
 use crate::batch::{Ground, Published};
 use crate::error::Error;
 use crate::host::{Host, HostError};
-use crate::image::{self, SEGMENTS, Slab};
+use crate::image::{self, Ground as SlabGround, SEGMENTS, Slab, SlabAt};
 use crate::session::{Options, Session};
 use crate::space::AddressSpace;
 use crate::staged::{Role, Staged, StagedAtom, StagedDefinition, SymbolAt, SymbolRecord};
@@ -59,11 +59,10 @@ pub(crate) fn publish(
     let result = match planned {
         Ok(taken) => {
             let space = ground.space().id();
-            let ground_of_slab = taken.ground;
+            let at = taken.at;
             let mut published =
                 commit::commit(session, staged, &bound, archives, taken, &txn, space);
-            published.faulted =
-                run::run(session, &txn, ground_of_slab, published.generation, ground);
+            published.faulted = run::run(session, &txn, at, published.generation, ground);
             Ok(published)
         }
         Err(error) => {
@@ -78,7 +77,7 @@ pub(crate) fn publish(
 
 /// A slab that a batch goes to, taken out of the image while it is worked on.
 struct Taken {
-    ground: image::Ground,
+    at: SlabAt,
     slab: Box<Slab>,
     /// Whether it was reserved for this batch.
     fresh: bool,
@@ -116,7 +115,10 @@ fn attempt(
 ) -> Result<Option<Taken>, Error> {
     let which = session.ground_for(plan::ground(staged));
     let wanted = plan::wanted(staged, bound);
-    let taken = take_slab(session, ground.space(), which, &wanted)?;
+    let taken = match take_home(session, bound, ground.space(), which, &wanted) {
+        Some(taken) => taken,
+        None => take_slab(session, ground.space(), which, &wanted)?,
+    };
     let result = keeps_array(session, &taken.slab, ground.host())
         .map(|keeps| {
             txn.keeps_array = keeps;
@@ -142,7 +144,8 @@ fn attempt(
 }
 
 /// Writes what is new, then what is overwritten. False when a thread is in the
-/// way of a function that could be moved instead.
+/// way of a function that could be moved instead; then and on error the target is
+/// as it was, or reported lost.
 fn write(
     session: &Session,
     staged: &Staged<'_>,
@@ -151,8 +154,8 @@ fn write(
     txn: &mut Txn,
     ground: &mut dyn Ground,
 ) -> Result<bool, Error> {
-    apply::apply(session, staged, bound, slab, txn, ground)?;
-    let written = replace::overwrite(staged, txn, ground);
+    let written = apply::apply(session, staged, bound, slab, txn, ground)
+        .and_then(|()| replace::overwrite(staged, txn, ground));
     if !matches!(written, Ok(true) | Err(Error::Lost(_))) {
         apply::undo(slab, txn, ground.space())?;
     }
@@ -232,19 +235,43 @@ fn thread_local_name<'s>(staged: &'s Staged<'_>, atom: u32) -> &'s str {
     }
 }
 
+/// Takes the slab out of the image where code lies that the batch replaces, if it
+/// replaces any and there is room: from there a short jump reaches what moves.
+fn take_home(
+    session: &mut Session,
+    bound: &Bound,
+    space: &dyn AddressSpace,
+    ground: SlabGround,
+    wanted: &[u64; SEGMENTS],
+) -> Option<Taken> {
+    let (_, old) = bound.replaced.first()?;
+    let atom = session.tables.symbol(*old).atom;
+    let region = session.tables.atoms.get(atom as usize)?.region;
+    let at = session.image.find(region)?;
+    let fits = |slab: &Slab| slab.is_on(ground) && slab.has_room(wanted) && slab.grows(space);
+    session.image.slab(at).filter(|slab| fits(slab))?;
+    let slab = session.image.take(at)?;
+    Some(Taken {
+        at,
+        slab,
+        fresh: false,
+    })
+}
+
 /// Takes the growing slab out of the image, or reserves a fresh one when it is
 /// too full.
 fn take_slab(
     session: &mut Session,
     space: &mut dyn AddressSpace,
-    ground: image::Ground,
+    ground: SlabGround,
     wanted: &[u64; SEGMENTS],
 ) -> Result<Taken, Error> {
+    let at = SlabAt::Growing(ground);
     let growing = &mut session.image.slabs[ground as usize];
     let room = |slab: &mut Box<Slab>| slab.has_room(wanted) && slab.grows(space);
     match growing.take_if(room) {
         Some(slab) => Ok(Taken {
-            ground,
+            at,
             slab,
             fresh: false,
         }),
@@ -258,7 +285,7 @@ fn take_slab(
             };
             slab.first_region = next_region(session);
             Ok(Taken {
-                ground,
+                at,
                 slab,
                 fresh: true,
             })
@@ -291,7 +318,7 @@ fn give_back(
             .collect();
         image::release(space, &regions)
     } else {
-        session.image.slabs[taken.ground as usize] = Some(taken.slab);
+        session.image.put(taken.at, taken.slab);
         Ok(())
     }
 }

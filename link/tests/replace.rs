@@ -280,7 +280,8 @@ fn what_is_thrown_finds_its_way_through_code_in_a_slot() {
 #[test]
 fn code_that_moves_out_of_reach_leaves_a_longer_jump() {
     let _turn = turn();
-    let flags = ["-fPIC", "-O1"];
+    // No slab of a page has room for what is aligned to a page.
+    let flags = ["-fPIC", "-O1", "-falign-functions=4096"];
     let one = compile(
         &flags,
         "long far(long a, long b) { return a * 3 + b * 5 + 1; }",
@@ -307,6 +308,58 @@ fn code_that_moves_out_of_reach_leaves_a_longer_jump() {
     }
     assert_eq!(bench.call("by_pointer", 1, 1), 10);
     assert_eq!(bench.call("far", 1, 1), 10);
+}
+
+#[test]
+fn code_that_moves_stays_in_its_slab_while_there_is_room() {
+    let _turn = turn();
+    let long = "long far(long a, long b) { while (a > 5) a -= b; return a * 7 + b + 2; }";
+    let long = compile(&["-fPIC", "-O1"], long);
+    let options = sapwood_link::Options {
+        near: sapwood_link::Near::Anywhere,
+        slab_length: 8192,
+        ..Default::default()
+    };
+    // A slab below 2 GiB, which position-independent code does not need.
+    let mut bench = Bench::with(options.clone());
+    let low = compile(&["-fno-pic", "-O1"], LOW);
+    bench.publish(&[("low.o", &low)]).unwrap();
+    replace(&mut bench, &mut World::at(&[]), &long).unwrap();
+    let new = bench.session.view().symbol("far").unwrap().address;
+    assert!(new.get() < 1 << 31, "{new}");
+    assert_eq!(bench.call("by_pointer", 1, 1), 10);
+
+    // One that was too full for a batch that came later.
+    let mut bench = Bench::with(options);
+    let short = compile(
+        &["-fPIC", "-O1"],
+        "long far(long a, long b) { return a + b; }",
+    );
+    let large = format!(
+        "long large[2000] = {{ 1 }}; long g(void) {{ {} }}",
+        "asm(\"nop\");".repeat(9000)
+    );
+    let large = compile(&["-fPIC", "-O1", "-w"], &large);
+    bench.publish(&[("part.o", &short)]).unwrap();
+    let old = bench.session.view().symbol("far").unwrap().address;
+    bench.publish(&[("large.o", &large)]).unwrap();
+    let (first, _) = bench.session.regions()[0].clone();
+    assert!(first.range().contains(&old) && bench.session.regions().len() == 8);
+    for turn in 0..3 {
+        replace(&mut bench, &mut World::at(&[]), &long).unwrap();
+        let new = bench.session.view().symbol("far").unwrap().address;
+        assert!(
+            first.range().contains(&new),
+            "{turn}: {new} is not in {first:?}"
+        );
+        assert_eq!(bench.call("far", 1, 1), 10);
+    }
+    let more = compile(
+        &["-fPIC", "-O1"],
+        "long far(long, long); long h(long a, long b) { return far(a, b); }",
+    );
+    bench.publish(&[("more.o", &more)]).unwrap();
+    assert_eq!(bench.call("h", 1, 1), 10);
 }
 
 const LOW: &str = r#"

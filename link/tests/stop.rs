@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use common::{Bench, compile};
-use sapwood_link::{Error, Host, LocalHost, Parts, Published};
+use sapwood_link::{Error, Host, LocalHost, Published};
 
 /// Stopping the world stops the other tests' threads too.
 static TURN: Mutex<()> = Mutex::new(());
@@ -26,16 +26,7 @@ impl Drop for Done<'_> {
 }
 
 fn replace(bench: &mut Bench, object: &[u8]) -> Result<Published, Error> {
-    let mut batch = bench.session.batch();
-    batch.replace();
-    batch.object("part.o", object)?;
-    // SAFETY: the tests publish code that they compiled.
-    let (mut host, mut resolver) = unsafe { (LocalHost::new(), LocalHost::new()) };
-    batch.publish(&mut Parts {
-        space: &mut bench.space,
-        host: &mut host,
-        resolver: &mut resolver,
-    })
+    bench.replace(&[("part.o", object)])
 }
 
 /// The same number three times, so that a torn function shows.

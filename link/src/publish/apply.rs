@@ -90,24 +90,9 @@ impl Run {
     }
 }
 
-/// Commits pages and writes. On error the target is as it was, or reported
-/// lost.
+/// Commits pages and writes. On error something may have been written, for
+/// [`undo`] to take back.
 pub(super) fn apply(
-    session: &Session,
-    staged: &Staged<'_>,
-    bound: &mut Bound,
-    slab: &Slab,
-    txn: &mut Txn,
-    ground: &mut dyn Ground,
-) -> Result<(), Error> {
-    let result = try_apply(session, staged, bound, slab, txn, ground);
-    if !matches!(result, Ok(()) | Err(Error::Lost(_))) {
-        undo(slab, txn, ground.space())?;
-    }
-    result
-}
-
-fn try_apply(
     session: &Session,
     staged: &Staged<'_>,
     bound: &mut Bound,
@@ -282,7 +267,7 @@ fn initialise_thread_locals(
     Ok(thread_locals.initialise(offset, &block)?)
 }
 
-/// After a failure: what was written or committed past the cursors is zero and
+/// After a failure, of this step or of what follows it: what was written or committed past the cursors is zero and
 /// uncommitted again.
 pub(super) fn undo(slab: &Slab, txn: &Txn, space: &mut dyn AddressSpace) -> Result<(), Error> {
     let lost = |error: SpaceError| Error::Lost(format!("could not undo a batch: {error}"));

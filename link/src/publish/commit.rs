@@ -81,7 +81,7 @@ pub(super) fn commit(
     for (&address, &copy) in &txn.copies {
         slab.copies.insert(writer, address, copy);
     }
-    image.grow_in(taken.ground, slab);
+    image.put(taken.at, slab);
     let published = Published {
         generation: tables.newest(),
         inputs: InputId(first_input)..InputId(tables.inputs.len() as u32),
@@ -208,17 +208,10 @@ fn keep_debug(
         if !input.has_debug {
             continue;
         }
-        let published = |&atom: &u32| {
-            let number = if atom == NONE {
-                NONE
-            } else {
-                txn.atom_numbers[atom as usize]
-            };
-            if number == NONE {
-                NONE
-            } else {
-                first_atom + number
-            }
+        // What was merged is in no one place.
+        let published = |&atom: &u32| match txn.atom_numbers.get(atom as usize) {
+            None | Some(&NONE) => NONE,
+            Some(number) => first_atom + number,
         };
         let sections = input.sections.start as usize..input.sections.end as usize;
         let source = DebugSource {

@@ -4,7 +4,7 @@
 
 use crate::error::Error;
 use crate::ids::{AtomId, Generation};
-use crate::image::{self, Ground, SEGMENTS, segment_of};
+use crate::image::{self, Ground, SEGMENTS, SlabAt, segment_of};
 use crate::model::{AtomKind, AtomRecord, NONE};
 use crate::publish::{commit::push_regions, next_region};
 use crate::session::Session;
@@ -71,7 +71,7 @@ fn fresh_slab(
     slab.first_region = next_region(session);
     push_regions(&mut session.writer, &session.tables, &slab);
     session.image.space = Some(space.id());
-    session.image.grow_in(Ground::Preferred, slab);
+    session.image.put(SlabAt::Growing(Ground::Preferred), slab);
     Ok(())
 }
 

@@ -9,7 +9,7 @@
 use crate::batch::Ground;
 use crate::host::HostError;
 use crate::ids::Generation;
-use crate::image;
+use crate::image::SlabAt;
 use crate::publish::unwind::{self, Adopted, Left, NotAdopted, Registered};
 use crate::session::Session;
 use crate::space::Write;
@@ -19,7 +19,7 @@ use crate::txn::{FunctionList, Txn};
 pub(super) fn run(
     session: &mut Session,
     txn: &Txn,
-    grown: image::Ground,
+    grown: SlabAt,
     generation: Generation,
     ground: &mut dyn Ground,
 ) -> Option<HostError> {
@@ -33,7 +33,7 @@ pub(super) fn run(
 fn run_all(
     session: &mut Session,
     txn: &Txn,
-    grown: image::Ground,
+    grown: SlabAt,
     ground: &mut dyn Ground,
 ) -> Result<(), HostError> {
     for ifunc in &txn.actions.ifuncs {
@@ -51,7 +51,7 @@ fn run_all(
     if !txn.frames.is_empty() {
         register_array(session, txn, grown, ground)?;
     }
-    let slab = session.image.slabs[grown as usize].as_ref();
+    let slab = session.image.slab(grown);
     let plainly = slab.is_some_and(|slab| slab.registered == Registered::Plainly);
     if let Some(unwind) = ground
         .host()
@@ -81,10 +81,10 @@ fn run_all(
 fn register_array(
     session: &mut Session,
     txn: &Txn,
-    grown: image::Ground,
+    grown: SlabAt,
     ground: &mut dyn Ground,
 ) -> Result<(), HostError> {
-    let slab = session.image.slabs[grown as usize].as_mut();
+    let slab = session.image.slab_mut(grown);
     let slab = slab.expect("the batch grew in it");
     if slab.registered != Registered::NotYet {
         return Ok(());

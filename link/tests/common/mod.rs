@@ -133,6 +133,22 @@ impl Bench {
         })
     }
 
+    /// Publishes objects in the place of those of the same names.
+    pub fn replace(&mut self, objects: &[(&str, &[u8])]) -> Result<Published, Error> {
+        let mut batch = self.session.batch();
+        batch.replace();
+        for (name, bytes) in objects {
+            batch.object(name, bytes)?;
+        }
+        // SAFETY: as in `publish`.
+        let (mut host, mut resolver) = unsafe { (LocalHost::new(), LocalHost::new()) };
+        batch.publish(&mut Parts {
+            space: &mut self.space,
+            host: &mut host,
+            resolver: &mut resolver,
+        })
+    }
+
     /// Publishes an object with an archive to pull from.
     pub fn publish_with(&mut self, object: &[u8], archive: &[u8]) -> Result<Published, Error> {
         self.publish_parts(&[("object", object)], archive)
