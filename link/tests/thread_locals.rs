@@ -39,7 +39,7 @@ const FIRST: i64 = 42_000 + 100 + 7 + 3 + 301 + 5;
 #[test]
 fn every_model_works_in_threads_old_and_new() {
     let _turn = turn();
-    let models: [(&str, &[&str]); 9] = [
+    let models: [(&str, &[&str]); 12] = [
         ("cc", &["-fPIC"]),
         ("cc", &["-fPIC", "-fno-plt"]),
         ("cc", &["-fPIC", "-mtls-dialect=gnu2"]),
@@ -48,7 +48,13 @@ fn every_model_works_in_threads_old_and_new() {
         ("cc", &["-fPIC", "-ftls-model=initial-exec"]),
         ("cc", &["-fPIE"]),
         ("cc", &["-fno-pic"]),
+        ("cc", &["-fPIC", "-mcmodel=large"]),
+        (
+            "cc",
+            &["-fPIC", "-mcmodel=large", "-ftls-model=local-dynamic"],
+        ),
         ("clang", &["-fPIC"]),
+        ("clang", &["-fPIC", "-mcmodel=large"]),
     ];
     for (compiler, flags) in models {
         if compiler == "clang" && std::process::Command::new("clang").output().is_err() {

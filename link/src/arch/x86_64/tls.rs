@@ -16,7 +16,7 @@ use object::elf;
 use crate::model::RelocKind;
 
 /// The longest sequence.
-pub(crate) const MAX_LEN: usize = 16;
+pub(crate) const MAX_LEN: usize = 22;
 
 /// Bytes to put in place of a sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,50 +57,116 @@ pub(crate) fn local_exec(
 /// `mov %fs:0,%rax`.
 const THREAD_POINTER: [u8; 9] = [0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0];
 
+/// `lea disp32(%rip),%rdi`, without the displacement.
+const LEA: [u8; 3] = [0x48, 0x8d, 0x3d];
+
+/// Whether the large model's call of `__tls_get_addr` follows a field at `at`:
+/// `movabs $__tls_get_addr@pltoff,%rax; add %rbx,%rax; call *%rax`, where the
+/// offset table's base may be in `%r15` too. With the `lea` it has 22 bytes.
+fn is_large_call(code: &[u8], at: usize) -> bool {
+    let call = code.get(at + 4..).unwrap_or_default();
+    matches!(
+        call,
+        [
+            0x48,
+            0xb8,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            0x48,
+            0x01,
+            0xd8,
+            0xff,
+            0xd0,
+            ..
+        ] | [
+            0x48,
+            0xb8,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            0x4c,
+            0x01,
+            0xf8,
+            0xff,
+            0xd0,
+            ..
+        ]
+    )
+}
+
+/// Nops of so many bytes as the large model's sequences are longer than what is
+/// put in their place: `nopw 0(%rax,%rax,1)`, and `cs nopw …; nopl (%rax)`.
+const NOP_6: [u8; 6] = [0x66, 0x0f, 0x1f, 0x44, 0, 0];
+const NOP_13: [u8; 13] = [0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x0f, 0x1f, 0];
+
 /// `data16 lea x@tlsgd(%rip),%rdi; data16 data16 rex.W call __tls_get_addr`
 /// → `mov %fs:0,%rax; lea T(%rax),%rax`. The call may go through the offset
 /// table (`-fno-plt`); both are 16 bytes, of which the field is the fifth to
-/// eighth.
+/// eighth. In the large model `lea` has no prefix, and the call is
+/// [longer](is_large_call).
 fn general_dynamic(code: &[u8], offset: u32, value: i64) -> Result<Sequence, &'static str> {
     let at = offset as usize;
-    let bytes = at
-        .checked_sub(4)
-        .and_then(|start| code.get(start..start + 16));
-    let known = bytes.is_some_and(|bytes| {
-        let call = &bytes[8..12];
-        bytes[..4] == [0x66, 0x48, 0x8d, 0x3d]
-            && (call == [0x66, 0x66, 0x48, 0xe8] || call == [0x66, 0x48, 0xff, 0x15])
-    });
-    if !known {
-        return Err("is not in the general-dynamic sequence of the ABI");
-    }
     let mut bytes = [0; MAX_LEN];
     bytes[..9].copy_from_slice(&THREAD_POINTER);
     bytes[9..12].copy_from_slice(&[0x48, 0x8d, 0x80]);
-    bytes[12..].copy_from_slice(&field(value)?);
-    Ok(Sequence {
-        offset: offset - 4,
-        len: 16,
-        bytes,
-    })
+    bytes[12..16].copy_from_slice(&field(value)?);
+    let before = at.checked_sub(4).and_then(|start| code.get(start..at));
+    let call = code.get(at + 4..at + 12);
+    let usual = before == Some(&[0x66, 0x48, 0x8d, 0x3d])
+        && matches!(
+            call,
+            Some([0x66, 0x66, 0x48, 0xe8, ..] | [0x66, 0x48, 0xff, 0x15, ..])
+        );
+    if usual {
+        return Ok(Sequence {
+            offset: offset - 4,
+            len: 16,
+            bytes,
+        });
+    }
+    let lea = at.checked_sub(3).and_then(|start| code.get(start..at));
+    if lea == Some(&LEA) && is_large_call(code, at) {
+        bytes[16..].copy_from_slice(&NOP_6);
+        return Ok(Sequence {
+            offset: offset - 3,
+            len: 22,
+            bytes,
+        });
+    }
+    Err("is not in the general-dynamic sequence of the ABI")
 }
 
 /// `lea x@tlsld(%rip),%rdi; call __tls_get_addr` → `mov %fs:0,%rax`, padded with
-/// prefixes. Offsets from the block (`DTPOFF`) then count from the thread
-/// pointer.
+/// prefixes, or with nops in the large model. Offsets from the block (`DTPOFF`)
+/// then count from the thread pointer.
 fn local_dynamic(code: &[u8], offset: u32) -> Result<Sequence, &'static str> {
     let at = offset as usize;
     let lea = at.checked_sub(3).and_then(|start| code.get(start..at));
     let call = code.get(at + 4..).unwrap_or_default();
+    let mut bytes = [0x66; MAX_LEN];
     let len = match call {
         [0xe8, _, _, _, _, ..] => 12,
         [0xff, 0x15, _, _, _, _, ..] => 13,
+        _ if is_large_call(code, at) => {
+            bytes[..13].copy_from_slice(&NOP_13);
+            22
+        }
         _ => 0,
     };
-    if lea != Some(&[0x48, 0x8d, 0x3d]) || len == 0 {
+    if lea != Some(&LEA) || len == 0 {
         return Err("is not in the local-dynamic sequence of the ABI");
     }
-    let mut bytes = [0x66; MAX_LEN];
     bytes[len - 9..len].copy_from_slice(&THREAD_POINTER);
     Ok(Sequence {
         offset: offset - 3,
