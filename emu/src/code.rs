@@ -11,10 +11,11 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sapwood_link::{AtomKind, HostAddr, LocalSpace, Near, Options, Protection, Region, Session};
+use sapwood_link::{
+    AtomKind, Cells, HostAddr, LocalSpace, Near, Options, Protection, Region, Session,
+};
 
 use crate::enter::Ways;
 use crate::fault::{self, Registration};
@@ -50,6 +51,7 @@ pub struct CodeSpace {
 struct Slab {
     code: Range<HostAddr>,
     data: Range<HostAddr>,
+    cells: Cells,
 }
 
 /// Slabs in one space. A child of so many generations begins a new space.
@@ -160,12 +162,13 @@ impl CodeSpace {
             _ => index - 2,
         };
         let (code, data) = (regions[first].0.range(), regions[first + 2].0.range());
+        let cells = Cells::of(&regions[first + 2].0).expect("cells lie in data");
         let code_addresses = code.start.0..code.end.0;
         let registration = fault::register(code_addresses, self.ways.landing);
         image.registrations.push(registration);
         drop(image);
         self.code_end = code.start;
-        self.slabs.push(Slab { code, data });
+        self.slabs.push(Slab { code, data, cells });
         self.grows = true;
     }
 
@@ -267,18 +270,14 @@ impl CodeSpace {
         self.slabs.last().expect("a space begins with one")
     }
 
-    /// Changes a cell. Running code sees the old value or the new one.
+    /// Changes a cell: this is how code moves. Running code sees the old value or
+    /// the new one.
     pub fn set_cell(&self, cell: HostAddr, value: u64) {
         let mut slabs = self.slabs.iter();
-        assert!(
-            slabs.any(|slab| slab.data.contains(&cell)) && cell.0.is_multiple_of(8),
-            "{cell} is no cell of this space"
-        );
-        // SAFETY: checked to be an aligned cell in data of our image; all
-        // accesses to it, here and in translated code, are single 8-byte
-        // accesses.
-        let cell = unsafe { AtomicU64::from_ptr(cell.0 as *mut u64) };
-        cell.store(value, Ordering::Release);
+        // SAFETY: `mapping` keeps the image's regions; its data is cells, which
+        // everybody, translated code too, accesses as single words.
+        let redirect = |slab: &Slab| unsafe { slab.cells.redirect(cell, HostAddr(value)) };
+        assert!(slabs.any(redirect), "{cell} is no cell of this space");
     }
 }
 

@@ -87,7 +87,7 @@ pub use debug_image::DebugObject;
 pub use error::{Error, Place, Undefined};
 pub use host::{Host, HostError, Libgcc, Outside, Resolver, Wanted};
 pub use ids::{AtomId, Generation, InputId, SymbolId};
-pub use local::{LocalHost, LocalSpace};
+pub use local::{Cells, LocalHost, LocalSpace};
 pub use model::{
     Atom, AtomKind, Binding, Definition, Reloc, RelocKind, RelocTarget, Symbol, SymbolKind,
     Visibility,

@@ -16,6 +16,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::io;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -445,18 +446,13 @@ impl AddressSpace for LocalSpace {
     }
 
     fn redirect(&mut self, cell: HostAddr, to: HostAddr) -> Result<(), SpaceError> {
-        let data = self
-            .mapped(cell, 8)
-            .filter(|mapped| mapped.file.is_none() && cell.get().is_multiple_of(8));
-        if data.is_none() {
-            return Err(SpaceError::Failed(format!("no word of data at {cell}")));
-        }
-        // SAFETY: an aligned word of a region of data, which is mapped at its own
-        // address; what image code and this module do with it at the same time
-        // are single accesses.
-        let cell = unsafe { AtomicU64::from_ptr(cell.get() as *mut u64) };
-        cell.store(to.get(), Ordering::Release);
-        Ok(())
+        let mapped = self.mapped(cell, 8);
+        let cells = mapped.and_then(|mapped| Cells::of(&mapped.region));
+        // SAFETY: the region stays mapped while `self` is borrowed.
+        cells
+            .is_some_and(|cells| unsafe { cells.redirect(cell, to) })
+            .then_some(())
+            .ok_or_else(|| SpaceError::Failed(format!("no word of data at {cell}")))
     }
 
     fn read(&mut self, at: HostAddr, into: &mut [u8]) -> Result<(), SpaceError> {
@@ -484,6 +480,39 @@ impl AddressSpace for LocalSpace {
                 "no {len} bytes to read at {at}"
             )))
         }
+    }
+}
+
+/// The indirection cells in a region of this process, for whoever moves code often
+/// and from many threads: [`Session::redirect`](crate::Session::redirect) without
+/// the session, by the same single store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cells(Range<HostAddr>);
+
+impl Cells {
+    /// Those of a region of data; nothing for another.
+    pub fn of(region: &Region) -> Option<Cells> {
+        (region.protection == Protection::Data).then(|| Cells(region.range()))
+    }
+
+    /// Points a cell elsewhere. False, and nothing is changed, when it is no aligned
+    /// word of the region.
+    ///
+    /// # Safety
+    /// The region is one of this process's that has not been released, and the word
+    /// lies in data that was published there. While it may be used as a cell, nobody
+    /// accesses it but in single accesses.
+    #[inline]
+    pub unsafe fn redirect(&self, cell: HostAddr, to: HostAddr) -> bool {
+        let room = self.0.end.get().wrapping_sub(cell.get());
+        if !self.0.contains(&cell) || room < 8 || !cell.get().is_multiple_of(8) {
+            return false;
+        }
+        // SAFETY: an aligned word of a region of data, which the caller keeps
+        // mapped, writable at its own address.
+        let cell = unsafe { AtomicU64::from_ptr(cell.get() as *mut u64) };
+        cell.store(to.get(), Ordering::Release);
+        true
     }
 }
 
@@ -616,30 +645,30 @@ fn lookup(wanted: &Wanted<'_>) -> Option<Outside> {
     let version = wanted
         .version
         .and_then(|version| std::ffi::CString::new(version).ok());
-    // SAFETY: both look-ups read NUL-terminated strings and change nothing but
-    // the thread's dlerror state.
-    let found = unsafe {
-        match &version {
-            Some(version) => libc::dlvsym(libc::RTLD_DEFAULT, name.as_ptr(), version.as_ptr()),
-            None => libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()),
-        }
+    let find = || {
+        // SAFETY: both look-ups read NUL-terminated strings and change nothing but
+        // the thread's dlerror state.
+        let found = unsafe {
+            match &version {
+                Some(version) => libc::dlvsym(libc::RTLD_DEFAULT, name.as_ptr(), version.as_ptr()),
+                None => libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()),
+            }
+        };
+        found as i64
     };
-    if found.is_null() {
+    let found = find();
+    if found == 0 {
         return None;
     }
-    if is_in_a_library(found) {
+    if is_in_a_library(found as *mut _) {
         return Some(Outside::Address(HostAddr(found as u64)));
     }
     // What lies in no library is a thread-local of the calling thread. Only
     // where it lies at the same offset in another thread can code be bound to
     // that offset.
-    let offset = (found as i64).wrapping_sub(arena::thread_pointer());
+    let offset = found.wrapping_sub(arena::thread_pointer());
     let there = std::thread::scope(|scope| {
-        let other = scope.spawn(|| {
-            // SAFETY: as above.
-            let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-            (found as i64).wrapping_sub(arena::thread_pointer())
-        });
+        let other = scope.spawn(|| find().wrapping_sub(arena::thread_pointer()));
         other.join().ok()
     });
     (there == Some(offset)).then_some(Outside::ThreadOffset(offset))

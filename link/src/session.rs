@@ -154,7 +154,8 @@ impl Session {
     /// the image's data, which holds where it is and is pointed to where it will
     /// be. This is the cheap form of a move. A replace batch leaves a jump at the
     /// old address, with every thread stopped; here no published byte changes but
-    /// the cell's, in one store, and whoever is in the old code goes on in it.
+    /// the cell's, in one store, and whoever is in the old code goes on in it. In
+    /// this process [`Cells`](crate::Cells) do the same without the session.
     pub fn redirect(
         &self,
         space: &mut dyn AddressSpace,
