@@ -6,7 +6,6 @@
 mod cases;
 mod common;
 
-use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -21,8 +20,7 @@ const CASES: &[cases::Case] = &[(
 )];
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    cases::run(CASES, &arguments)
+    cases::main(CASES, &[])
 }
 
 /// How often it forks, and how many children there are at a time.

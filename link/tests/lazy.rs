@@ -5,7 +5,6 @@
 #[path = "common/cases.rs"]
 mod cases;
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,7 +13,7 @@ use sapwood_link::source::{
     Tools, compile,
 };
 use sapwood_link::worker::lazy::LazyLibraries;
-use sapwood_link::worker::{Afterwards, Fate, Program, Worker, agent};
+use sapwood_link::worker::{Afterwards, Fate, Program, Worker};
 use sapwood_link::{Error, Options, Session};
 
 const CASES: &[cases::Case] = &[
@@ -37,11 +36,7 @@ const CASES: &[cases::Case] = &[
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match arguments.first().and_then(|word| word.to_str()) {
-        Some("__worker") => agent::main(&arguments[1..]),
-        _ => cases::run(CASES, &arguments),
-    }
+    cases::main(CASES, &[])
 }
 
 /// A library of one source, whose names begin with its own.

@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::process::{Command, ExitCode, Stdio};
 
 use sapwood_link::host::{Call, ThreadLocals, Unwind};
-use sapwood_link::worker::{ARENA_SIZE, Afterwards, Fate, Program, Worker, agent};
+use sapwood_link::worker::{ARENA_SIZE, Afterwards, Fate, Program, Worker};
 use sapwood_link::{
     AddressSpace, HostAddr, HostError, Near, Outside, Protection, Region, Reserve, Resolver,
     SpaceError, Wanted, Write,
@@ -55,12 +55,7 @@ const CASES: &[cases::Case] = &[
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match arguments.first().and_then(|word| word.to_str()) {
-        Some("__worker") => agent::main(&arguments[1..]),
-        Some("__controller") => controller_that_is_killed(),
-        _ => cases::run(CASES, &arguments),
-    }
+    cases::main(CASES, &[("__controller", controller_that_is_killed)])
 }
 
 fn worker() -> Worker {

@@ -8,13 +8,12 @@ mod common;
 #[path = "common/in_worker.rs"]
 mod in_worker;
 
-use std::ffi::OsString;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use common::compile;
 use in_worker::Ground;
-use sapwood_link::worker::{Afterwards, Debugger, Fate, Program, agent};
+use sapwood_link::worker::{Afterwards, Debugger, Fate, Program};
 
 const CASES: &[cases::Case] = &[
     ("gdb_breaks_steps_and_finishes", || {
@@ -114,11 +113,7 @@ const CASES: &[cases::Case] = &[
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match arguments.first().and_then(|word| word.to_str()) {
-        Some("__worker") => agent::main(&arguments[1..]),
-        _ => cases::run(CASES, &arguments),
-    }
+    cases::main(CASES, &[])
 }
 
 /// How a debugger is told what to do.

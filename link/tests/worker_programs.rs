@@ -7,7 +7,6 @@ mod common;
 #[path = "common/in_worker.rs"]
 mod in_worker;
 
-use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, ExitCode};
@@ -15,7 +14,7 @@ use std::time::Duration;
 
 use common::{compile, compile_with};
 use in_worker::Ground;
-use sapwood_link::worker::{Afterwards, Fate, Program, agent};
+use sapwood_link::worker::{Afterwards, Fate, Program};
 
 const CASES: &[cases::Case] = &[
     (
@@ -25,6 +24,10 @@ const CASES: &[cases::Case] = &[
     (
         "system_calls_go_on_as_if_nothing_was",
         system_calls_go_on_as_if_nothing_was,
+    ),
+    (
+        "thread_locals_without_room_are_refused_by_name",
+        thread_locals_without_room_are_refused_by_name,
     ),
     (
         "a_traced_worker_is_refused_with_the_reason",
@@ -51,12 +54,7 @@ const CASES: &[cases::Case] = &[
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match arguments.first().and_then(|word| word.to_str()) {
-        Some("__worker") => agent::main(&arguments[1..]),
-        Some("__controller") => controller_that_is_killed(),
-        _ => cases::run(CASES, &arguments),
-    }
+    cases::main(CASES, &[("__controller", controller_that_is_killed)])
 }
 
 const FLAGS: &[&str] = &[
@@ -207,6 +205,43 @@ fn system_calls_go_on_as_if_nothing_was() {
     }
     assert_eq!(ground.call("let_go", 0), 1);
     assert_eq!(ground.worker.wait().unwrap(), Fate::Exited(0));
+}
+
+/// Each object takes a thousand bytes of every thread, until there are no more.
+fn thread_locals_without_room_are_refused_by_name() {
+    let mut ground = Ground::plain();
+    let object = |number: usize, size: usize| {
+        let source = format!(
+            "__thread char room{number}[{size}] = {{ {number} }}; long last{number}(void) {{ \
+             return &room{number}[{size} - 1] - &room{number}[0] + 1000 * room{number}[0]; }}"
+        );
+        compile(FLAGS, &source)
+    };
+    let mut number = 0;
+    let refused = loop {
+        let bytes = object(number, 1000);
+        let name = format!("object{number}.o");
+        match ground.publish(false, &[(&name, &bytes)]) {
+            Ok(_) => assert_eq!(
+                ground.call(&format!("last{number}"), 0),
+                999 + 1000 * number as i64
+            ),
+            Err(error) => break error.to_string(),
+        }
+        number += 1;
+    };
+    assert!((10..17).contains(&number), "{number}");
+    let named = [format!("object{number}.o"), format!("`room{number}`")];
+    let says = |part: &str| refused.contains(part);
+    assert!(
+        named.iter().all(|name| says(name)) && says("thread-local") && says("0x4000"),
+        "{refused}"
+    );
+    // What is small still has room, and what there was is as it was.
+    let small = object(100, 10);
+    ground.publish(false, &[("small.o", &small)]).unwrap();
+    assert_eq!(ground.call("last100", 0), 100_009);
+    assert_eq!(ground.call("last3", 0), 3999);
 }
 
 fn a_traced_worker_is_refused_with_the_reason() {
@@ -379,6 +414,12 @@ fn a_crash_is_placed() {
             "long reads(long *x) { __builtin_trap(); }",
             "reads+0x",
             "SIGILL",
+        ),
+        // A stack that overflows.
+        (
+            "long reads(long *x) { volatile char room[400]; room[0] = 1; return room[0] + reads(x + room[9]) + room[1]; }",
+            "reads+0x",
+            "SIGSEGV",
         ),
     ];
     let main = compile(
@@ -579,10 +620,12 @@ fn controller_that_is_killed() -> ExitCode {
         .publish(false, &[("part.o", &part(1, "")), ("threads.o", &threads)])
         .unwrap();
     ground.start(Afterwards::Serve);
+    // No compiler runs when it is killed: nobody would remove what it writes.
+    let next = part(2, "");
     println!("{}", ground.worker.pid());
     loop {
         // It dies with the world stopped, or not.
-        let _ = ground.publish(true, &[("part.o", &part(2, ""))]);
+        let _ = ground.publish(true, &[("part.o", &next)]);
     }
 }
 

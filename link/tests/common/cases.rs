@@ -1,14 +1,34 @@
 //! A test harness for executables that are their own worker: cases run in order,
 //! and each must leave no child.
 
+#![allow(dead_code)]
+
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+use sapwood_link::worker::agent;
 
 /// A case's name and what it does.
 pub type Case = (&'static str, fn());
 
+/// What the executable is started as beside the tests: a word and what it does.
+pub type Part = (&'static str, fn() -> ExitCode);
+
+/// The executable's `main`: it is the tests, their worker, or one of `parts`.
+pub fn main(all: &[Case], parts: &[Part]) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let word = arguments.first().and_then(|word| word.to_str());
+    if word == Some("__worker") {
+        agent::main(&arguments[1..]);
+    }
+    match parts.iter().find(|(name, _)| Some(*name) == word) {
+        Some((_, part)) => part(),
+        None => run(all, &arguments),
+    }
+}
+
 /// The test runner: cases whose names contain one of the arguments, in order.
-pub fn run(all: &[Case], arguments: &[OsString]) -> ExitCode {
+fn run(all: &[Case], arguments: &[OsString]) -> ExitCode {
     let wanted: Vec<&str> = arguments
         .iter()
         .filter_map(|word| word.to_str())

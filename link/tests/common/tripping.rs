@@ -3,6 +3,8 @@
 //! What undoes (release, decommit, giving thread-locals back, letting the world
 //! go on) is counted too when everything from a call on is to fail.
 
+#![allow(dead_code)]
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;

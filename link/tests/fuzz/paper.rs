@@ -21,6 +21,8 @@ pub struct Paper {
     pub windows: bool,
     /// Calls until one fails.
     pub fails_in: Option<usize>,
+    /// The call that failed.
+    pub failed: Option<&'static str>,
     /// Where threads stand when the world is stopped.
     pub places: Vec<HostAddr>,
     stopped: bool,
@@ -46,6 +48,7 @@ impl Paper {
             next_low: 0x1000_0000,
             windows,
             fails_in: None,
+            failed: None,
             places: Vec::new(),
             stopped: false,
             thread_locals: 0,
@@ -72,14 +75,17 @@ impl Paper {
         }
     }
 
-    fn space_step(&mut self, name: &str) -> Result<(), SpaceError> {
+    fn space_step(&mut self, name: &'static str) -> Result<(), SpaceError> {
         match self.fails() {
-            true => Err(SpaceError::Failed(format!("{name} fails"))),
+            true => {
+                self.failed = Some(name);
+                Err(SpaceError::Failed(format!("{name} fails")))
+            }
             false => Ok(()),
         }
     }
 
-    fn host_step(&mut self, name: &str) -> Result<(), HostError> {
+    fn host_step(&mut self, name: &'static str) -> Result<(), HostError> {
         Ok(self.space_step(name)?)
     }
 
