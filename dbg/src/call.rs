@@ -68,18 +68,21 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// Takes a stopped thread's state.
+    /// Takes a stopped thread's state, which is to be put back.
     pub fn take(target: &mut dyn Target, thread: ThreadId) -> Result<Saved> {
-        Ok(Saved {
+        let saved = Saved {
             registers: target.registers(thread)?,
             vectors: target.vector_state(thread).ok(),
             mask: target.signal_mask(thread).ok(),
             signal: target.signal(thread).map(|info| info.signal),
-        })
+        };
+        target.keep_state(thread, Some(&saved));
+        Ok(saved)
     }
 
     /// Puts it back.
     pub fn put_back(&self, target: &mut dyn Target, thread: ThreadId) -> Result<()> {
+        target.keep_state(thread, None);
         target.set_registers(thread, &self.registers)?;
         if let Some(vectors) = &self.vectors {
             target.set_vector_state(thread, vectors)?;

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 pub use sapwood_dwarf::Address;
 
+use crate::call::Saved;
 pub use crate::registers::{Registers, VectorState};
 pub use crate::signal::Signal;
 
@@ -310,6 +311,13 @@ pub trait Target {
     /// Whether threads stop where they enter and leave system calls.
     fn catch_syscalls(&mut self, on: bool) {
         let _ = on;
+    }
+
+    /// Something of the debugger's own is about to run on a thread: that is what
+    /// the thread is put back to should the debugger die meanwhile. `None` when
+    /// it is over. The outermost of several counts.
+    fn keep_state(&mut self, thread: ThreadId, state: Option<&Saved>) {
+        let _ = (thread, state);
     }
 
     /// Ends the program. Afterwards no other method may be called.

@@ -393,7 +393,15 @@ fn a_debugger_that_is_killed_leaves_nothing_in_a_process_it_attached_to() {
     output.read_exact(&mut line).unwrap();
     let before = code(child.id());
     // The debugger is this test, in a process of its own.
-    for how in ["at rest", "running"] {
+    let ways = [
+        "at rest",
+        "running",
+        "watching",
+        "displaced",
+        "calling",
+        "stopped in a call",
+    ];
+    for how in ways {
         let me = std::env::current_exe().unwrap();
         let mut debugger = Process::new(me)
             .args(["--exact", "a_debugger_to_be_killed", "--nocapture"])
@@ -410,16 +418,31 @@ fn a_debugger_that_is_killed_leaves_nothing_in_a_process_it_attached_to() {
             assert!(got > 0, "{how}: {text}");
             text.push_str(&line);
         }
-        if how == "running" {
+        if !matches!(how, "at rest" | "stopped in a call") {
             // It says so before it lets the program go.
             std::thread::sleep(Duration::from_millis(300));
-            assert!(code(child.id()) != before, "a breakpoint is in place");
+        }
+        if matches!(how, "running" | "displaced") {
+            assert!(
+                code(child.id()) != before,
+                "{how}: a breakpoint is in place"
+            );
         }
         debugger.kill().unwrap();
         debugger.wait().unwrap();
         assert!(settles_to(child.id(), &before), "{how}: a patch was left");
         std::thread::sleep(Duration::from_millis(50));
         assert!(child.try_wait().unwrap().is_none(), "{how}: it lives on");
+        // It does what it did, once: what was called in it is forgotten.
+        let mut debugger = Debugger::new();
+        say(&mut debugger, &format!("attach {}", child.id()));
+        say(&mut debugger, "b work");
+        say(&mut debugger, "continue");
+        let stack = say(&mut debugger, "bt");
+        assert!(stack.contains("in main ()"), "{how}: {stack}");
+        assert_eq!(stack.matches("main").count(), 1, "{how}: {stack}");
+        assert_eq!(say(&mut debugger, "p starts"), "$1 = 1\n", "{how}");
+        say(&mut debugger, "detach");
     }
     child.kill().unwrap();
     child.wait().unwrap();
@@ -439,17 +462,38 @@ fn a_debugger_to_be_killed() {
     say(&mut debugger, "watch rounds");
     say(&mut debugger, "continue");
     say(&mut debugger, "stepi");
-    if std::env::var("SAPWOOD_HOW").unwrap() == "at rest" {
-        println!("now");
-        std::thread::sleep(Duration::from_secs(60));
-    } else {
-        // A function that is not called again while we live.
+    let how = std::env::var("SAPWOOD_HOW").unwrap();
+    if how != "at rest" {
         say(&mut debugger, "delete");
-        say(&mut debugger, "b main");
-        say(&mut debugger, "b _exit");
-        println!("now");
-        say(&mut debugger, "continue");
     }
+    // Each goes on for longer than we live.
+    let last = match &how[..] {
+        "at rest" => "",
+        "watching" => {
+            say(&mut debugger, "watch rounds if rounds < 0");
+            "continue"
+        }
+        // It is led past the breakpoint all the time.
+        "displaced" => {
+            say(&mut debugger, "b work if rounds < 0");
+            "continue"
+        }
+        "calling" => "call nap(600)",
+        "stopped in a call" => {
+            say(&mut debugger, "b nap");
+            let said = say(&mut debugger, "call nap(1)");
+            assert!(said.contains("nap (tenths=1)"), "{said}");
+            ""
+        }
+        _ => {
+            say(&mut debugger, "b main");
+            say(&mut debugger, "b _exit");
+            "continue"
+        }
+    };
+    println!("now");
+    say(&mut debugger, last);
+    std::thread::sleep(Duration::from_secs(60));
 }
 
 #[test]

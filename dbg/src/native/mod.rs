@@ -36,6 +36,7 @@ use std::path::PathBuf;
 
 pub use launch::{Launch, find_program};
 
+use crate::call::Saved;
 use crate::interrupt::Interrupter;
 use crate::patches::{INT3, Patches};
 use crate::registers::{Registers, VectorState};
@@ -96,6 +97,10 @@ pub struct Native {
     /// Nothing of us is in the process: see [`rest`].
     at_rest: bool,
     guardian: Option<rest::Guardian>,
+    /// What threads are to be put back to that run something of ours.
+    kept: BTreeMap<i32, Vec<Saved>>,
+    /// What those threads have for us while the process is at rest.
+    shelved: BTreeMap<i32, rest::Shelf>,
     follow: Follow,
     /// Threads stop where they enter and leave system calls.
     catches_syscalls: bool,
@@ -178,6 +183,8 @@ impl Native {
             patches_suspended: false,
             at_rest: false,
             guardian: None,
+            kept: BTreeMap::new(),
+            shelved: BTreeMap::new(),
             follow: Follow::default(),
             catches_syscalls: false,
             ready: None,
@@ -366,6 +373,8 @@ impl Native {
     fn finish(&mut self) {
         self.ended = true;
         self.guardian = None;
+        self.kept.clear();
+        self.shelved.clear();
         self.at_rest = false;
         self.threads.clear();
         self.patches.clear();
@@ -427,6 +436,9 @@ impl Target for Native {
 
     fn vector_state(&mut self, thread: ThreadId) -> Result<VectorState> {
         self.stopped(thread)?;
+        if let Some(shelf) = self.shelved.get(&thread.0) {
+            return Ok(VectorState(shelf.vectors.clone()));
+        }
         sys::vector_state(thread.0)
             .map(VectorState)
             .map_err(|e| self.failed(thread, &e))
@@ -440,16 +452,27 @@ impl Target for Native {
 
     fn set_vector_state(&mut self, thread: ThreadId, state: &VectorState) -> Result<()> {
         self.stopped(thread)?;
+        if let Some(shelf) = self.shelved.get_mut(&thread.0) {
+            shelf.vectors.clone_from(&state.0);
+            return Ok(());
+        }
         sys::set_vector_state(thread.0, &state.0).map_err(|e| self.failed(thread, &e))
     }
 
     fn signal_mask(&mut self, thread: ThreadId) -> Result<u64> {
         self.stopped(thread)?;
+        if let Some(shelf) = self.shelved.get(&thread.0) {
+            return Ok(shelf.mask);
+        }
         sys::signal_mask(thread.0).map_err(|e| self.failed(thread, &e))
     }
 
     fn set_signal_mask(&mut self, thread: ThreadId, mask: u64) -> Result<()> {
         self.stopped(thread)?;
+        if let Some(shelf) = self.shelved.get_mut(&thread.0) {
+            shelf.mask = mask;
+            return Ok(());
+        }
         sys::set_signal_mask(thread.0, mask).map_err(|e| self.failed(thread, &e))
     }
 
@@ -523,6 +546,7 @@ impl Target for Native {
         }
         if let Some(guardian) = &self.guardian {
             guardian.tell(&self.patches, self.is_watching());
+            guardian.tell_states(&self.kept);
         }
         self.interrupter.watch(self.process);
         self.pin.follow(self.process, resume.thread.0);
@@ -600,6 +624,10 @@ impl Target for Native {
 
     fn catch_syscalls(&mut self, on: bool) {
         self.catches_syscalls = on;
+    }
+
+    fn keep_state(&mut self, thread: ThreadId, state: Option<&Saved>) {
+        self.keep(thread.0, state);
     }
 
     fn kill(&mut self) -> Result<()> {

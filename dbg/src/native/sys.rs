@@ -461,14 +461,20 @@ pub const WATCHING: u64 = 1 << 63;
 /// Forks a process that waits until nobody has the other end of the pipe `until`
 /// any more, and then takes what `list` says out of a process whose memory that
 /// is. Gives its number.
-pub fn guard(process: i32, until: RawFd, memory: RawFd, list: &SharedWords) -> io::Result<i32> {
+pub fn guard(
+    process: i32,
+    until: RawFd,
+    memory: RawFd,
+    list: &SharedWords,
+    states: &SharedWords,
+) -> io::Result<i32> {
     let folder = CString::new(format!("/proc/{process}/task"))?;
     // SAFETY: the child runs only `stand_guard`, which allocates nothing, takes
     // no lock and never returns; fork itself has no other requirement.
     let guardian = unsafe { libc::fork() };
     if guardian == 0 {
         // SAFETY: in the child.
-        unsafe { stand_guard(until, memory, list, &folder) }
+        unsafe { stand_guard(until, memory, list, states, &folder) }
     }
     check(c_long::from(guardian))?;
     Ok(guardian)
@@ -478,7 +484,13 @@ pub fn guard(process: i32, until: RawFd, memory: RawFd, list: &SharedWords) -> i
 ///
 /// # Safety
 /// Only to be called in a freshly forked child.
-unsafe fn stand_guard(until: RawFd, memory: RawFd, list: &SharedWords, folder: &CString) -> ! {
+unsafe fn stand_guard(
+    until: RawFd,
+    memory: RawFd,
+    list: &SharedWords,
+    states: &SharedWords,
+    folder: &CString,
+) -> ! {
     // SAFETY: each of these is async-signal-safe, and is given pointers to this
     // frame or to what was made before the fork.
     unsafe {
@@ -508,10 +520,92 @@ unsafe fn stand_guard(until: RawFd, memory: RawFd, list: &SharedWords, folder: &
                 libc::pwrite(memory, (&raw const original).cast(), 1, at);
             }
         }
+        for index in 0..states.get(0) as usize {
+            put_back(states, index);
+        }
         if first & WATCHING != 0 {
             stop_watching(folder);
         }
         libc::_exit(0)
+    }
+}
+
+/// How many words a thread's state takes: the thread, its blocked signals and
+/// whether they are known, its registers, the length of its vector registers, and
+/// those.
+pub const STATE_WORDS: usize = 4 + REGISTER_WORDS + XSTATE_MOST / size_of::<u64>();
+
+const REGISTER_WORDS: usize = size_of::<user_regs_struct>() / size_of::<u64>();
+
+/// Writes a thread's state where a guardian finds it.
+pub fn write_state(
+    words: &SharedWords,
+    index: usize,
+    thread: i32,
+    registers: &user_regs_struct,
+    vectors: &[u8],
+    mask: Option<u64>,
+) {
+    let at = 1 + index * STATE_WORDS;
+    words.set(at, thread as u64);
+    words.set(at + 1, mask.unwrap_or_default());
+    words.set(at + 2, u64::from(mask.is_some()));
+    // SAFETY: the structure is made of so many words.
+    let registers =
+        unsafe { std::mem::transmute::<user_regs_struct, [u64; REGISTER_WORDS]>(*registers) };
+    for (number, word) in registers.into_iter().enumerate() {
+        words.set(at + 3 + number, word);
+    }
+    let at = at + 3 + REGISTER_WORDS;
+    let vectors = &vectors[..vectors.len().min(XSTATE_MOST)];
+    words.set(at, vectors.len() as u64);
+    for (number, bytes) in vectors.chunks(size_of::<u64>()).enumerate() {
+        let mut word = [0; size_of::<u64>()];
+        word[..bytes.len()].copy_from_slice(bytes);
+        words.set(at + 1 + number, u64::from_ne_bytes(word));
+    }
+}
+
+/// Puts a thread back to what was written of it. Allocates nothing.
+fn put_back(words: &SharedWords, index: usize) {
+    let at = 1 + index * STATE_WORDS;
+    let thread = words.get(at) as i32;
+    let Some(signal) = hold(thread) else {
+        return;
+    };
+    let mut registers = [0; REGISTER_WORDS];
+    for (number, word) in registers.iter_mut().enumerate() {
+        *word = words.get(at + 3 + number);
+    }
+    // SAFETY: the structure is made of so many words, of any value.
+    let registers =
+        unsafe { std::mem::transmute::<[u64; REGISTER_WORDS], user_regs_struct>(registers) };
+    let _ = set_registers(thread, &registers);
+    let vectors_at = at + 3 + REGISTER_WORDS;
+    let length = (words.get(vectors_at) as usize).min(XSTATE_MOST);
+    let mut vectors = [0; XSTATE_MOST];
+    for (number, bytes) in vectors.chunks_exact_mut(size_of::<u64>()).enumerate() {
+        bytes.copy_from_slice(&words.get(vectors_at + 1 + number).to_ne_bytes());
+    }
+    if length > 0 {
+        let _ = set_vector_state(thread, &vectors[..length]);
+    }
+    if words.get(at + 2) != 0 {
+        let _ = set_signal_mask(thread, words.get(at + 1));
+    }
+    let _ = detach(thread, signal);
+}
+
+/// Takes hold of a thread that runs. Gives the signal that it was about to get,
+/// which is for whoever lets it go to deliver.
+fn hold(thread: i32) -> Option<c_int> {
+    seize(thread, 0).and_then(|()| interrupt(thread)).ok()?;
+    match wait(thread, true) {
+        Ok(Some((_, status))) if libc::WIFSTOPPED(status) && status >> 16 == 0 => {
+            Some(libc::WSTOPSIG(status))
+        }
+        Ok(Some((_, status))) if libc::WIFSTOPPED(status) => Some(0),
+        _ => None,
     }
 }
 
@@ -546,10 +640,11 @@ unsafe fn stop_watching(folder: &CString) {
                 let thread = digits.fold(0i32, |n, digit| {
                     n.wrapping_mul(10).wrapping_add(i32::from(digit - b'0'))
                 });
-                if thread > 0 && seize(thread, 0).and_then(|()| interrupt(thread)).is_ok() {
-                    let _ = wait(thread, true);
+                if thread > 0
+                    && let Some(signal) = hold(thread)
+                {
                     let _ = set_debug_register(thread, 7, 0);
-                    let _ = detach(thread, 0);
+                    let _ = detach(thread, signal);
                 }
                 at += usize::from(length).max(1);
             }
