@@ -12,7 +12,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use sapwood_link::host::{Call, Unwind};
+use sapwood_link::host::{Call, StopWorld, Unwind};
 use sapwood_link::{
     AddressSpace, Host, HostAddr, HostError, Libgcc, Protection, Region, Reserve, SpaceError,
     SpaceId, Write, gap,
@@ -48,6 +48,8 @@ pub struct ProcessSpace<'t> {
     pub quiet: Option<QuietCalls>,
     /// The process's unwinder, if it is libgcc's.
     pub libgcc: Option<Libgcc>,
+    /// Every pc and return address of the stopped threads, where somebody looked.
+    pub world: Option<Vec<HostAddr>>,
 }
 
 /// What calling a function at once takes.
@@ -262,6 +264,10 @@ impl Host for ProcessSpace<'_> {
         Some(self)
     }
 
+    fn world(&mut self) -> Option<&mut dyn StopWorld> {
+        self.world.is_some().then_some(self)
+    }
+
     fn unwind(&mut self) -> Option<&mut dyn Unwind> {
         self.libgcc.is_some().then_some(self)
     }
@@ -279,6 +285,17 @@ impl Call for ProcessSpace<'_> {
 
     fn at_exit(&mut self, function: HostAddr) -> Result<(), HostError> {
         self.calls.push(Deferred::AtExit(function));
+        Ok(())
+    }
+}
+
+/// All threads are stopped already, and stay so.
+impl StopWorld for ProcessSpace<'_> {
+    fn stop(&mut self) -> Result<Vec<HostAddr>, HostError> {
+        Ok(self.world.clone().unwrap_or_default())
+    }
+
+    fn resume(&mut self) -> Result<(), HostError> {
         Ok(())
     }
 }

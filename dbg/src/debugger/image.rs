@@ -152,12 +152,24 @@ impl Debugger {
         places: &HashMap<String, Address>,
         events: Events<'_>,
     ) -> Result<Landed> {
+        self.publish_over(inputs, places, None, events)
+    }
+
+    /// The same; with `world`, which is every pc and return address of the
+    /// program's threads, the inputs take the place of what the image has.
+    pub(super) fn publish_over(
+        &mut self,
+        inputs: &[Input],
+        places: &HashMap<String, Address>,
+        world: Option<&[Address]>,
+        events: Events<'_>,
+    ) -> Result<Landed> {
         let mut image = match self.image.take() {
             Some(image) => image,
             None => self.new_image(),
         };
         let began = self.now();
-        let result = self.publish_in(&mut image, inputs, places, events);
+        let result = self.publish_in(&mut image, inputs, places, world, events);
         self.image = Some(image);
         self.image_costs.publish += self.now() - began;
         let (published, calls) = result?;
@@ -169,11 +181,12 @@ impl Debugger {
         image: &mut Image,
         inputs: &[Input],
         places: &HashMap<String, Address>,
+        world: Option<&[Address]>,
         events: Events<'_>,
     ) -> Result<(sapwood_link::Published, Vec<Deferred>)> {
         for _ in 0..ROUNDS {
             let mut missing = Missing::default();
-            match self.publish_once(image, inputs, places, &mut missing) {
+            match self.publish_once(image, inputs, places, world, &mut missing) {
                 Err(error) if missing.is_empty() => return Err(error),
                 Ok(published) => return Ok(published),
                 Err(_) => {}
@@ -196,6 +209,7 @@ impl Debugger {
         image: &mut Image,
         inputs: &[Input],
         places: &HashMap<String, Address>,
+        world: Option<&[Address]>,
         missing: &mut Missing,
     ) -> Result<(sapwood_link::Published, Vec<Deferred>)> {
         let thread = self.thread()?;
@@ -216,6 +230,7 @@ impl Debugger {
                 calls: Vec::new(),
                 quiet,
                 libgcc: image.libgcc,
+                world: world.map(|places| places.iter().map(|at| HostAddr(at.0)).collect()),
             },
             names: ProgramNames {
                 modules: &self.modules,
@@ -227,6 +242,9 @@ impl Debugger {
             },
         };
         let mut batch = image.session.batch();
+        if world.is_some() {
+            batch.replace();
+        }
         for input in inputs {
             match input {
                 Input::Object(name, bytes) => batch.object(name, bytes).map_err(failed)?,

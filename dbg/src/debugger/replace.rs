@@ -4,8 +4,9 @@
 //! function's entry, so that callers, stored pointers and tables of pointers go
 //! to it; frames of the old one run on in the old code. Variables stay: those
 //! that the program has already, static ones included, are the ones that the
-//! new code uses. It does not matter whether the old version is the program's,
-//! a library's or was appended itself.
+//! new code uses. What was appended itself is the link session's to move; at
+//! what is the program's or a library's, of which the session knows nothing, the
+//! jump is put here, once: it leads to the first version in the image.
 //!
 //! Everything that can be refused is refused before anything is written: a
 //! variable whose size changed, a function too short for a jump, a thread that
@@ -24,7 +25,7 @@ use crate::breakpoint::BreakpointId;
 use crate::error::{Error, Result};
 use crate::eval::{Defines, Definition, SourceFile, definitions, put_at};
 use crate::event::Event;
-use crate::target::Address;
+use crate::target::{Address, ThreadId};
 
 /// `e9 rel32`: what reaches the image from the program.
 const NEAR_JUMP: u64 = 5;
@@ -46,6 +47,7 @@ struct Old {
     is_static: bool,
     range: Range<Address>,
     jump: u64,
+    in_image: bool,
 }
 
 /// What the program has under a definition's name.
@@ -55,6 +57,8 @@ struct Found {
     kind: SymbolKind,
     /// It lies in the reach of the image.
     is_near: bool,
+    /// It is the image's.
+    in_image: bool,
 }
 
 impl Debugger {
@@ -97,8 +101,17 @@ impl Debugger {
                 "none of the functions is in the program; use load for new ones.",
             ));
         }
-        self.nobody_in(&olds)?;
-        let landed = self.publish(&inputs, &HashMap::new(), events)?;
+        let mut world = self.all_places()?;
+        nobody_in(&world, &olds)?;
+        // Old code stays whole: who is in it goes on by its own lines. So nothing
+        // is written over it but the jump.
+        let ends = olds
+            .iter()
+            .filter(|old| old.in_image)
+            .map(|old| old.range.end);
+        world.extend(ends.map(|end| (None, end)));
+        let world: Vec<Address> = world.into_iter().map(|(_, at)| at).collect();
+        let landed = self.publish_over(&inputs, &HashMap::new(), Some(&world), events)?;
         let done = self.jump_to_new(&olds, landed.generation)?;
         self.move_breakpoints(&done);
         let names: Vec<&str> = olds.iter().map(|old| &old.name[..]).collect();
@@ -143,7 +156,7 @@ impl Debugger {
 
     fn counterpart_in_image(&self, definition: &Definition, file: &Path) -> Option<Found> {
         let view = self.image_view()?;
-        let found = view.symbols_named(&definition.name).find(|symbol| {
+        let all = view.symbols_named(&definition.name).filter(|symbol| {
             let is_static = symbol.binding == sapwood_link::Binding::Local;
             let sapwood_link::Definition::Atom(atom, _) = symbol.definition else {
                 return false;
@@ -151,7 +164,8 @@ impl Debugger {
             let input = view.atom(atom).input.map(|input| view.input_name(input));
             let same = || input.is_some_and(|input| base(Path::new(input)) == base(file));
             is_static == definition.is_static && (!is_static || same())
-        })?;
+        });
+        let found = all.max_by_key(|symbol| symbol.generation)?;
         Some(Found {
             at: Address(found.address.get()),
             size: found.size,
@@ -160,38 +174,27 @@ impl Debugger {
                 _ => SymbolKind::Data,
             },
             is_near: true,
+            in_image: true,
         })
     }
 
-    /// Makes sure that no thread is in the bytes that jumps will take.
-    fn nobody_in(&mut self, olds: &[Old]) -> Result<()> {
+    /// Every pc and return address of every thread, with the thread.
+    fn all_places(&mut self) -> Result<Vec<(Option<ThreadId>, Address)>> {
         let (selected, level) = (self.selected, self.level);
-        let threads = self.live()?.threads();
-        let mut refused = None;
-        'threads: for thread in threads {
+        let mut places = Vec::new();
+        for thread in self.live()?.threads() {
             self.selected = Some(thread);
             self.stack = None;
             for depth in 0.. {
                 let Ok(frame) = self.frame_at(depth) else {
                     break;
                 };
-                let pc = frame.pc();
-                // At the entry itself the jump is what comes next.
-                let within =
-                    |old: &&Old| pc.0 > old.range.start.0 && pc.0 - old.range.start.0 < old.jump;
-                if let Some(old) = olds.iter().find(within) {
-                    refused = Some(format!(
-                        "cannot replace {}: thread {thread} is at its very beginning ({:#x}); step \
-                         on and try again.",
-                        old.name, pc.0
-                    ));
-                    break 'threads;
-                }
+                places.push((Some(thread), frame.pc()));
             }
         }
         (self.selected, self.level) = (selected, level);
         self.stack = None;
-        refused.map_or(Ok(()), |why| Err(Error::new(why)))
+        Ok(places)
     }
 
     /// Puts the jumps. On error those that are there already are taken back.
@@ -211,11 +214,14 @@ impl Debugger {
                     let jump = jump(old.range.start, by, old.jump).ok_or_else(|| {
                         Error::new(format!("the new {} is out of a jump's reach.", old.name))
                     })?;
+                    let range = old.range.clone();
+                    if old.in_image {
+                        return Ok((Replaced { range, by }, Vec::new()));
+                    }
                     let mut before = vec![0; jump.len()];
                     let target = self.live()?;
                     target.read(old.range.start, &mut before)?;
                     target.write(old.range.start, &jump)?;
-                    let range = old.range.clone();
                     Ok((Replaced { range, by }, before))
                 });
             match put {
@@ -268,6 +274,22 @@ impl Debugger {
     }
 }
 
+/// Makes sure that no thread is in the bytes that jumps will take.
+fn nobody_in(places: &[(Option<ThreadId>, Address)], olds: &[Old]) -> Result<()> {
+    for (thread, at) in places {
+        // At the entry itself the jump is what comes next.
+        let within = |old: &&Old| at.0 > old.range.start.0 && at.0 - old.range.start.0 < old.jump;
+        if let (Some(thread), Some(old)) = (thread, olds.iter().find(within)) {
+            return Err(Error::new(format!(
+                "cannot replace {}: thread {thread} is at its very beginning ({:#x}); step on and \
+                 try again.",
+                old.name, at.0
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn base(path: &Path) -> Option<&std::ffi::OsStr> {
     path.file_name()
 }
@@ -279,6 +301,7 @@ fn counterpart_in(module: &Module, definition: &Definition, file: &Path) -> Opti
         size: symbol.size,
         kind: symbol.kind,
         is_near: module.kind() == ModuleKind::Executable,
+        in_image: false,
     };
     let symbols = module.symbols_named(name);
     if !definition.is_static {
@@ -342,6 +365,7 @@ fn old(definition: &Definition, found: &Found) -> std::result::Result<Old, Strin
         is_static: definition.is_static,
         range: found.at.range(found.size),
         jump,
+        in_image: found.in_image,
     })
 }
 
