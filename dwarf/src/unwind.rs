@@ -338,6 +338,9 @@ fn guess(
     {
         return Ok(unwound);
     }
+    if let Some(unwound) = guess_without_frame(modules, at, registers, memory) {
+        return Ok(unwound);
+    }
     let (Some(fp), Some(sp)) = (registers.fp(), registers.sp()) else {
         return Ok(nothing);
     };
@@ -405,8 +408,6 @@ fn guess_at_entry(
             memory
                 .read(pc.offset(-(into.min(5) as i64)), &mut code)
                 .ok()?;
-            const PUSH_RBP: u8 = 0x55;
-            const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
             match into {
                 0 => 0,
                 1 if code[0] == PUSH_RBP => 8,
@@ -423,6 +424,54 @@ fn guess_at_entry(
         .flatten();
     let unwound = returned(registers, slot.add(8), return_address, fp, modules);
     unwound.caller.is_some().then_some(unwound)
+}
+
+const PUSH_RBP: u8 = 0x55;
+const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+
+/// A frame of a function that does not begin with keeping the frame pointer,
+/// which is its caller's then. Nothing is known of what it keeps on the stack but
+/// that most such functions keep nothing: so the return address is on top, if
+/// what is there comes behind a call.
+fn guess_without_frame(
+    modules: &Modules,
+    at: FrameAddress,
+    registers: &Registers,
+    memory: &mut dyn Memory,
+) -> Option<Unwound> {
+    let (_, module) = modules.at(at.lookup())?;
+    let (_, into) = module.symbol_at(at.lookup())?;
+    let mut code = [0; 5];
+    let start = at.lookup().offset(-i64::try_from(into).ok()?);
+    memory.read(start, &mut code).ok()?;
+    if code[0] == PUSH_RBP || code[..4] == ENDBR64 && code[4] == PUSH_RBP {
+        return None;
+    }
+    let sp = registers.sp()?;
+    let return_address = memory.read_unsigned(sp, 8).ok()?;
+    if !follows_call(Address(return_address), memory) {
+        return None;
+    }
+    let unwound = returned(registers, sp.add(8), return_address, None, modules);
+    unwound.caller.is_some().then_some(unwound)
+}
+
+/// Whether the instruction before an address may be a call: `e8 rel32`, or `ff /2`
+/// of two to seven bytes.
+fn follows_call(at: Address, memory: &mut dyn Memory) -> bool {
+    const LONGEST: usize = 7;
+    let mut code = [0; LONGEST];
+    if memory
+        .read(at.offset(-(LONGEST as i64)), &mut code)
+        .is_err()
+    {
+        return false;
+    }
+    let is_indirect = |length: usize| {
+        let from = LONGEST - length;
+        code[from] == 0xff && code[from + 1] >> 3 & 7 == 2
+    };
+    code[LONGEST - 5] == 0xe8 || (2..=LONGEST).any(is_indirect)
 }
 
 /// A signal trampoline by its code, `mov $15, %rax; syscall`: the kernel left
