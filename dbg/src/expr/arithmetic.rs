@@ -1,8 +1,11 @@
 //! Arithmetic on numbers, by C's conversions.
 
+use std::cmp::Ordering;
+
 use sapwood_dwarf::{Encoding, Modules, TypeKind};
 
 use super::tree::{Binary, Unary};
+use crate::value::extended::Extended;
 use crate::value::{Error, Number, Shape, Type, Value, float, format};
 
 /// A number out of a value.
@@ -12,6 +15,8 @@ pub(super) enum Operand {
     Whole(i128, Number),
     /// A floating-point number and its type.
     Float(f64, Number),
+    /// A `long double`, with all its digits.
+    Long(Extended),
 }
 
 impl Operand {
@@ -26,11 +31,15 @@ impl Operand {
                 encoding: Encoding::Float,
                 size,
             } => {
-                let value =
-                    float::value(bytes).ok_or_else(|| Error::new("Invalid float value."))?;
+                let invalid = || Error::new("Invalid float value.");
+                let value = float::value(bytes).ok_or_else(invalid)?;
                 let number = match size {
                     4 => Number::FLOAT,
                     8 => Number::DOUBLE,
+                    10.. => {
+                        let value = Extended::from_bytes(bytes).ok_or_else(invalid)?;
+                        return Ok(Some(Operand::Long(value)));
+                    }
                     _ => Number::LONG_DOUBLE,
                 };
                 return Ok(Some(Operand::Float(value, number)));
@@ -72,6 +81,7 @@ impl Operand {
         match self {
             Operand::Whole(value, _) => value != 0,
             Operand::Float(value, _) => value != 0.0,
+            Operand::Long(value) => value.is_true(),
         }
     }
 
@@ -82,6 +92,18 @@ impl Operand {
             }
             Operand::Whole(value, _) => value as f64,
             Operand::Float(value, _) => value,
+            Operand::Long(value) => value.to_double(),
+        }
+    }
+
+    fn as_extended(self) -> Extended {
+        match self {
+            Operand::Whole(value, number) if number == Number::UNSIGNED_INT128 => {
+                Extended::from_whole(false, value as u128)
+            }
+            Operand::Whole(value, _) => Extended::from_whole(value < 0, value.unsigned_abs()),
+            Operand::Float(value, _) => Extended::from_double(value),
+            Operand::Long(value) => value,
         }
     }
 
@@ -95,12 +117,19 @@ impl Operand {
                 let bytes = float::to_bytes(value, number.size).unwrap_or_default();
                 Value::computed(Type::Number(number), bytes)
             }
+            Operand::Long(value) => {
+                let number = Number::LONG_DOUBLE;
+                Value::computed(Type::Number(number), value.to_bytes(number.size as usize))
+            }
         }
     }
 
     /// The number's bytes as a type of that encoding and size keeps it.
     pub(super) fn convert(self, encoding: Encoding, size: u64) -> Result<Vec<u8>, Error> {
         Ok(match (self, encoding) {
+            (_, Encoding::Float) if (10..=16).contains(&size) => {
+                self.as_extended().to_bytes(size as usize)
+            }
             (_, Encoding::Float) => float::to_bytes(self.as_float(), size)
                 .ok_or_else(|| Error::new("A float of that size is not supported."))?,
             (_, Encoding::Boolean) => {
@@ -115,6 +144,9 @@ impl Operand {
             }
             (Operand::Float(value, _), _) => {
                 (value as i128).to_le_bytes()[..(size as usize).min(16)].to_vec()
+            }
+            (Operand::Long(value), _) => {
+                value.to_whole().to_le_bytes()[..(size as usize).min(16)].to_vec()
             }
         })
     }
@@ -214,6 +246,21 @@ fn whole(operator: Binary, a: i128, x: Number, b: i128, y: Number) -> Result<Ope
 }
 
 fn floating(operator: Binary, one: Operand, other: Operand) -> Result<Operand, Error> {
+    let is_long = |operand| match operand {
+        Operand::Long(_) => true,
+        Operand::Float(_, number) => number.size > Number::DOUBLE.size,
+        Operand::Whole(..) => false,
+    };
+    if is_long(one) || is_long(other) {
+        let (a, b) = (one.as_extended(), other.as_extended());
+        return match operator {
+            Binary::Add => Ok(Operand::Long(a.add(b))),
+            Binary::Subtract => Ok(Operand::Long(a.add(b.negate()))),
+            Binary::Multiply => Ok(Operand::Long(a.multiply(b))),
+            Binary::Divide => Ok(Operand::Long(a.divide(b))),
+            _ => compare(operator, a, b),
+        };
+    }
     let number = match (one, other) {
         (Operand::Float(_, x), Operand::Float(_, y)) => {
             if x.size >= y.size {
@@ -239,8 +286,14 @@ fn floating(operator: Binary, one: Operand, other: Operand) -> Result<Operand, E
         Binary::Subtract => float(a - b),
         Binary::Multiply => float(a * b),
         Binary::Divide => float(a / b),
-        Binary::Equal => Ok(truth(a == b)),
-        Binary::NotEqual => Ok(truth(a != b)),
+        _ => compare(operator, a, b),
+    }
+}
+
+fn compare<T: PartialOrd>(operator: Binary, a: T, b: T) -> Result<Operand, Error> {
+    match operator {
+        Binary::Equal => Ok(truth(a.partial_cmp(&b) == Some(Ordering::Equal))),
+        Binary::NotEqual => Ok(truth(a.partial_cmp(&b) != Some(Ordering::Equal))),
         Binary::Less => Ok(truth(a < b)),
         Binary::LessEqual => Ok(truth(a <= b)),
         Binary::Greater => Ok(truth(a > b)),
@@ -258,6 +311,7 @@ pub(super) fn unary(operator: Unary, operand: Operand) -> Result<Operand, Error>
         (Unary::Not, operand) => truth(!operand.is_true()),
         (Unary::Minus, Operand::Whole(value, number)) => wrap(value.wrapping_neg(), number),
         (Unary::Minus, Operand::Float(value, number)) => Operand::Float(-value, number),
+        (Unary::Minus, Operand::Long(value)) => Operand::Long(value.negate()),
         (Unary::Complement, Operand::Whole(value, number)) => wrap(!value, number),
         _ => {
             return Err(Error::new(

@@ -17,6 +17,7 @@ use crate::stack::Frame;
 pub mod abi;
 mod containers;
 mod dynamic;
+pub mod extended;
 pub mod float;
 pub mod format;
 mod load;

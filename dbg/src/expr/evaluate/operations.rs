@@ -49,6 +49,7 @@ impl Evaluator<'_> {
         match self.operand(value)? {
             Operand::Whole(number, _) => Ok(number),
             Operand::Float(number, _) => Ok(number as i128),
+            Operand::Long(number) => Ok(number.to_whole()),
         }
     }
 
