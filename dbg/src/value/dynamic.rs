@@ -63,7 +63,8 @@ impl Reader<'_> {
         if own.name(self.modules) == name {
             return Ok(None);
         }
-        let Some(whole) = self.class_named(name) else {
+        let is_class = |ty: &Type| matches!(ty.shape(self.modules), Ok(Shape::Composite(..)));
+        let Some(whole) = self.type_named(name, is_class) else {
             return Ok(None);
         };
         let back = self
@@ -73,12 +74,13 @@ impl Reader<'_> {
         Ok(Some((whole, at.offset(back))))
     }
 
-    fn class_named(&self, name: &str) -> Option<Type> {
+    /// The first type of a name that will do.
+    pub(super) fn type_named(&self, name: &str, will_do: impl Fn(&Type) -> bool) -> Option<Type> {
         let mut modules = self.modules.naming(name);
         modules.find_map(|(id, module)| {
             let types = module.types(name).into_iter();
-            let mut classes = types.map(|ty| Type::Described(id, ty));
-            classes.find(|ty| matches!(ty.shape(self.modules), Ok(Shape::Composite(..))))
+            let mut types = types.map(|ty| Type::Described(id, ty));
+            types.find(&will_do)
         })
     }
 

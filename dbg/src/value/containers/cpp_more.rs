@@ -4,7 +4,7 @@ use sapwood_dwarf::{Address, TypeKind};
 
 use super::cpp::{short_name, summary};
 use super::{Contents, Subject, Summary};
-use crate::value::{Error, Reader, Shape, Type, Value, format};
+use crate::value::{Error, Reader, Shape, Value, format};
 
 impl Reader<'_> {
     pub(super) fn cpp_smaller(
@@ -149,7 +149,7 @@ impl Reader<'_> {
             .ok_or_else(|| Error::new("an any of an unknown type"))?;
         let name = name.trim();
         let ty = self
-            .type_by_name(name)
+            .type_named(name, |_| true)
             .ok_or_else(|| Error::new("an any of an unknown type"))?;
         let at = match manager {
             "internal" => self
@@ -161,15 +161,6 @@ impl Reader<'_> {
         let value = Value::in_memory(ty, at);
         let contents = Contents::Named(vec![("[contained value]".into(), value)], false);
         summary(format!("std::any containing {name}"), contents)
-    }
-
-    /// A type that a name says, base types among them.
-    fn type_by_name(&self, name: &str) -> Option<Type> {
-        let mut modules = self.modules.naming(name);
-        modules.find_map(|(id, module)| {
-            let first = module.types(name).into_iter().next()?;
-            Some(Type::Described(id, first))
-        })
     }
 
     /// The function that a `std::function` calls, as its invoker's name has it.
