@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sapwood_dwarf::{
-    EntryId, Function, Having, Module, ModuleId, ModuleKind, SourceFrame, SymbolKind,
+    EntryId, Function, Having, Module, ModuleId, ModuleKind, SourceFrame, Symbol, SymbolKind,
 };
 
 use super::Debugger;
@@ -108,21 +108,75 @@ fn function_places(module: &Module, name: &str, file: Option<&str>) -> Vec<Place
     if !described.is_empty() || file.is_some() {
         return described;
     }
+    let is_code = |s: &Symbol<'_>| !matches!(s.kind, SymbolKind::Data | SymbolKind::ThreadLocal);
     let symbols = module.symbols_named(name);
-    let mut entries: Vec<Address> = symbols
-        .iter()
-        .filter(|s| !matches!(s.kind, SymbolKind::Data | SymbolKind::ThreadLocal))
-        .map(|s| s.address)
-        .collect();
+    let plain = symbols.iter().filter(|s| is_code(s));
+    let mut entries: Vec<(Address, String)> = plain.map(|s| (s.address, name.to_owned())).collect();
+    if let Some(mangled) = mangled_part(name) {
+        let has_part = |s: &Symbol<'_>| s.name.starts_with("_Z") && s.name.contains(&mangled);
+        let found = module.symbols().filter(|s| has_part(s) && is_code(s));
+        entries.extend(found.filter_map(|symbol| {
+            let text = demangled(symbol.name);
+            let path = function_path(&text);
+            ends_in(path, name).then(|| (symbol.address, path.to_owned()))
+        }));
+    }
     entries.sort();
-    entries.dedup();
+    entries.dedup_by_key(|(at, _)| *at);
     entries
         .into_iter()
-        .map(|entry| Place {
-            function: Some(name.to_owned()),
+        .map(|(entry, name)| Place {
+            function: Some(name),
             ..describe(Some(module), behind_frame_setup(module, entry))
         })
         .collect()
+}
+
+/// What the mangled name of a function has in it whose name ends in that one.
+fn mangled_part(name: &str) -> Option<String> {
+    let last = name.rsplit("::").next().unwrap_or(name);
+    let is_word = last.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    (is_word && !last.is_empty()).then(|| format!("{}{last}", last.len()))
+}
+
+/// The qualified name in a demangled function: no parameters, and no type before
+/// it that it returns.
+fn function_path(text: &str) -> &str {
+    let (mut depth, mut start) = (0, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' if depth == 0 && !text[at..].starts_with("(anonymous namespace)") => {
+                return &text[start..at];
+            }
+            '<' | '(' | '[' | '{' => depth += 1,
+            '>' | ')' | ']' | '}' => depth -= 1,
+            ' ' if depth == 0 => start = at + 1,
+            _ => {}
+        }
+    }
+    &text[start..]
+}
+
+/// Whether the last parts of a path are those of a name; template arguments
+/// count where the name has some.
+fn ends_in(path: &str, name: &str) -> bool {
+    let plain = |text: &str| {
+        let mut depth = 0;
+        let kept = text.chars().filter(|c| {
+            depth += i32::from(*c == '<');
+            let is_kept = depth == 0;
+            depth -= i32::from(*c == '>');
+            is_kept
+        });
+        kept.collect::<String>()
+    };
+    let path = match name.contains('<') {
+        true => path.to_owned(),
+        false => plain(path),
+    };
+    let name = name.strip_prefix("::").unwrap_or(name);
+    let before = path.strip_suffix(name);
+    before.is_some_and(|before| before.is_empty() || before.ends_with("::"))
 }
 
 fn is_in_file(function: &Function, suffix: &str) -> bool {
@@ -165,10 +219,9 @@ fn has_no_symbol_of(module: &Module, spec: &Spec) -> bool {
         return false;
     };
     let last = name.rsplit("::").next().unwrap_or(name);
-    if !last.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+    let Some(mangled) = mangled_part(name) else {
         return false;
-    }
-    let mangled = format!("{}{last}", last.len());
+    };
     let is_of = |symbol: &str| {
         symbol == last
             || (symbol.starts_with("_Z") || symbol.starts_with("_R")) && symbol.contains(&mangled)
@@ -333,5 +386,34 @@ fn in_file(file: &Arc<Path>, line: u32) -> Spec {
     Spec::Line {
         file: Some(file.to_string_lossy().into_owned()),
         line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_demangled_functions() {
+        for (text, path) in [
+            ("std::string::swap(std::string&)", "std::string::swap"),
+            ("void std::swap<int>(int&, int&)", "std::swap<int>"),
+            (
+                "(anonymous namespace)::pool::free(void*)",
+                "(anonymous namespace)::pool::free",
+            ),
+            (
+                "std::function<int (int)>::swap(std::function<int (int)>&)",
+                "std::function<int (int)>::swap",
+            ),
+        ] {
+            assert_eq!(function_path(text), path);
+        }
+        let path = "std::map<int, a::b>::swap<c::d>";
+        assert!(
+            ends_in(path, "swap") && ends_in(path, "map::swap") && ends_in(path, "std::map::swap")
+        );
+        assert!(ends_in(path, "swap<c::d>") && !ends_in(path, "swap<int>"));
+        assert!(!ends_in(path, "ap::swap") && !ends_in(path, "d") && !ends_in("a::unswap", "swap"));
     }
 }
