@@ -87,6 +87,12 @@ pub enum Info {
     Line(Option<Spec>),
     /// The symbol at an address.
     Symbol(String),
+    /// `address`: where a name's code or variable is.
+    Address(String),
+    /// `auxv`: what the kernel told the program at its start.
+    AuxiliaryVector,
+    /// `proc status` and its like: what the kernel has under that name.
+    ProcessFile(String),
     /// The current source file.
     Source,
     /// The signal table, or one signal of it.
@@ -324,6 +330,29 @@ pub enum Command {
     BreakMatching(String),
     /// `skip`, `info skip`.
     Skip(Skip),
+    /// `shell`, `!`, `make`: a line for the system's shell; a shell, if empty.
+    Shell(String),
+    /// `cd`: the debugger's own folder; home when `None`.
+    ChangeDirectory(Option<PathBuf>),
+    /// `pwd`.
+    Directory,
+    /// `pipe COMMAND | SHELL`: what a command says goes to a shell's line.
+    Pipe(String, String),
+    /// `with SETTING [-- COMMAND]`: settings that hold for one command.
+    With(Vec<String>, String),
+    /// `alias NAME = COMMAND`.
+    Alias(String, String),
+    /// `apropos TEXT`.
+    Apropos(String),
+    /// A command that says nothing: `up-silently`.
+    Silently(Box<Command>),
+    /// `search` and `reverse-search`: a regular expression in source lines.
+    Search {
+        /// What is looked for.
+        pattern: String,
+        /// Towards the end of the file.
+        forward: bool,
+    },
     /// `return [EXPR]`: the selected frame returns at once.
     Return(Option<String>),
     /// `condition N [EXPR]`.
@@ -533,6 +562,13 @@ pub enum Setting {
     StepMode(bool),
     /// `can-use-hw-watchpoints`: whether debug registers watch.
     HardwareWatches(bool),
+    /// `substitute-path FROM TO`: where sources are that were elsewhere.
+    Substitute(PathBuf, PathBuf),
+    /// `unset substitute-path [FROM]`.
+    NoSubstitute(Option<PathBuf>),
+    /// `directory`: folders to look for sources in, before those known so far;
+    /// none of the user's, when empty.
+    SourceFolders(Vec<PathBuf>),
     /// `backtrace limit`.
     BacktraceLimit(Option<usize>),
     /// `call-timeout`, in milliseconds; 0 is none.

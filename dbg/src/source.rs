@@ -20,6 +20,10 @@ pub struct Sources {
     texts: FxHashMap<PathBuf, Result<Arc<[String]>, String>>,
     /// Folders to look in for a file that is not where the compiler found it.
     folders: Vec<PathBuf>,
+    /// Those that the user named, which come before them.
+    named: Vec<PathBuf>,
+    /// What is elsewhere now: the beginning of a path, and what it is today.
+    moved: Vec<(PathBuf, PathBuf)>,
 }
 
 fn split(text: &str) -> Arc<[String]> {
@@ -47,6 +51,51 @@ impl Sources {
         }
     }
 
+    /// The folders that the user named.
+    pub fn named_folders(&self) -> &[PathBuf] {
+        &self.named
+    }
+
+    /// Takes folders of the user's to look in first; none is as at the start.
+    pub fn name_folders(&mut self, folders: Vec<PathBuf>) {
+        match folders.is_empty() {
+            true => self.named.clear(),
+            false => {
+                self.named.retain(|folder| !folders.contains(folder));
+                self.named.splice(0..0, folders);
+            }
+        }
+        self.texts.clear();
+    }
+
+    /// Paths that are elsewhere now.
+    pub fn moved(&self) -> &[(PathBuf, PathBuf)] {
+        &self.moved
+    }
+
+    /// What lay below `from` lies below `to` now.
+    pub fn move_to(&mut self, from: PathBuf, to: PathBuf) {
+        self.moved.retain(|(known, _)| *known != from);
+        self.moved.push((from, to));
+        self.texts.clear();
+    }
+
+    /// What lay below `from` (all, when `None`) is where it was.
+    pub fn move_back(&mut self, from: Option<&Path>) {
+        self.moved
+            .retain(|(known, _)| from.is_some_and(|from| from != known));
+        self.texts.clear();
+    }
+
+    /// Where a file is looked for first.
+    fn today(&self, file: &Path) -> PathBuf {
+        let found = self.moved.iter().find_map(|(from, to)| {
+            let rest = file.strip_prefix(from).ok()?;
+            Some(to.join(rest))
+        });
+        found.unwrap_or_else(|| file.to_owned())
+    }
+
     /// Forgets what was read from files, because they may have changed.
     pub fn refresh(&mut self) {
         self.texts.clear();
@@ -60,10 +109,12 @@ impl Sources {
         if let Some(text) = self.texts.get(file) {
             return text.clone();
         }
-        let text = read(file).or_else(|error| {
+        let text = read(&self.today(file)).or_else(|error| {
+            // A folder may have the whole path below it, or just the file.
+            let below = file.strip_prefix("/").unwrap_or(file);
             let elsewhere = file.file_name().and_then(|name| {
-                self.folders.iter().find_map(|folder| {
-                    read(&folder.join(file))
+                self.named.iter().chain(&self.folders).find_map(|folder| {
+                    read(&folder.join(below))
                         .or_else(|_| read(&folder.join(name)))
                         .ok()
                 })

@@ -91,6 +91,9 @@ impl Debugger {
             Info::SharedLibraries => self.libraries_text(),
             Info::Line(spec) => self.line_text(spec.as_ref())?,
             Info::Symbol(expression) => self.symbol_text(expression)?,
+            Info::Address(name) => self.address_of_name(name)?,
+            Info::AuxiliaryVector => self.auxiliary_text()?,
+            Info::ProcessFile(name) => self.process_file(name)?,
             Info::Source => self.source_text()?,
             Info::Signals(None) => {
                 let all: Vec<Signal> = (1..SIGNALS).map(Signal).collect();
@@ -165,9 +168,51 @@ impl Debugger {
         let executable = target.executable().unwrap_or_default();
         let link = |name| std::fs::read_link(format!("/proc/{process}/{name}"));
         let directory = link("cwd").unwrap_or_default();
-        let mut text = format!("process {process}\n");
+        let words = target.command_line().unwrap_or_default();
+        let mut text = format!("process {process}\ncmdline = '{}'\n", words.join(" "));
         let _ = writeln!(text, "cwd = '{}'", directory.display());
         let _ = writeln!(text, "exe = '{}'", executable.display());
+        Ok(text)
+    }
+
+    fn process_file(&mut self, name: &str) -> Result<String> {
+        let path = format!("/proc/{}/{name}", self.live()?.process());
+        std::fs::read_to_string(&path).map_err(|e| Error::new(format!("{path}: {e}.")))
+    }
+
+    /// `info auxv`: keys by their names in `<elf.h>`.
+    fn auxiliary_text(&mut self) -> Result<String> {
+        const KEYS: &[(u64, &str, &str)] = &[
+            (0, "AT_NULL", "End of vector"),
+            (3, "AT_PHDR", "Program headers for program"),
+            (4, "AT_PHENT", "Size of program header entry"),
+            (5, "AT_PHNUM", "Number of program headers"),
+            (6, "AT_PAGESZ", "System page size"),
+            (7, "AT_BASE", "Base address of interpreter"),
+            (8, "AT_FLAGS", "Flags"),
+            (9, "AT_ENTRY", "Entry point of program"),
+            (11, "AT_UID", "Real user ID"),
+            (12, "AT_EUID", "Effective user ID"),
+            (13, "AT_GID", "Real group ID"),
+            (14, "AT_EGID", "Effective group ID"),
+            (15, "AT_PLATFORM", "String identifying platform"),
+            (16, "AT_HWCAP", "Machine-dependent CPU capability hints"),
+            (17, "AT_CLKTCK", "Frequency of times()"),
+            (23, "AT_SECURE", "Boolean, was exec setuid-like?"),
+            (25, "AT_RANDOM", "Address of 16 random bytes"),
+            (26, "AT_HWCAP2", "Extension of AT_HWCAP"),
+            (27, "AT_RSEQ_FEATURE_SIZE", "rseq supported feature size"),
+            (28, "AT_RSEQ_ALIGN", "rseq allocation alignment"),
+            (31, "AT_EXECFN", "File name of executable"),
+            (33, "AT_SYSINFO_EHDR", "System-supplied DSO's ELF header"),
+            (51, "AT_MINSIGSTKSZ", "Minimum signal stack size"),
+        ];
+        let mut text = String::new();
+        for (key, value) in self.live()?.auxiliary_vector() {
+            let known = KEYS.iter().find(|(number, ..)| *number == key);
+            let (name, what) = known.map_or(("???", ""), |(_, name, what)| (name, what));
+            let _ = writeln!(text, "{key:<4} {name:<20} {what:<40} {value:#x}");
+        }
         Ok(text)
     }
 

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sapwood_dwarf::{Function, Language, ModuleId, TypeKind, VariableKind};
+use sapwood_dwarf::{Function, Language, Module, ModuleId, TypeKind, VariableKind};
 
 use super::Debugger;
 use crate::command::Spec;
@@ -328,6 +328,31 @@ impl Debugger {
             Some((name, offset)) => format!("{at:#x} <{name}+{offset}>"),
             None => format!("{at:#x}"),
         }
+    }
+
+    /// `info address`.
+    pub(super) fn address_of_name(&mut self, name: &str) -> Result<String> {
+        let no_symbol = || Error::new(format!("No symbol \"{name}\" in current context."));
+        let value = self
+            .evaluate(name, &mut |_| {}, |evaluator| evaluator.evaluate_text(name))?
+            .ok_or_else(no_symbol)?;
+        let Some(at) = value.address() else {
+            return Ok(format!(
+                "Symbol \"{name}\" is in no memory: in registers, or a constant.\n"
+            ));
+        };
+        let module = self.modules.at(at).map(|(_, module)| module);
+        let starts = |module: &&Arc<Module>| {
+            let function = module.function_at(at);
+            function.is_some_and(|function| function.entry == Some(at))
+        };
+        Ok(match module {
+            Some(module) if starts(&module) => {
+                format!("Symbol \"{name}\" is a function at address {at:#x}.\n")
+            }
+            Some(_) => format!("Symbol \"{name}\" is static storage at address {at:#x}.\n"),
+            None => format!("Symbol \"{name}\" is a variable at address {at:#x}.\n"),
+        })
     }
 
     /// Where a spec's line begins, its function's prologue not skipped.

@@ -34,6 +34,7 @@ mod run;
 mod scene;
 mod script;
 mod settings;
+mod shell;
 mod show;
 mod skip;
 mod surroundings;
@@ -214,6 +215,18 @@ impl Debugger {
             Command::EnableFor(ids, lasting) => self.enable_for(&ids, lasting),
             Command::SaveBreakpoints(path) => self.save_breakpoints(&path, events),
             Command::BreakMatching(text) => self.break_matching(&text, events),
+            Command::Shell(line) => self.shell(&line),
+            Command::ChangeDirectory(folder) => self.change_directory(folder, events),
+            Command::Directory => self.directory(events),
+            Command::Pipe(command, line) => self.pipe(&command, &line),
+            Command::With(settings, command) => self.with(&settings, &command, events),
+            Command::Alias(name, command) => self.alias(name, command),
+            Command::Apropos(text) => {
+                events(Event::Text(self.apropos(&text)));
+                Ok(())
+            }
+            Command::Silently(command) => self.execute_one(*command, &mut |_| {}),
+            Command::Search { pattern, forward } => self.search(&pattern, forward, events),
             Command::Skip(what) => self.skip(what, events),
             Command::Return(value) => self.return_now(value.as_deref(), events),
             Command::Condition(id, condition) => self.condition(id, condition, events),

@@ -278,6 +278,10 @@ impl Debugger {
                     .any(|(known, _)| is_same(known, library))
             })
             .collect();
+        // One that was built again while nobody had it loaded has new sources.
+        if !new.is_empty() {
+            self.sources.refresh();
+        }
         for library in new {
             let id = match loader::open(&library.name, ModuleKind::Library, library.bias) {
                 Ok(module) => {

@@ -22,6 +22,8 @@ const MAX_DEPTH: usize = 1024;
 #[derive(Default)]
 pub(super) struct Scripts {
     defined: BTreeMap<String, Defined>,
+    /// Other names for beginnings of commands.
+    aliases: BTreeMap<String, String>,
     /// The arguments of the commands that are being executed, innermost last.
     arguments: Vec<Vec<String>>,
     depth: usize,
@@ -51,7 +53,8 @@ enum Jump {
 impl Scripts {
     /// The names of the user's commands.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.defined.keys().map(String::as_str)
+        let defined = self.defined.keys();
+        defined.chain(self.aliases.keys()).map(String::as_str)
     }
 
     /// What `document` said of a user's command.
@@ -132,6 +135,9 @@ impl Debugger {
     pub fn parse(&self, text: &str) -> Result<Command, ParseError> {
         let line = text.trim();
         let (word, rest) = parse::first_word(line);
+        if let Some(meant) = self.scripts.aliases.get(word) {
+            return parse::parse(&format!("{meant} {rest}"));
+        }
         match self.scripts.defined.contains_key(word) {
             true => Ok(Command::UserDefined(word.to_owned(), rest.to_owned())),
             false => parse::parse(text),
@@ -285,6 +291,22 @@ impl Debugger {
     pub(super) fn define(&mut self, name: String, body: Vec<String>) -> Result<()> {
         let defined = self.scripts.defined.entry(name).or_default();
         defined.body = body;
+        Ok(())
+    }
+
+    /// `alias`.
+    pub(super) fn alias(&mut self, name: String, command: String) -> Result<()> {
+        if full_word(&name) == Some(&name[..]) {
+            return Err(Error::new(format!("Alias already exists: {name}")));
+        }
+        // Its word must be known; what follows may be anything.
+        let word = parse::first_word(&command).0;
+        if full_word(word).is_none() && !self.scripts.defined.contains_key(word) {
+            return Err(Error::new(format!(
+                "Invalid command to alias to: {command}"
+            )));
+        }
+        self.scripts.aliases.insert(name, command);
         Ok(())
     }
 

@@ -180,6 +180,13 @@ impl Debugger {
             }
             Setting::FrameArguments(which) => settings.frame_arguments = which,
             Setting::ListSize(count) => settings.list_size = count.max(1),
+            Setting::Substitute(from, to) => self.sources.move_to(from, to),
+            Setting::NoSubstitute(from) => self.sources.move_back(from.as_deref()),
+            Setting::SourceFolders(folders) => {
+                let here = std::env::current_dir().unwrap_or_default();
+                let whole = folders.iter().map(|folder| here.join(folder));
+                self.sources.name_folders(whole.collect());
+            }
             Setting::StepMode(on) => settings.step_mode = on,
             Setting::HardwareWatches(on) => settings.hardware_watches = on,
             Setting::BacktraceLimit(limit) => settings.backtrace_limit = limit,
@@ -197,6 +204,24 @@ impl Debugger {
         match name {
             "convenience" | "conv" => return Ok(self.convenience_text()),
             "values" => return Ok(self.values_text()),
+            "substitute-path" => {
+                let rules = self.sources.moved().iter();
+                let row = |(from, to): &(PathBuf, PathBuf)| {
+                    format!("  `{}' -> `{}'.\n", from.display(), to.display())
+                };
+                let rules: String = rules.map(row).collect();
+                return Ok(format!(
+                    "List of all source path substitution rules:\n{rules}"
+                ));
+            }
+            "directories" => {
+                let named = self.sources.named_folders().iter();
+                let named = named.map(|folder| format!("{}:", folder.display()));
+                return Ok(format!(
+                    "Source directories searched: {}$cdir:$cwd\n",
+                    named.collect::<String>()
+                ));
+            }
             _ => {}
         }
         let settings = &self.settings;

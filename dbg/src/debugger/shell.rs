@@ -92,7 +92,10 @@ impl Debugger {
     /// `pwd`.
     pub(super) fn directory(&mut self, events: Events<'_>) -> Result<()> {
         let here = std::env::current_dir().map_err(|e| Error::new(format!("{e}.")))?;
-        events(Event::Text(format!("Working directory {}.\n", here.display())));
+        events(Event::Text(format!(
+            "Working directory {}.\n",
+            here.display()
+        )));
         Ok(())
     }
 
@@ -113,7 +116,9 @@ impl Debugger {
         }
         let command = parse(command)?;
         let before = self.settings.clone();
-        let changed = wanted.into_iter().try_for_each(|setting| self.change_setting(setting));
+        let changed = wanted
+            .into_iter()
+            .try_for_each(|setting| self.change_setting(setting));
         let done = changed.and_then(|()| self.execute_with_hits(command, events));
         self.settings = before;
         done
@@ -123,7 +128,9 @@ impl Debugger {
     pub(super) fn apropos(&self, text: &str) -> String {
         let wanted = text.to_lowercase();
         let has = |what: &str| what.to_lowercase().contains(&wanted);
-        let rows = WORDS.iter().filter(|(name, _, what)| has(name) || has(what));
+        let rows = WORDS
+            .iter()
+            .filter(|(name, _, what)| has(name) || has(what));
         rows.map(|(name, _, what)| format!("{name:<20} {what}\n"))
             .collect()
     }

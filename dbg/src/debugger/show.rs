@@ -21,6 +21,16 @@ impl Listing {
     pub fn restart(&mut self) {
         self.shown = None;
     }
+
+    /// The file and the lines, first to last.
+    pub fn shown(&self) -> Option<(Arc<Path>, u32, u32)> {
+        self.shown.clone()
+    }
+
+    /// These lines were shown.
+    pub fn show(&mut self, file: Arc<Path>, first: u32, last: u32) {
+        self.shown = Some((file, first, last));
+    }
 }
 
 impl Debugger {

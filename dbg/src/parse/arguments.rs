@@ -319,10 +319,54 @@ pub(super) fn disassemble(text: &str) -> Result<Command> {
     Ok(Command::Disassemble(wanted))
 }
 
+/// `COMMAND | SHELL`; another mark than `|` after `-d`.
+pub(super) fn pipe(text: &str) -> Result<Command> {
+    let (mark, text) = match text.strip_prefix("-d ") {
+        Some(rest) => split_word(rest.trim_start()),
+        None => ("|", text),
+    };
+    match text.split_once(mark) {
+        Some((command, shell)) if !command.trim().is_empty() && !shell.trim().is_empty() => Ok(
+            Command::Pipe(command.trim().to_owned(), shell.trim().to_owned()),
+        ),
+        _ => wrong("pipe COMMAND | SHELL_COMMAND"),
+    }
+}
+
+/// `alias [-a] NAME = COMMAND`.
+pub(super) fn alias(text: &str) -> Result<Command> {
+    let text = text.strip_prefix("-a ").unwrap_or(text);
+    match text.split_once('=') {
+        Some((name, command)) if super::first_word(name.trim()) == (name.trim(), "") => Ok(
+            Command::Alias(name.trim().to_owned(), command.trim().to_owned()),
+        ),
+        _ => wrong("alias NAME = COMMAND"),
+    }
+}
+
+/// `print -OPTION [VALUE]… -- EXPRESSION`: options are settings of `print`.
+pub(super) fn print_with(text: &str) -> Result<Command> {
+    let (options, expression) = text.split_once("-- ").unwrap_or((text, ""));
+    let mut settings: Vec<String> = Vec::new();
+    for word in options.split_whitespace() {
+        match (word.strip_prefix('-'), settings.last_mut()) {
+            (Some(option), _) => settings.push(format!("print {option}")),
+            (None, Some(setting)) => {
+                setting.push(' ');
+                setting.push_str(word);
+            }
+            (None, None) => return wrong("print -OPTION [VALUE]... -- EXPRESSION"),
+        }
+    }
+    Ok(Command::With(settings, format!("print {expression}")))
+}
+
 /// What may follow `info`, with the shortest abbreviation of each.
 const INFO: &[(&str, usize)] = &[
+    ("address", 2),
     ("all-registers", 2),
     ("args", 2),
+    ("auxv", 2),
     ("breakpoints", 1),
     ("display", 1),
     ("dll", 2),
@@ -389,6 +433,8 @@ pub(super) fn info(text: &str) -> Result<Command> {
         "sharedlibrary" | "dll" => Info::SharedLibraries,
         "line" if rest.is_empty() => Info::Line(None),
         "line" => Info::Line(Some(spec(rest)?)),
+        "address" => Info::Address(super::required(rest, "a symbol")?),
+        "auxv" => Info::AuxiliaryVector,
         "symbol" => Info::Symbol(super::required(rest, "address")?),
         "scope" => Info::Scope(spec(&super::required(
             rest,
@@ -403,6 +449,9 @@ pub(super) fn info(text: &str) -> Result<Command> {
         "image" => Info::Image,
         "display" => Info::Display,
         "proc" if rest.starts_with("map") => Info::Mappings,
+        "proc" if matches!(rest, "status" | "stat" | "limits" | "io") => {
+            Info::ProcessFile(rest.to_owned())
+        }
         "proc" | "inferiors" => Info::Process,
         "mappings" => Info::Mappings,
         "files" | "target" => Info::Files,
@@ -490,6 +539,14 @@ pub(super) fn set(text: &str) -> Result<Command> {
             Setting::Environment(name.trim().to_owned(), some(value))
         }
         "cwd" => Setting::Directory(some(rest).map(Into::into)),
+        "substitute-path" => match &split_arguments(rest)[..] {
+            [from, to] => Setting::Substitute(from.into(), to.into()),
+            _ => return wrong("set substitute-path FROM TO"),
+        },
+        "directories" => {
+            let folders = rest.split(':').filter(|folder| !folder.is_empty());
+            Setting::SourceFolders(folders.map(Into::into).collect())
+        }
         "inferior-tty" => Setting::Terminal(some(rest).map(Into::into)),
         "disable-randomization" => Setting::DisableRandomization(on_off(rest)?),
         "follow-fork-mode" => match rest {
@@ -571,9 +628,12 @@ pub(super) fn unset(text: &str) -> Result<Command> {
         }
         ("environment" | "env", _) => Ok(Command::Set(Setting::EmptyEnvironment)),
         ("args", _) => Ok(Command::Set(Setting::Arguments(String::new()))),
+        ("substitute-path", from) => Ok(Command::Set(Setting::NoSubstitute(
+            some(from).map(Into::into),
+        ))),
         ("cwd", _) => Ok(Command::Set(Setting::Directory(None))),
         _ => Err(ParseError::Wrong(
-            "unset what? One of: environment, args, cwd.".to_owned(),
+            "unset what? One of: environment, args, cwd, substitute-path.".to_owned(),
         )),
     }
 }

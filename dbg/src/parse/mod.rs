@@ -145,6 +145,9 @@ fn command(word: &str, rest: &str) -> Result<Command> {
         "break" | "tbreak" | "hbreak" | "thbreak" => breakpoint(word, rest)?,
         "watch" | "rwatch" | "awatch" => arguments::watch(word, rest)?,
         "catch" | "tcatch" => arguments::catch(rest, word == "tcatch")?,
+        "delete" if split_word(rest).0 == "display" => {
+            Command::Undisplay(arguments::numbers(split_word(rest).1)?)
+        }
         "delete" => Command::Delete(arguments::breakpoint_numbers(rest)?),
         "clear" => Command::Clear(spec_or_here(rest)?),
         "enable" | "disable" => arguments::enable(rest, word == "enable")?,
@@ -197,9 +200,42 @@ fn command(word: &str, rest: &str) -> Result<Command> {
         "file" | "exec-file" => Command::File(required(rest, "a program")?.into()),
         "backtrace" => arguments::backtrace(rest)?,
         "frame" => arguments::frame(rest)?,
+        "shell" => Command::Shell(rest.to_owned()),
+        "make" => Command::Shell(format!("make {rest}")),
+        "cd" => Command::ChangeDirectory(some(rest).map(Into::into)),
+        "pwd" => Command::Directory,
+        "pipe" => arguments::pipe(rest)?,
+        "with" => match rest.split_once("--") {
+            Some((setting, command)) => Command::With(
+                vec![setting.trim().to_owned()],
+                required(command.trim(), "a command")?,
+            ),
+            None => return wrong("with SETTING [VALUE] -- COMMAND"),
+        },
+        "alias" => arguments::alias(rest)?,
+        "apropos" => Command::Apropos(required(rest, "a text")?),
+        "search" | "reverse-search" => Command::Search {
+            pattern: required(rest, "a regular expression")?,
+            forward: word == "search",
+        },
+        "directory" => {
+            let folders = rest
+                .split([':', ' ', '\t'])
+                .filter(|folder| !folder.is_empty());
+            Command::Set(Setting::SourceFolders(folders.map(Into::into).collect()))
+        }
+        "up-silently" => Command::Silently(Box::new(Command::Up(small(rest, 1)?))),
+        "down-silently" => Command::Silently(Box::new(Command::Down(small(rest, 1)?))),
+        "select-frame" => Command::Silently(Box::new(arguments::frame(rest)?)),
+        "taas" => command("thread", &format!("apply all -s {rest}"))?,
+        "faas" => command("frame", &format!("apply all -s {rest}"))?,
+        "tfaas" => command("thread", &format!("apply all -s frame apply all -s {rest}"))?,
         "up" => Command::Up(small(rest, 1)?),
         "down" => Command::Down(small(rest, 1)?),
         "thread" => arguments::thread(rest)?,
+        "print" | "inspect" if rest.starts_with('-') && rest.contains("-- ") => {
+            arguments::print_with(rest)?
+        }
         "print" | "inspect" => {
             let (format, expression) = format(rest)?;
             Command::Print(format, expression.to_owned())

@@ -146,6 +146,71 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
         &["f"],
         "Select and show a frame: [N | level N | function NAME | address EXPR], or apply [all | COUNT | level N] COMMAND",
     ),
+    (
+        "alias",
+        &[],
+        "alias NAME = COMMAND: another name for the beginning of a command",
+    ),
+    (
+        "apropos",
+        &[],
+        "Show the commands whose help contains a text",
+    ),
+    (
+        "cd",
+        &[],
+        "Go to another folder: the debugger, and what it starts",
+    ),
+    (
+        "directory",
+        &["dir"],
+        "Look for sources in these folders too; in none of the user's, without any",
+    ),
+    ("make", &[], "Run make with these arguments"),
+    (
+        "pipe",
+        &["|"],
+        "pipe COMMAND | SHELL: give what a command says to a line of the shell",
+    ),
+    ("pwd", &[], "Show the debugger's folder"),
+    (
+        "search",
+        &["forward-search", "fo"],
+        "Find a regular expression in the lines after the last that were shown",
+    ),
+    (
+        "reverse-search",
+        &["rev"],
+        "Find a regular expression in the lines before those shown last",
+    ),
+    ("shell", &["!"], "Run a line of the system's shell"),
+    ("select-frame", &[], "Select a frame, without a word"),
+    (
+        "up-silently",
+        &[],
+        "Select a frame further out, without a word",
+    ),
+    (
+        "down-silently",
+        &[],
+        "Select a frame further in, without a word",
+    ),
+    (
+        "taas",
+        &[],
+        "Apply a command to all threads, without errors and without those that have nothing to say",
+    ),
+    ("faas", &[], "Apply a command to all frames in that manner"),
+    (
+        "tfaas",
+        &[],
+        "Apply a command to all frames of all threads in that manner",
+    ),
+    (
+        "with",
+        &[],
+        "with SETTING VALUE -- COMMAND: a setting for one command",
+    ),
     ("up", &[], "Select a frame further out"),
     ("down", &["do", "dow"], "Select a frame further in"),
     (
@@ -252,6 +317,8 @@ const INFO_HELP: &str = "Show what is known of the program and of the debugger";
 /// Settings that `set` and `show` know.
 pub const SETTINGS: &[&str] = &[
     "args",
+    "directories",
+    "substitute-path",
     "backtrace limit",
     "call-timeout",
     "can-use-hw-watchpoints",
