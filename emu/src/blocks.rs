@@ -71,7 +71,7 @@ pub struct Compiled {
     /// Where each exit leads.
     pub exits: Vec<GuestAddr>,
     /// Offset in the code → the guest instruction that the code from there on
-    /// belongs to, or [`LAST_CHECKPOINT`]; ascending.
+    /// belongs to; ascending.
     pub rows: Vec<(u32, GuestAddr)>,
 }
 
@@ -84,13 +84,6 @@ impl Compiled {
         self.rows.clear();
     }
 }
-
-/// In place of a guest instruction: the one that the state names as its last
-/// checkpoint.
-pub const LAST_CHECKPOINT: GuestAddr = GuestAddr(u64::MAX);
-
-/// The same in the rows that are kept, where others have distances.
-const LAST_CHECKPOINT_ROW: u32 = 1 << 31;
 
 /// A cell's address in code, relative to the instruction pointer: 4 bytes at
 /// the end of their instruction that become `cell − place − 4`.
@@ -202,10 +195,7 @@ fn slot(pc: GuestAddr) -> usize {
 
 /// The guest instruction of a row that is kept.
 fn row_pc(head: GuestAddr, distance: u32) -> GuestAddr {
-    match distance {
-        LAST_CHECKPOINT_ROW => LAST_CHECKPOINT,
-        distance => head.add(i64::from(distance as i32) as u64),
-    }
+    head.add(i64::from(distance as i32) as u64)
 }
 
 impl Blocks {
@@ -387,10 +377,7 @@ impl Blocks {
         let id = TranslationId(self.translations.len() as u32);
         let head = members[0];
         let rows = self.rows.len() as u32;
-        let row = |&(offset, pc): &(u32, GuestAddr)| match pc {
-            LAST_CHECKPOINT => (offset, LAST_CHECKPOINT_ROW),
-            pc => (offset, pc.0.wrapping_sub(head.0) as u32),
-        };
+        let row = |&(offset, pc): &(u32, GuestAddr)| (offset, pc.0.wrapping_sub(head.0) as u32);
         self.rows.extend(compiled.rows.iter().map(row));
         let uses = self.uses.len() as u32;
         let used = compiled.cells.iter().map(|used| (used.place, used.exit));
@@ -622,8 +609,7 @@ impl Blocks {
         }
     }
 
-    /// The guest instruction that the host code at `host` belongs to, or
-    /// [`LAST_CHECKPOINT`].
+    /// The guest instruction that the host code at `host` belongs to.
     pub fn guest_pc(&self, host: u64) -> Option<GuestAddr> {
         if let Some(pc) = self.frozen_guest_pc(host) {
             return Some(pc);

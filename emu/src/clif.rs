@@ -2,25 +2,23 @@
 //!
 //! A region is entered at its first block. Guest registers live in Cranelift
 //! variables through it and are read from the state once, at the entry. What
-//! they were changed to is written back before each access that stores, and
-//! where the region is left; loops that only load write nothing back, and what is
-//! dirty before a loop that stores is written back on the way into it. Condition
-//! flags are written back as what they are of
+//! they were changed to is written back where the region is left, and nowhere
+//! else. Condition flags are written back as what they are of
 //! ([`DeferredFlags`](crate::state::DeferredFlags)), and worked out by whoever
 //! wants them. Calls and returns within a region are jumps.
 //!
-//! In between, the state is exact as of a *checkpoint*, an instruction whose
-//! address is in the state: the entry, or what came after the last store. Since
-//! then there were only loads and arithmetic, which may be done twice, so
-//! whatever the region does not do goes back there
-//! ([`reason::REPLAY`](crate::enter::reason)) and the first tier comes to it in
-//! its own way: host faults in loads, unusual rounding modes, NaN where the
-//! guest's may be another, conversions out of range, misaligned atomics,
-//! addresses beyond the limit. Only a fault in a store has a row from host code
-//! to guest pc. NaN results are looked for before anything is written back, and
-//! only in those that nothing else was computed of. A region that goes back
-//! often is given up.
+//! Whatever a region does not do leaves by the way out of a
+//! [`checkpoint`], an instruction before which all registers are known, and the
+//! first tier comes to it again in its own way: faults in accesses to memory,
+//! unusual rounding modes, NaN where the guest's may be another, conversions out
+//! of range, misaligned atomics, addresses beyond the limit. Since the checkpoint
+//! there were only loads and arithmetic, which may be done twice; stores end it.
+//! A fault finds its way out by a [mark](crate::marks) behind the access, so that
+//! an access costs no more than itself and that. NaN results are looked for before
+//! anything is stored, and only in those that nothing else was computed of. A
+//! region that goes back often is given up.
 
+mod checkpoint;
 mod dirty;
 mod emit;
 mod fcsr;
@@ -33,16 +31,17 @@ mod vector;
 
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{ExternalName, UserFuncName};
+use cranelift_codegen::ir::{ExternalName, TrapCode, UserFuncName};
 use cranelift_codegen::isa::{self, CallConv, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
-use cranelift_codegen::{Context, FinalizedRelocTarget};
+use cranelift_codegen::{CompiledCode, Context, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use crate::addr::GuestAddr;
 use crate::blocks::{CellUse, Compiled};
 use crate::enter::Ways;
 use crate::ir::Block;
+use crate::marks;
 
 /// A compiler of regions.
 pub struct Lowering {
@@ -132,8 +131,9 @@ impl Lowering {
         }
     }
 
-    /// Compiles a region that is entered at its first block.
-    pub fn compile(&mut self, region: &[Block]) -> Compiled {
+    /// Compiles a region that is entered at its first block. `None` when the
+    /// host code of an access is of a form that cannot be left after a fault.
+    pub fn compile(&mut self, region: &[Block]) -> Option<Compiled> {
         self.context.clear();
         self.context.func.name = UserFuncName::user(0, 0);
         self.context.func.signature.call_conv = CallConv::Tail;
@@ -146,6 +146,7 @@ impl Lowering {
         let mut code = self.prologue.clone();
         let before = code.len() as u32;
         code.extend_from_slice(compiled.code_buffer());
+        mark_accesses(&mut code, before, compiled)?;
         let names = compiled.buffer.relocs().iter();
         let cells = names
             .map(|reloc| {
@@ -164,20 +165,35 @@ impl Lowering {
             })
             .collect();
         let rows = compiled.buffer.get_srclocs_sorted().iter();
-        let rows = rows
-            .filter(|row| !row.loc.is_default())
-            .map(|row| {
-                (
-                    before + row.start,
-                    GuestAddr(emitted.pcs[row.loc.bits() as usize].0),
-                )
-            })
+        let rows = rows.filter(|row| !row.loc.is_default());
+        let mut rows: Vec<(u32, GuestAddr)> = rows
+            .map(|row| (before + row.start, emitted.pcs[row.loc.bits() as usize / 2]))
             .collect();
-        Compiled {
+        rows.dedup_by_key(|row| row.1);
+        Some(Compiled {
             code,
             cells,
             exits: emitted.exits,
             rows,
-        }
+        })
     }
+}
+
+/// Makes the branch behind each access a mark. The code begins `before` bytes
+/// after the beginning of what it was compiled to.
+fn mark_accesses(code: &mut Vec<u8>, before: u32, compiled: &CompiledCode) -> Option<()> {
+    let rows = compiled.buffer.get_srclocs_sorted();
+    let accesses = compiled.buffer.traps().iter();
+    for access in accesses.filter(|trap| trap.code == TrapCode::HEAP_OUT_OF_BOUNDS) {
+        let row = rows.partition_point(|row| row.start <= access.offset);
+        let here = rows.get(row.checked_sub(1)?)?.loc.bits();
+        let check = rows[row..].iter().find(|row| row.loc.bits() % 2 == 1)?;
+        if check.loc.bits() != here + 1 {
+            return None;
+        }
+        let at = |offset| (before + offset) as usize;
+        let marked = marks::mark(code, at(access.offset), at(check.start));
+        marked?;
+    }
+    Some(())
 }

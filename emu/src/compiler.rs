@@ -39,8 +39,8 @@ pub struct Done {
     pub code: Vec<u8>,
     /// As in [`Region`].
     pub first_exit: ExitId,
-    /// The host code.
-    pub compiled: Compiled,
+    /// The host code; see [`Lowering::compile`].
+    pub compiled: Option<Compiled>,
     /// How long it took.
     pub took: Duration,
 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::blocks::{Blocks, ExitId, LAST_CHECKPOINT};
+use crate::blocks::{Blocks, ExitId};
 use crate::clif::Lowering;
 use crate::code::{CodeSpace, Mapping};
 use crate::compiler::{Compiler, Done, Pause, Region};
@@ -113,6 +113,9 @@ struct Inner {
     watch: Option<Arc<dyn Watch>>,
     /// The blocks of all regions there ever were here.
     members: FxHashSet<GuestAddr>,
+    /// Those of the regions that are being compiled: that they run in the first
+    /// tier meanwhile says nothing.
+    pending: FxHashSet<GuestAddr>,
     /// Memory that the next block's code and operations use again.
     fetched: Vec<u8>,
     ops: Vec<Op>,
@@ -156,6 +159,7 @@ impl Inner {
             statistics: Statistics::default(),
             watch: None,
             members: FxHashSet::default(),
+            pending: FxHashSet::default(),
             fetched: Vec::new(),
             ops: Vec::new(),
         }
@@ -177,6 +181,7 @@ impl Inner {
         self.kept = 0;
         self.statistics.renewed += 1;
         self.members.clear();
+        self.pending.clear();
         self.retired.push(old);
     }
 
@@ -339,6 +344,7 @@ impl Engine {
         let mut inner = self.lock();
         let compiler = Compiler::new(inner.ways);
         std::mem::replace(&mut inner.compiler, compiler).abandon();
+        inner.pending.clear();
         if inner.blocks.forked().is_err() {
             inner.renew();
         }
@@ -432,13 +438,9 @@ impl Engine {
             reason::INTERRUPTED => Err(Exit::Interrupted),
             reason::INTERPRET | reason::FAULT | reason::REPLAY => {
                 if left.reason == reason::FAULT {
-                    state.pc = match inner.guest_pc(state.fault_pc) {
-                        LAST_CHECKPOINT => GuestAddr(state.checkpoint),
-                        pc => pc,
-                    };
+                    state.pc = inner.guest_pc(state.fault_pc);
                 } else if left.reason == reason::REPLAY {
                     inner.count_replay(HostAddr(left.payload));
-                    state.pc = GuestAddr(state.checkpoint);
                 }
                 let began = inner.statistics.now();
                 drop(inner);
@@ -594,6 +596,9 @@ impl Inner {
     /// it is often the same place, and a loop, that is compiled by the second
     /// tier.
     fn sample(&mut self, guest: Guest, pc: GuestAddr) {
+        if self.pending.contains(&pc) {
+            return;
+        }
         let Some(record) = self.blocks.record(pc) else {
             return;
         };
@@ -619,8 +624,9 @@ impl Inner {
         let Some(region) = self.region(blocks) else {
             return;
         };
-        self.members
-            .extend(region.blocks.iter().map(|block| block.start));
+        let members = region.blocks.iter().map(|block| block.start);
+        self.members.extend(members.clone());
+        self.pending.extend(members);
         if let Err(region) = self.compiler.compile(region) {
             let done = self.compile_here(region);
             self.publish(&done);
@@ -672,6 +678,9 @@ impl Inner {
 
     /// Publishes a compiled region, unless the guest's code is another by now.
     fn publish(&mut self, done: &Done) {
+        for member in &done.members {
+            self.pending.remove(member);
+        }
         let ours = self.blocks.target(done.first_exit).is_some()
             || done.first_exit == self.blocks.next_exit();
         let members = done.members.iter().copied();
@@ -679,9 +688,13 @@ impl Inner {
             return;
         }
         self.statistics.add(Phase::Optimise, done.took);
+        let Some(compiled) = &done.compiled else {
+            self.statistics.given_up += 1;
+            return;
+        };
         let published = self
             .blocks
-            .publish(&done.members, &done.compiled, done.first_exit);
+            .publish(&done.members, compiled, done.first_exit);
         match published {
             Ok(()) => {
                 self.statistics.regions += 1;

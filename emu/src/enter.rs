@@ -42,8 +42,8 @@ pub mod reason {
     pub const INTERPRET: u64 = 5;
     /// The interrupt flag is set; `pc` is where to go on.
     pub const INTERRUPTED: u64 = 6;
-    /// Second-tier code found what it does not do; the payload is the cell of
-    /// the first of its exits. `pc` is not set: it goes on at the last checkpoint.
+    /// Second-tier code found what it does not do, and is back at a checkpoint,
+    /// which is `pc`; the payload is the cell of the first of its exits.
     pub const REPLAY: u64 = 9;
     /// The fuel is used up; `pc` is where to go on.
     pub const FUEL: u64 = 8;
@@ -137,18 +137,16 @@ macro_rules! ways {
             // From second-tier code: rdi is an exit's cell, rsi where it leads.
             ".p2align 4",
             concat!("sapwood_resume_", $guest, ":"),
-            "mov rax, rdi",
-            "mov rcx, rsi",
             "mov dword ptr [r15 + {in_region}], 0",
             "cmp qword ptr [r15 + {deferred}], 0",
             "jne 3f",
             "4:",
+            "mov rax, rdi",
+            "mov rcx, rsi",
             "mov r14, [r15 + {memory_base}]",
             $(concat!("mov ", $host, ", [r15 + {x} + 8 * ", $register, "]"),)*
             "jmp rcx",
             "3: call sapwood_settle",
-            "mov rax, rdi",
-            "mov rcx, rsi",
             "jmp 4b",
             ".p2align 4",
             concat!("sapwood_unlinked_", $guest, ":"),
@@ -165,10 +163,7 @@ macro_rules! ways {
             "jmp sapwood_leave",
             ".p2align 4",
             concat!("sapwood_landing_", $guest, ":"),
-            "cmp dword ptr [r15 + {in_region}], 0",
-            "jne 2f",
             $(concat!("mov [r15 + {x} + 8 * ", $register, "], ", $host),)*
-            "2:",
             "mov edi, {fault}",
             "xor esi, esi",
             "jmp sapwood_leave",

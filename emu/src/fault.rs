@@ -5,7 +5,8 @@
 //! the interpreter is built from. When the host raises SIGSEGV or SIGBUS in an
 //! access here, the handler makes it return a failure; in translated code, it
 //! notes the host pc in the guest state and continues at the landing of that
-//! code region, which leaves translated code in order. A fault anywhere else is
+//! code region, which leaves translated code in order; in second-tier code it
+//! continues where the [mark](crate::marks) says. A fault anywhere else is
 //! none of ours and goes to the handler that was installed before.
 //!
 //! This file holds the signal handler and nothing that decides: what the guest
@@ -17,6 +18,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::ir::Size;
+use crate::marks;
 use crate::state::offset;
 
 /// A host access that failed.
@@ -323,13 +325,24 @@ impl Drop for Registration {
     }
 }
 
-/// The landing of the region that holds `pc`.
-fn landing(pc: u64) -> Option<u64> {
+/// The landing of the region that holds `pc`, and where that ends.
+fn landing(pc: u64) -> Option<(u64, u64)> {
     let used = USED.load(Ordering::Acquire);
     let region = CODE[..used].iter().find(|region| {
         region.start.load(Ordering::Acquire) <= pc && pc < region.end.load(Ordering::Acquire)
     })?;
-    Some(region.landing.load(Ordering::Relaxed))
+    let end = region.end.load(Ordering::Relaxed);
+    Some((region.landing.load(Ordering::Relaxed), end))
+}
+
+/// Where second-tier code goes on after a fault at `pc`, in code before `end`.
+fn way_out(pc: u64, end: u64) -> Option<u64> {
+    let length = (end - pc).min(2 * marks::FARTHEST_MARK as u64) as usize;
+    // SAFETY: translated code is readable and is not written once it is
+    // published; the region's bytes from `pc` to `end` stay mapped while a thread
+    // runs there, which this one does.
+    let code = unsafe { std::slice::from_raw_parts(pc as *const u8, length) };
+    Some(pc.wrapping_add_signed(marks::way_out(code)?))
 }
 
 static mut PREVIOUS: [libc::sigaction; 2] = [const {
@@ -399,15 +412,26 @@ extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context: *mut c
         return;
     }
     if info_ref.si_code > 0
-        && let Some(landing) = landing(pc)
+        && let Some((landing, end)) = landing(pc)
     {
         let state = registers[libc::REG_R15 as usize] as u64;
-        let note = state.wrapping_add_signed(i64::from(offset::FAULT_PC - offset::BIAS));
+        let at = |field: i32| state.wrapping_add_signed(i64::from(field - offset::BIAS));
         // SAFETY: in a registered region r15 holds the biased address of the
         // guest state of this thread, which nobody else uses now.
-        unsafe { (note as *mut u64).write(pc) };
-        registers[libc::REG_RIP as usize] = landing as i64;
-        return;
+        let in_region = unsafe { (at(offset::IN_REGION) as *const u32).read() } != 0;
+        if !in_region {
+            // SAFETY: as above.
+            unsafe { (at(offset::FAULT_PC) as *mut u64).write(pc) };
+        }
+        let goes_on = if in_region {
+            way_out(pc, end)
+        } else {
+            Some(landing)
+        };
+        if let Some(goes_on) = goes_on {
+            registers[libc::REG_RIP as usize] = goes_on as i64;
+            return;
+        }
     }
     // SAFETY: the arguments are those of this handler.
     unsafe { not_ours(signal, info, context) }

@@ -43,6 +43,7 @@ pub mod interp;
 pub mod ir;
 mod kept;
 pub mod linux;
+mod marks;
 pub mod memory;
 mod regions;
 pub mod riscv;

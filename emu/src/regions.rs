@@ -112,30 +112,3 @@ pub fn loop_through_first(reachable: Vec<Block>) -> Vec<Block> {
         Vec::new()
     }
 }
-
-/// The loops that end in a jump backwards: their first blocks, and all of each.
-pub fn loops(blocks: &[Block], returns: &Returns) -> FxHashMap<GuestAddr, FxHashSet<GuestAddr>> {
-    let mut before: FxHashMap<GuestAddr, Vec<GuestAddr>> = FxHashMap::default();
-    for block in blocks {
-        for to in successors(block, returns) {
-            before.entry(to).or_default().push(block.start);
-        }
-    }
-    let mut loops: FxHashMap<GuestAddr, FxHashSet<GuestAddr>> = FxHashMap::default();
-    for block in blocks {
-        let head = block.start;
-        let from = before.get(&head).into_iter().flatten();
-        let mut wanted: Vec<GuestAddr> = from.copied().filter(|&from| from >= head).collect();
-        if wanted.is_empty() {
-            continue;
-        }
-        let members = loops.entry(head).or_default();
-        members.insert(head);
-        while let Some(at) = wanted.pop() {
-            if members.insert(at) {
-                wanted.extend(before.get(&at).into_iter().flatten());
-            }
-        }
-    }
-    loops
-}

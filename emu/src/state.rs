@@ -127,9 +127,6 @@ pub struct GuestState {
     /// Written, never read: keeps floating-point operations alive whose value
     /// nobody wants but whose flags count.
     pub(crate) sink: u64,
-    /// In second-tier code, the guest instruction before which the state was
-    /// exact last; what came after may be done again.
-    pub(crate) checkpoint: u64,
     /// Where in translated code the host faulted; set by the fault handler.
     pub(crate) fault_pc: u64,
     /// The host's floating-point control word while translated code runs (low
@@ -277,8 +274,6 @@ pub mod offset {
     pub const HOST_STACK: i32 = offset_of!(GuestState, host_stack) as i32;
     /// A place to write to.
     pub const SINK: i32 = offset_of!(GuestState, sink) as i32;
-    /// The guest pc of the last checkpoint.
-    pub const CHECKPOINT: i32 = offset_of!(GuestState, checkpoint) as i32;
     /// The host pc of a fault.
     pub const FAULT_PC: i32 = offset_of!(GuestState, fault_pc) as i32;
     /// Jumps left.
@@ -339,7 +334,6 @@ impl GuestState {
             lookup: 0,
             host_stack: 0,
             sink: 0,
-            checkpoint: 0,
             fault_pc: 0,
             mxcsr: [0; 2],
             fuel: 0,

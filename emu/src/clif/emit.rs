@@ -1,4 +1,4 @@
-//! The frame of a region: entry, registers, write-back, checkpoints and exits.
+//! The frame of a region: entry, registers, write-back and exits.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32, F64, I8, I8X16, I32, I64};
@@ -10,21 +10,23 @@ use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, Variable};
 use rustc_hash::FxHashMap;
 
-use super::dirty::{Ways, dirty_at_entry, dirty_bit, home, into_loops};
+use super::checkpoint::{Checkpoint, WayOut};
+use super::dirty::{dirty_at_entry, home};
 use super::flags::FlagsRegister;
-use super::float::{is_float, may_raise, single_registers};
+use super::float::{is_float, may_raise, raises_unseen, single_registers};
 use super::numbers::{float_type, scalar_registers};
 use crate::addr::GuestAddr;
-use crate::blocks::{ENTRY_CODE, ENTRY_PC, LAST_CHECKPOINT, LOOKUP_ENTRIES};
+use crate::blocks::{ENTRY_CODE, ENTRY_PC, LOOKUP_ENTRIES};
 use crate::enter::{LEAVE, RESUME, reason};
 use crate::ir::{Binary, Block, Cond, End, Flags, Format, Hint, Op, Place, Value, Vector, Width};
 use crate::regions::{self, Returns};
-use crate::state::offset;
+use crate::state::{SPILL_SLOTS, offset};
 
 /// What a region needs besides its code.
 pub(super) struct Emitted {
     pub exits: Vec<GuestAddr>,
-    /// Guest instructions, by the number that the source locations have.
+    /// Guest instructions: source location 2n is of the one with number n, and
+    /// 2n + 1 is what becomes a mark in it.
     pub pcs: Vec<GuestAddr>,
 }
 
@@ -36,14 +38,13 @@ pub(super) fn region(
     config: TargetFrontendConfig,
 ) -> Emitted {
     let returns = regions::returns(region);
-    let into_loops = into_loops(region, &returns);
-    let dirty = dirty_at_entry(region, &returns, &into_loops, fused);
+    let dirty = dirty_at_entry(region, &returns);
     let mut emit = Emit::new(builder, region, returns, fused);
-    emit.into_loops = into_loops;
     emit.entry(region);
     for (block, dirty) in region.iter().zip(dirty) {
         emit.block(block, dirty);
     }
+    emit.emit_ways_out();
     emit.leaving();
     emit.b.seal_all_blocks();
     emit.b.finalize(config);
@@ -65,8 +66,6 @@ pub(super) struct Emit<'a> {
     pub(super) scalars: FxHashMap<Value, clif::Value>,
     /// Where returns lead within the region.
     returns: Returns,
-    /// The ways into loops that store: what is dirty there is written back before.
-    into_loops: Ways,
     /// Where region blocks are entered.
     labels: FxHashMap<GuestAddr, clif::Block>,
     pub(super) state: clif::Value,
@@ -78,16 +77,19 @@ pub(super) struct Emit<'a> {
     scalar_registers: [Option<Format>; 32],
     /// Which of the floating-point registers hold boxed single-precision numbers.
     single_registers: [bool; 32],
-    nzcv: Option<FlagsRegister>,
+    pub(super) nzcv: Option<FlagsRegister>,
     /// The flags that the block has set last.
     flags_now: Option<clif::Value>,
-    /// Registers whose variable may be newer than the state, by [`dirty_bit`].
-    dirty: u128,
+    /// Registers whose variable may be newer than the state, by
+    /// [`dirty_bit`](super::dirty::dirty_bit).
+    pub(super) dirty: u128,
     /// `fcsr`, as long as nothing can have raised a flag since it was read.
     pub(super) fcsr_now: Option<clif::Value>,
-    /// The instruction has stored: what it sets is written back at once, and
-    /// the next one is a checkpoint, so that it is not done again.
+    /// The instruction has stored: nothing goes back beyond the next one.
     pub(super) stored: bool,
+    /// The last checkpoint of the block.
+    pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) ways_out: Vec<WayOut>,
     /// Results that may be NaN and that nobody has looked at yet; whether one
     /// is shows in each result that is computed of it.
     unseen: Vec<Unseen>,
@@ -95,16 +97,13 @@ pub(super) struct Emit<'a> {
     /// one that was.
     checked: FxHashMap<Value, u64>,
     exits: Vec<GuestAddr>,
-    pcs: Vec<GuestAddr>,
-    /// The block and the guest instruction that are being lowered.
-    start: GuestAddr,
+    pub(super) pcs: Vec<GuestAddr>,
+    /// The guest instruction that is being lowered.
     pub(super) pc: GuestAddr,
     /// How often each value of the block is used.
-    uses: Vec<u32>,
+    pub(super) uses: Vec<u32>,
     /// Takes a reason, leaves with it.
-    leave: clif::Block,
-    /// Leaves for the last checkpoint.
-    replay: clif::Block,
+    pub(super) leave: clif::Block,
     leave_signature: SigRef,
 }
 
@@ -144,8 +143,6 @@ impl<'a> Emit<'a> {
         let leave = b.create_block();
         b.append_block_param(leave, I64);
         b.set_cold_block(leave);
-        let replay = b.create_block();
-        b.set_cold_block(replay);
         Emit {
             b,
             fused,
@@ -153,7 +150,6 @@ impl<'a> Emit<'a> {
             boxes: FxHashMap::default(),
             scalars: FxHashMap::default(),
             returns,
-            into_loops: Ways::default(),
             labels,
             state,
             base,
@@ -167,22 +163,21 @@ impl<'a> Emit<'a> {
             dirty: 0,
             fcsr_now: None,
             stored: false,
+            checkpoint: None,
+            ways_out: Vec::new(),
             unseen: Vec::new(),
             checked: FxHashMap::default(),
             exits: Vec::new(),
-            pcs: vec![LAST_CHECKPOINT],
-            start: region[0].start,
+            pcs: vec![region[0].start],
             pc: region[0].start,
             uses: Vec::new(),
             leave,
-            replay,
             leave_signature,
         }
     }
 
     /// Reads every register that the region touches, and looks for an interrupt.
     fn entry(&mut self, region: &[Block]) {
-        self.checkpoint(region[0].start);
         for op in region.iter().flat_map(|block| &block.ops) {
             let (Op::Get(place) | Op::Set(place, _)) = *op else {
                 continue;
@@ -230,12 +225,6 @@ impl<'a> Emit<'a> {
         self.b.ins().jump(self.labels[&region[0].start], &[]);
     }
 
-    /// Here the state is exact but for `pc`, which it gets to know.
-    pub(super) fn checkpoint(&mut self, pc: GuestAddr) {
-        let pc = self.constant(pc.0);
-        self.store_state(pc, offset::CHECKPOINT);
-    }
-
     pub(super) fn load_state(&mut self, ty: clif::Type, at: i32) -> clif::Value {
         self.b.ins().load(ty, STATE, self.state, at - offset::BIAS)
     }
@@ -262,10 +251,9 @@ impl<'a> Emit<'a> {
 
     fn block(&mut self, block: &Block, dirty: u128) {
         self.b.switch_to_block(self.labels[&block.start]);
-        self.b.set_srcloc(SourceLoc::new(0));
-        self.start = block.start;
         self.dirty = dirty;
         self.stored = false;
+        self.checkpoint = None;
         self.flags_now = None;
         self.fcsr_now = None;
         self.boxes.clear();
@@ -306,7 +294,11 @@ impl<'a> Emit<'a> {
         match *op {
             Op::Guest(at) => {
                 self.pc = at;
-                self.after_store(at);
+                self.pcs.push(at);
+                self.locate(false);
+                if std::mem::take(&mut self.stored) {
+                    self.checkpoint = None;
+                }
                 None
             }
             Op::Get(Place::X(n)) => Some(self.b.use_var(self.x[usize::from(n)].expect("declared"))),
@@ -337,14 +329,15 @@ impl<'a> Emit<'a> {
                     && self.uses[self.values.len()] < 2
                 {
                     let unordered = self.unordered(format, a, b);
-                    self.store_state(unordered, offset::SINK);
+                    self.keep(unordered);
                 }
                 Some(value)
             }
             Op::Vector(ref vector) => {
                 let value = self.vector(vector, &block.ops)?;
-                if matches!(vector, Vector::ToInt(..)) && self.uses[self.values.len()] == 0 {
-                    self.store_state(value, offset::SINK);
+                if matches!(vector, Vector::ToInt(..) | Vector::FromScalar(..)) {
+                    let scalar = self.scalars.get(&self.current()).copied();
+                    self.keep(scalar.unwrap_or(value));
                 }
                 Some(value)
             }
@@ -362,9 +355,13 @@ impl<'a> Emit<'a> {
                     self.fcsr_now = None;
                 }
                 let value = self.float_op(op);
-                if self.uses[self.values.len()] == 0 {
-                    // Its flags count even if its value does not.
-                    self.store_state(value, offset::SINK);
+                // Its flags count even if its value does not, or only on the way
+                // out; what may be NaN is looked at in any case.
+                let unused = self.uses[self.values.len()] == 0;
+                let mut at_end = false;
+                block.end.operands(|v| at_end |= v == self.current());
+                if unused || raises_unseen(op) && !at_end {
+                    self.keep(value);
                 }
                 Some(value)
             }
@@ -373,6 +370,13 @@ impl<'a> Emit<'a> {
                 self.int_op(op)
             }
         }
+    }
+
+    /// Has a value computed, whose flags count, even if nobody reads it: it is
+    /// written where nothing else is soon, or the write would be dropped too.
+    fn keep(&mut self, value: clif::Value) {
+        let slot = self.values.len() % SPILL_SLOTS;
+        self.store_state(value, offset::SPILL + 8 * slot as i32);
     }
 
     /// An address near one that was checked need not be: the guards of guest
@@ -389,16 +393,10 @@ impl<'a> Emit<'a> {
         }
     }
 
-    /// The instruction before has stored: the one at `next` is not done twice.
-    fn after_store(&mut self, next: GuestAddr) {
-        if std::mem::take(&mut self.stored) {
-            self.checkpoint(next);
-            self.b.set_srcloc(SourceLoc::new(0));
-        }
-    }
-
     /// Remembers that a result may be NaN, in place of what it was computed of.
     pub(super) fn may_be_nan(&mut self, of: &[Value], lowered: clif::Value) {
+        // There is something to go back to, when it is looked at.
+        self.way_out();
         let ty = self.b.func.dfg.value_type(lowered);
         let dfg = &self.b.func.dfg;
         self.unseen
@@ -409,8 +407,18 @@ impl<'a> Emit<'a> {
         });
     }
 
+    /// Whether there are results that may be NaN and have not been looked at.
+    pub(super) fn has_unseen(&self) -> bool {
+        !self.unseen.is_empty()
+    }
+
     /// Goes back to the last checkpoint if any result is NaN, two at a time.
-    fn see(&mut self) {
+    pub(super) fn see(&mut self) {
+        if self.unseen.is_empty() {
+            return;
+        }
+        let last = self.checkpoint.as_ref().expect("of before any of them");
+        let way_out = last.way_out();
         while let Some(Unseen { lowered, .. }) = self.unseen.pop() {
             let ty = self.b.func.dfg.value_type(lowered);
             let same = |one: &Unseen| self.b.func.dfg.value_type(one.lowered) == ty;
@@ -422,7 +430,7 @@ impl<'a> Emit<'a> {
             } else {
                 nan
             };
-            self.interpret_if(nan, false);
+            self.leave_if(nan, false, way_out);
         }
     }
 
@@ -439,14 +447,7 @@ impl<'a> Emit<'a> {
             };
             self.b.def_var(self.variable(place), value);
         }
-        // What an atomic did must not be done again after a fault.
-        let at_once = self.stored || matches!(from, Op::Atomic(..) | Op::StoreConditional(..));
-        if at_once {
-            self.write_back(place);
-            self.dirty &= !dirty_bit(place);
-        } else {
-            self.dirty |= dirty_bit(place);
-        }
+        self.replace(place);
     }
 
     /// A vector as its register has it in this region.
@@ -457,7 +458,7 @@ impl<'a> Emit<'a> {
         }
     }
 
-    fn variable(&self, place: Place) -> Variable {
+    pub(super) fn variable(&self, place: Place) -> Variable {
         let variable = match place {
             Place::X(n) => self.x[usize::from(n)],
             Place::F(n) => self.f[usize::from(n)],
@@ -465,15 +466,6 @@ impl<'a> Emit<'a> {
             Place::Nzcv | Place::Fpcr | Place::Fpsr | Place::Tpidr => None,
         };
         variable.expect("the entry declares every register that is touched")
-    }
-
-    fn write_back(&mut self, place: Place) {
-        if place == Place::Nzcv {
-            self.store_deferred(self.nzcv.expect("declared"));
-            return;
-        }
-        let value = self.b.use_var(self.variable(place));
-        self.store_state(value, home(place));
     }
 
     /// Writes back what is dirty; the state is exact then, but for condition
@@ -485,7 +477,9 @@ impl<'a> Emit<'a> {
     }
 
     fn store_dirty(&mut self) {
-        self.write_back_all(self.dirty);
+        for (at, value) in self.registers(self.dirty) {
+            self.store_state(value, at);
+        }
     }
 
     /// What the flags register holds.
@@ -493,19 +487,6 @@ impl<'a> Emit<'a> {
         match self.flags_now {
             Some(flags) => flags,
             None => self.packed_flags(self.nzcv.expect("declared")),
-        }
-    }
-
-    fn write_back_all(&mut self, places: u128) {
-        for n in 0..32 {
-            for place in [Place::X(n), Place::F(n), Place::V(n)] {
-                if places & dirty_bit(place) != 0 {
-                    self.write_back(place);
-                }
-            }
-        }
-        if places & dirty_bit(Place::Nzcv) != 0 {
-            self.write_back(Place::Nzcv);
         }
     }
 
@@ -517,12 +498,8 @@ impl<'a> Emit<'a> {
         self.b.ins().jump(self.leave, &[BlockArg::Value(reason)]);
     }
 
-    /// The blocks that all of those share.
+    /// The block that all of those share.
     fn leaving(&mut self) {
-        self.b.switch_to_block(self.replay);
-        self.b.set_srcloc(SourceLoc::default());
-        let reason = self.constant(reason::REPLAY);
-        self.b.ins().jump(self.leave, &[BlockArg::Value(reason)]);
         self.b.switch_to_block(self.leave);
         self.b.set_srcloc(SourceLoc::default());
         let reason = self.b.block_params(self.leave)[0];
@@ -548,11 +525,16 @@ impl<'a> Emit<'a> {
     /// if it is 0: this instruction will be the interpreter's, as the first tier
     /// finds when it comes to it.
     pub(super) fn interpret_if(&mut self, condition: clif::Value, unless: bool) {
+        let way_out = self.way_out();
+        self.leave_if(condition, unless, way_out);
+    }
+
+    fn leave_if(&mut self, condition: clif::Value, unless: bool, way_out: clif::Block) {
         let go_on = self.b.create_block();
         if unless {
-            self.b.ins().brif(condition, go_on, &[], self.replay, &[]);
+            self.b.ins().brif(condition, go_on, &[], way_out, &[]);
         } else {
-            self.b.ins().brif(condition, self.replay, &[], go_on, &[]);
+            self.b.ins().brif(condition, way_out, &[], go_on, &[]);
         }
         self.b.switch_to_block(go_on);
     }
@@ -578,26 +560,19 @@ impl<'a> Emit<'a> {
 
     /// The host address of guest memory at `v` + offset. Leaves for the
     /// interpreter when it may be beyond the limit. The offset is not checked:
-    /// the guards on both sides are longer than any. Before a store the state
-    /// is made exact, because a store is not done twice; a load may be.
+    /// the guards on both sides are longer than any. Before a store nothing is
+    /// left unseen, because a store is not done twice; a load may be. The access
+    /// follows, and then [`accessed`](Self::accessed).
     pub(super) fn host_address(&mut self, v: Value, stores: bool) -> clif::Value {
+        if stores {
+            self.see();
+        }
         let address = self.get(v);
         if self.checked.insert(v, 0).is_none() {
-            if self.stored {
-                // A second address, of which the first has been written to.
-                self.checkpoint(self.pc);
-            }
             // Not kept in a register, which loops have better uses for.
             let limit = self.load_state(I64, offset::MEMORY_LIMIT);
             let below = self.b.ins().icmp(IntCC::UnsignedLessThan, address, limit);
             self.interpret_if(below, true);
-        }
-        if stores && !self.stored {
-            self.flush();
-            self.stored = true;
-            // The state is this instruction's now: so is the row.
-            self.b.set_srcloc(SourceLoc::new(self.pcs.len() as u32));
-            self.pcs.push(self.pc);
         }
         self.b.ins().iadd(self.base, address)
     }
@@ -642,10 +617,10 @@ impl<'a> Emit<'a> {
 
     /// Goes to `to` from the block `yes`, and is in the block `no` then.
     fn go_of_two(&mut self, to: GuestAddr, yes: clif::Block, no: clif::Block) {
-        let (dirty, stored) = (self.dirty, self.stored);
+        let dirty = self.dirty;
         self.b.switch_to_block(yes);
         self.go(to);
-        (self.dirty, self.stored) = (dirty, stored);
+        self.dirty = dirty;
         self.b.switch_to_block(no);
     }
 
@@ -702,11 +677,6 @@ impl<'a> Emit<'a> {
     /// Goes to a known address: a block of this region, or an exit.
     fn go(&mut self, to: GuestAddr) {
         if let Some(&label) = self.labels.get(&to) {
-            self.after_store(to);
-            if self.into_loops.contains(&(self.start, to)) {
-                self.flush();
-                self.checkpoint(to);
-            }
             if to <= self.pc {
                 self.interruptible(to);
             }

@@ -44,8 +44,8 @@ impl Emit<'_> {
     /// comparison between a read and a write of the flags. A new rounding mode
     /// is for the interpreter, which does the whole instruction.
     pub(super) fn set_fcsr(&mut self, v: Value) {
-        self.flush();
-        self.checkpoint(self.pc);
+        self.see();
+        self.begin_checkpoint();
         self.stored = true;
         let new = self.get(v);
         let new = self.b.ins().band_imm_s(new, 0xff);

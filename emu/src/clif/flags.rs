@@ -9,7 +9,7 @@ use cranelift_frontend::{FunctionBuilder, Variable};
 
 use super::emit::Emit;
 use crate::ir::{Condition, Flags, Format, Op, Value, Width};
-use crate::state::{DeferredFlags, offset};
+use crate::state::DeferredFlags;
 
 const N: u8 = 15;
 const Z: u8 = 14;
@@ -34,6 +34,11 @@ impl FlagsRegister {
             a: b.declare_var(I64),
             b: b.declare_var(I64),
         }
+    }
+
+    /// In the order that the state has them.
+    pub(super) fn parts(self) -> [Variable; 3] {
+        [self.of, self.a, self.b]
     }
 }
 
@@ -87,15 +92,6 @@ impl Emit<'_> {
         let ty = if format == Format::Single { I32 } else { I64 };
         let bits = self.b.ins().bitcast(ty, MemFlagsData::new(), number);
         self.widen(bits)
-    }
-
-    /// Leaves it to whoever finds the state to work the flags out.
-    pub(super) fn store_deferred(&mut self, register: FlagsRegister) {
-        let of = self.b.use_var(register.of);
-        let (a, b) = (self.b.use_var(register.a), self.b.use_var(register.b));
-        self.store_state(of, offset::DEFERRED);
-        self.store_state(a, offset::DEFERRED + 8);
-        self.store_state(b, offset::DEFERRED + 16);
     }
 
     /// The flags that the register holds.

@@ -272,6 +272,8 @@ impl Emit<'_> {
         if let Some(&single) = self.boxes.get(&a) {
             return single;
         }
+        // Whether a NaN looks boxed, is not the host's to say.
+        self.see();
         let a = self.get(a);
         let bits = self.b.ins().bitcast(I64, AS_IS, a);
         let upper = self.b.ins().ushr_imm_u(bits, 32);
@@ -319,6 +321,16 @@ pub(super) fn may_raise(op: &Op) -> bool {
             | Op::Box(_)
             | Op::Unbox(_)
     )
+}
+
+/// Whether an operation raises flags and gives what is not looked at.
+pub(super) fn raises_unseen(op: &Op) -> bool {
+    let exact = |c: &IntFloat| c.format == Format::Double && c.width == Width::W32;
+    match op {
+        Op::IntToFloat(conversion, _) => !exact(conversion),
+        Op::FloatToInt(..) | Op::FloatCompare(FloatCond::Eq, ..) => true,
+        _ => false,
+    }
 }
 
 /// Whether an operation is one of floating-point numbers.

@@ -4,7 +4,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64};
 use cranelift_codegen::ir::{self as clif, AtomicRmwOp, BlockArg, InstBuilder, MemFlagsData};
 
-use super::emit::Emit;
+use super::emit::{Emit, STATE};
 use crate::ir::{AtomicOp, Binary, Format, Op, Size, Unary, Value};
 use crate::state::{NO_RESERVATION, offset};
 
@@ -50,6 +50,7 @@ impl Emit<'_> {
             Op::Load(size, signed, a, by) => {
                 let at = self.host_address(a, false);
                 let narrow = self.b.ins().load(clif_type(size), GUEST, at, by);
+                self.accessed(false);
                 match (size, signed) {
                     (Size::B8, _) => narrow,
                     (_, true) => self.b.ins().sextend(I64, narrow),
@@ -60,17 +61,21 @@ impl Emit<'_> {
                 let at = self.host_address(a, true);
                 let value = self.low(size, v);
                 self.b.ins().store(GUEST, value, at, by);
+                self.accessed(true);
                 return None;
             }
             Op::LoadFloat(format, a, by) => {
                 let at = self.host_address(a, false);
                 let ty = if format == Format::Single { F32 } else { F64 };
-                self.b.ins().load(ty, GUEST, at, by)
+                let loaded = self.b.ins().load(ty, GUEST, at, by);
+                self.accessed(false);
+                loaded
             }
             Op::StoreFloat(_, a, by, v) => {
                 let at = self.host_address(a, true);
                 let value = self.get(v);
                 self.b.ins().store(GUEST, value, at, by);
+                self.accessed(true);
                 return None;
             }
             Op::LoadReserved(size, a) => self.load_reserved(size, a),
@@ -81,11 +86,8 @@ impl Emit<'_> {
                 let at = self.host_address(a, true);
                 let (expected, new) = (self.low(size, expected), self.low(size, new));
                 let old = self.b.ins().atomic_cas(GUEST, at, expected, new);
-                if size == Size::B8 {
-                    old
-                } else {
-                    self.b.ins().sextend(I64, old)
-                }
+                self.accessed(true);
+                self.old_value(old)
             }
             Op::ClearReservation => {
                 let none = self.constant(NO_RESERVATION);
@@ -93,7 +95,12 @@ impl Emit<'_> {
                 return None;
             }
             Op::Fence => {
-                self.b.ins().fence();
+                // A locked operation is a fence, and a quicker one.
+                let at = i64::from(offset::SINK - offset::BIAS);
+                let at = self.b.ins().iadd_imm_s(self.state, at);
+                let nothing = self.constant(0);
+                let or = AtomicRmwOp::Or;
+                self.b.ins().atomic_rmw(I64, STATE, or, at, nothing);
                 return None;
             }
             ref other => unreachable!("{other} is lowered elsewhere"),
@@ -234,11 +241,8 @@ impl Emit<'_> {
         self.require_aligned(a, size.bytes());
         let at = self.host_address(a, false);
         let narrow = self.b.ins().atomic_load(clif_type(size), GUEST, at);
-        let value = if size == Size::B8 {
-            narrow
-        } else {
-            self.b.ins().sextend(I64, narrow)
-        };
+        self.accessed(false);
+        let value = self.old_value(narrow);
         let address = self.get(a);
         self.store_state(address, offset::RESERVATION);
         self.store_state(value, offset::RESERVATION_VALUE);
@@ -257,6 +261,7 @@ impl Emit<'_> {
         let result = self.unless(other, failed, |emit| {
             let expected = emit.load_state(ty, offset::RESERVATION_VALUE);
             let old = emit.b.ins().atomic_cas(GUEST, at, expected, new);
+            emit.accessed(true);
             let differs = emit.b.ins().icmp(IntCC::NotEqual, old, expected);
             emit.widen(differs)
         });
@@ -269,22 +274,59 @@ impl Emit<'_> {
         self.require_aligned(a, size.bytes());
         let at = self.host_address(a, true);
         let operand = self.low(size, v);
+        let unused = self.uses[self.current().index()] == 0;
         let op = match op {
             AtomicOp::Swap => AtomicRmwOp::Xchg,
             AtomicOp::Add => AtomicRmwOp::Add,
-            AtomicOp::Xor => AtomicRmwOp::Xor,
-            AtomicOp::And => AtomicRmwOp::And,
-            AtomicOp::Or => AtomicRmwOp::Or,
-            AtomicOp::MinS => AtomicRmwOp::Smin,
-            AtomicOp::MaxS => AtomicRmwOp::Smax,
-            AtomicOp::MinU => AtomicRmwOp::Umin,
-            AtomicOp::MaxU => AtomicRmwOp::Umax,
+            AtomicOp::Xor if unused => AtomicRmwOp::Xor,
+            AtomicOp::And if unused => AtomicRmwOp::And,
+            AtomicOp::Or if unused => AtomicRmwOp::Or,
+            _ => return self.compute_atomically(op, at, operand),
         };
-        let old = self
-            .b
-            .ins()
-            .atomic_rmw(clif_type(size), GUEST, op, at, operand);
-        if size == Size::B8 {
+        let ty = clif_type(size);
+        let old = self.b.ins().atomic_rmw(ty, GUEST, op, at, operand);
+        self.accessed(true);
+        self.old_value(old)
+    }
+
+    /// What the host has no instruction for is tried until nobody comes between.
+    fn compute_atomically(
+        &mut self,
+        op: AtomicOp,
+        at: clif::Value,
+        operand: clif::Value,
+    ) -> clif::Value {
+        let ty = self.b.func.dfg.value_type(operand);
+        let first = self.b.ins().load(ty, GUEST, at, 0);
+        self.accessed(false);
+        let (again, done) = (self.b.create_block(), self.b.create_block());
+        let old = self.b.append_block_param(again, ty);
+        self.b.ins().jump(again, &[BlockArg::Value(first)]);
+        self.b.switch_to_block(again);
+        let ins = self.b.ins();
+        let new = match op {
+            AtomicOp::Swap => operand,
+            AtomicOp::Add => ins.iadd(old, operand),
+            AtomicOp::Xor => ins.bxor(old, operand),
+            AtomicOp::And => ins.band(old, operand),
+            AtomicOp::Or => ins.bor(old, operand),
+            AtomicOp::MinS => ins.smin(old, operand),
+            AtomicOp::MaxS => ins.smax(old, operand),
+            AtomicOp::MinU => ins.umin(old, operand),
+            AtomicOp::MaxU => ins.umax(old, operand),
+        };
+        let found = self.b.ins().atomic_cas(GUEST, at, old, new);
+        self.accessed(true);
+        let same = self.b.ins().icmp(IntCC::Equal, found, old);
+        let retry = [BlockArg::Value(found)];
+        self.b.ins().brif(same, done, &[], again, &retry);
+        self.b.switch_to_block(done);
+        self.old_value(found)
+    }
+
+    /// What an atomic found in memory.
+    fn old_value(&mut self, old: clif::Value) -> clif::Value {
+        if self.b.func.dfg.value_type(old) == I64 {
             old
         } else {
             self.b.ins().sextend(I64, old)

@@ -111,20 +111,18 @@ impl Emit<'_> {
             Vector::Const(low, high) => self.constant_vector(low, high),
             Vector::Load(bytes, a, by) => {
                 let at = self.host_address(a, false);
-                match bytes.size() {
-                    None => self.b.ins().load(I8X16, GUEST, at, by),
-                    Some(Size::B8) => {
-                        let scalar = self.b.ins().load(F64, GUEST, at, by);
-                        self.in_lowest_float(scalar)
-                    }
-                    Some(Size::B4) => {
-                        let scalar = self.b.ins().load(F32, GUEST, at, by);
-                        self.in_lowest_float(scalar)
-                    }
-                    Some(size) => {
-                        let scalar = self.b.ins().load(lane_type(size), GUEST, at, by);
-                        self.in_lowest(scalar)
-                    }
+                let ty = match bytes.size() {
+                    None => I8X16,
+                    Some(Size::B8) => F64,
+                    Some(Size::B4) => F32,
+                    Some(size) => lane_type(size),
+                };
+                let loaded = self.b.ins().load(ty, GUEST, at, by);
+                self.accessed(false);
+                match ty {
+                    I8X16 => loaded,
+                    F64 | F32 => self.in_lowest_float(loaded),
+                    _ => self.in_lowest(loaded),
                 }
             }
             Vector::Store(bytes, a, by, v) => {
@@ -140,6 +138,7 @@ impl Emit<'_> {
                 };
                 debug_assert!(bytes != Bytes::B16 || self.b.func.dfg.value_type(value) == I8X16);
                 self.b.ins().store(GUEST, value, at, by);
+                self.accessed(true);
                 return None;
             }
             Vector::FromInt(a) => {

@@ -40,6 +40,7 @@ impl Inner {
         let (start, blocks): (GuestAddr, usize) = (done.members[0], done.members.len());
         if let Some(watch) = &self.watch
             && let Some(range) = self.blocks.code_range(start)
+            && let Some(compiled) = &done.compiled
         {
             watch.translated(&Translated {
                 guest: self.guest,
@@ -50,7 +51,7 @@ impl Inner {
                 blocks,
                 at: HostAddr(range.start),
                 code: self.blocks.space().code(&range),
-                rows: &done.compiled.rows,
+                rows: &compiled.rows,
             });
         }
     }
