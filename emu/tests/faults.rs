@@ -283,7 +283,7 @@ impl Machine {
     }
 
     fn run(&mut self, start: u64) -> Left {
-        let fresh: Vec<u8> = (0..DATA_BYTES).map(|i| (i * i >> 5) as u8).collect();
+        let fresh: Vec<u8> = (0..DATA_BYTES).map(|i| ((i * i) >> 5) as u8).collect();
         self.memory.write_bytes(DATA, &fresh).expect("it is mapped");
         let mut state = GuestState::new(self.memory.base(), self.memory.limit());
         state.pc = common::CODE.add(start);

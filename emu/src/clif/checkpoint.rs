@@ -10,8 +10,11 @@
 //! To whatever can fail (a check, a fault in an access: [`marks`](crate::marks))
 //! leads a branch to the last checkpoint's way out. The older a checkpoint is,
 //! the more values have to be kept that nothing else wants; so a new one is made
-//! when a few have been replaced.
+//! when a few have been replaced. The region's entry needs none: until anything is
+//! stored, that is the checkpoint. What a block of the guest does not set, all its
+//! ways out have in common: that is written by a *tail* which they share.
 
+use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{self as clif, BlockArg, InstBuilder, SourceLoc};
 
 use super::dirty::{dirty_bit, home};
@@ -43,8 +46,34 @@ impl Checkpoint {
 /// A way out that has been branched to and not emitted.
 pub(super) struct WayOut {
     block: clif::Block,
-    pc: GuestAddr,
+    kind: Kind,
     registers: Vec<Register>,
+}
+
+enum Kind {
+    /// Leaves for this instruction, for this reason, by the tail if there is one.
+    Leaves(GuestAddr, u64, Option<clif::Block>),
+    /// A tail, which gets the reason.
+    Tail(clif::Value),
+}
+
+/// What the ways out of a block of the guest have in common.
+#[derive(Default)]
+pub(super) struct Steady {
+    /// The registers, by [`dirty_bit`].
+    places: u128,
+    /// What writes them, once it is needed.
+    tail: Option<clif::Block>,
+}
+
+impl Steady {
+    /// Of a block with these registers dirty at its entry, that sets those.
+    pub(super) fn new(dirty: u128, set: u128) -> Steady {
+        Steady {
+            places: dirty & !set,
+            tail: None,
+        }
+    }
 }
 
 /// A value, and where in the state it belongs.
@@ -65,17 +94,21 @@ impl Emit<'_> {
         }
     }
 
+    /// The checkpoint of whatever comes before anything is stored: the state is as
+    /// it was at the region's entry, for nothing has been written back.
+    pub(super) fn entry_checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            pc: self.first,
+            way_out: self.back_to_entry,
+            dirty: 0,
+            replaced: 0,
+        }
+    }
+
     /// Makes a checkpoint of the current instruction, which has set nothing yet.
     pub(super) fn begin_checkpoint(&mut self) -> clif::Block {
         debug_assert!(!self.has_unseen(), "what may be NaN is not written");
-        let block = self.b.create_block();
-        self.b.set_cold_block(block);
-        let registers = self.registers(self.dirty);
-        self.ways_out.push(WayOut {
-            block,
-            pc: self.pc,
-            registers,
-        });
+        let block = self.leave_by_block(self.pc, reason::REPLAY);
         self.checkpoint = Some(Checkpoint {
             pc: self.pc,
             way_out: block,
@@ -83,6 +116,32 @@ impl Emit<'_> {
             replaced: 0,
         });
         block
+    }
+
+    /// A block that leaves for an instruction before which all registers are as
+    /// they are now.
+    pub(super) fn leave_by_block(&mut self, pc: GuestAddr, reason: u64) -> clif::Block {
+        let places = self.steady.places;
+        if self.steady.tail.is_none() && places != 0 {
+            let block = self.b.create_block();
+            let reason = self.b.append_block_param(block, I64);
+            self.add_way_out(block, Kind::Tail(reason), places);
+            self.steady.tail = Some(block);
+        }
+        let kind = Kind::Leaves(pc, reason, self.steady.tail);
+        let block = self.b.create_block();
+        self.add_way_out(block, kind, self.dirty & !places);
+        block
+    }
+
+    fn add_way_out(&mut self, block: clif::Block, kind: Kind, places: u128) {
+        self.b.set_cold_block(block);
+        let registers = self.registers(places);
+        self.ways_out.push(WayOut {
+            block,
+            kind,
+            registers,
+        });
     }
 
     /// A register is set.
@@ -136,16 +195,26 @@ impl Emit<'_> {
 
     /// Emits the ways out, after everything else.
     pub(super) fn emit_ways_out(&mut self) {
+        self.ways_out.push(WayOut {
+            block: self.back_to_entry,
+            kind: Kind::Leaves(self.first, reason::REPLAY, None),
+            registers: Vec::new(),
+        });
         for out in std::mem::take(&mut self.ways_out) {
             self.b.switch_to_block(out.block);
             self.b.set_srcloc(SourceLoc::default());
             for (at, value) in out.registers {
                 self.store_state(value, at);
             }
-            let pc = self.constant(out.pc.0);
-            self.store_state(pc, offset::PC);
-            let reason = self.constant(reason::REPLAY);
-            self.b.ins().jump(self.leave, &[BlockArg::Value(reason)]);
+            let (to, reason) = match out.kind {
+                Kind::Leaves(pc, reason, tail) => {
+                    let pc = self.constant(pc.0);
+                    self.store_state(pc, offset::PC);
+                    (tail.unwrap_or(self.leave), self.constant(reason))
+                }
+                Kind::Tail(reason) => (self.leave, reason),
+            };
+            self.b.ins().jump(to, &[BlockArg::Value(reason)]);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What a region has changed and not written back: decided for all of its blocks
 //! before any of them is emitted.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::GuestAddr;
-use crate::ir::{Block, Op, Place};
+use crate::ir::{Block, Op, Place, Vector};
 use crate::regions::{self, Returns};
 use crate::state::offset;
 
@@ -32,8 +32,45 @@ pub(super) fn dirty_at_entry(region: &[Block], returns: &Returns) -> Vec<u128> {
     dirty
 }
 
+/// For each block of a region, whether anything may have been stored when it is
+/// entered, since the region was.
+pub(super) fn stored_at_entry(region: &[Block], returns: &Returns) -> Vec<bool> {
+    let mut wanted: Vec<GuestAddr> = region
+        .iter()
+        .filter(|block| block.ops.iter().any(stores))
+        .flat_map(|block| regions::successors(block, returns))
+        .collect();
+    let blocks: FxHashMap<GuestAddr, &Block> = region.iter().map(|b| (b.start, b)).collect();
+    let mut stored = FxHashSet::default();
+    while let Some(at) = wanted.pop() {
+        if let Some(block) = blocks.get(&at)
+            && stored.insert(at)
+        {
+            wanted.extend(regions::successors(block, returns));
+        }
+    }
+    region
+        .iter()
+        .map(|block| stored.contains(&block.start))
+        .collect()
+}
+
+/// Whether an operation does what is not done twice.
+fn stores(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Store(..)
+            | Op::StoreFloat(..)
+            | Op::Atomic(..)
+            | Op::StoreConditional(..)
+            | Op::CompareExchange(..)
+            | Op::SetFcsr(_)
+            | Op::Vector(Vector::Store(..))
+    )
+}
+
 /// What a block sets.
-fn set_by(block: &Block) -> u128 {
+pub(super) fn set_by(block: &Block) -> u128 {
     let sets = block.ops.iter().map(|op| match *op {
         Op::Set(place, _) => dirty_bit(place),
         _ => 0,

@@ -10,8 +10,8 @@ use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, Variable};
 use rustc_hash::FxHashMap;
 
-use super::checkpoint::{Checkpoint, WayOut};
-use super::dirty::{dirty_at_entry, home};
+use super::checkpoint::{Checkpoint, Steady, WayOut};
+use super::dirty::{dirty_at_entry, home, set_by, stored_at_entry};
 use super::flags::FlagsRegister;
 use super::float::{is_float, may_raise, raises_unseen, single_registers};
 use super::numbers::{float_type, scalar_registers};
@@ -39,10 +39,11 @@ pub(super) fn region(
 ) -> Emitted {
     let returns = regions::returns(region);
     let dirty = dirty_at_entry(region, &returns);
-    let mut emit = Emit::new(builder, region, returns, fused);
+    let mut emit = Emit::new(builder, region, returns.clone(), fused);
     emit.entry(region);
-    for (block, dirty) in region.iter().zip(dirty) {
-        emit.block(block, dirty);
+    let stored = stored_at_entry(region, &returns);
+    for ((block, dirty), stored) in region.iter().zip(dirty).zip(stored) {
+        emit.block(block, dirty, stored);
     }
     emit.emit_ways_out();
     emit.leaving();
@@ -90,6 +91,12 @@ pub(super) struct Emit<'a> {
     /// The last checkpoint of the block.
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) ways_out: Vec<WayOut>,
+    /// What they have in common.
+    pub(super) steady: Steady,
+    /// Leaves for the region's first instruction, with the state as it was then.
+    pub(super) back_to_entry: clif::Block,
+    /// The region's first instruction.
+    pub(super) first: GuestAddr,
     /// Results that may be NaN and that nobody has looked at yet; whether one
     /// is shows in each result that is computed of it.
     unseen: Vec<Unseen>,
@@ -140,6 +147,8 @@ impl<'a> Emit<'a> {
             .iter()
             .map(|block| (block.start, b.create_block()))
             .collect();
+        let back_to_entry = b.create_block();
+        b.set_cold_block(back_to_entry);
         let leave = b.create_block();
         b.append_block_param(leave, I64);
         b.set_cold_block(leave);
@@ -165,6 +174,9 @@ impl<'a> Emit<'a> {
             stored: false,
             checkpoint: None,
             ways_out: Vec::new(),
+            steady: Steady::default(),
+            back_to_entry,
+            first: region[0].start,
             unseen: Vec::new(),
             checked: FxHashMap::default(),
             exits: Vec::new(),
@@ -178,6 +190,7 @@ impl<'a> Emit<'a> {
 
     /// Reads every register that the region touches, and looks for an interrupt.
     fn entry(&mut self, region: &[Block]) {
+        self.checkpoint = Some(self.entry_checkpoint());
         for op in region.iter().flat_map(|block| &block.ops) {
             let (Op::Get(place) | Op::Set(place, _)) = *op else {
                 continue;
@@ -249,11 +262,14 @@ impl<'a> Emit<'a> {
         self.values[v.index()].expect("operands have values")
     }
 
-    fn block(&mut self, block: &Block, dirty: u128) {
+    /// Emits a block that is entered with these registers dirty, and perhaps
+    /// after something was stored.
+    fn block(&mut self, block: &Block, dirty: u128, stored: bool) {
         self.b.switch_to_block(self.labels[&block.start]);
         self.dirty = dirty;
         self.stored = false;
-        self.checkpoint = None;
+        self.checkpoint = (!stored).then(|| self.entry_checkpoint());
+        self.steady = Steady::new(dirty, set_by(block));
         self.flags_now = None;
         self.fcsr_now = None;
         self.boxes.clear();
@@ -548,13 +564,9 @@ impl<'a> Emit<'a> {
             .ins()
             .iadd_imm_s(self.state, i64::from(offset::INTERRUPT - offset::BIAS));
         let flag = self.b.ins().atomic_load(I32, STATE, at);
-        let cold = self.b.create_block();
+        let cold = self.leave_by_block(pc, reason::INTERRUPTED);
         let go_on = self.b.create_block();
-        self.b.set_cold_block(cold);
         self.b.ins().brif(flag, cold, &[], go_on, &[]);
-        self.b.switch_to_block(cold);
-        self.store_dirty();
-        self.leave(pc, reason::INTERRUPTED);
         self.b.switch_to_block(go_on);
     }
 

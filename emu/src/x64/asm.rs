@@ -412,9 +412,11 @@ impl Asm {
         self.modrm(prefix, bytes == 8, map, opcode, reg.0, memory, byte);
     }
 
-    /// Orders everything before with everything after.
-    pub fn mfence(&mut self) {
-        self.code.extend_from_slice(&[0x0f, 0xae, 0xf0]);
+    /// Orders everything before with everything after, by a locked operation on
+    /// some memory that does nothing; `mfence` takes longer.
+    pub fn fence(&mut self, memory: Rm) {
+        self.code.push(0xf0);
+        self.alu_imm(Alu::Or, false, memory, 0);
     }
 
     /// Stores the floating-point control word.

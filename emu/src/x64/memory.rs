@@ -40,7 +40,7 @@ impl Emit<'_> {
                 self.compare_exchange(size, a, expected, new);
             }
             Op::ClearReservation => self.asm.store_imm(true, state(offset::RESERVATION), -1),
-            Op::Fence => self.asm.mfence(),
+            Op::Fence => self.asm.fence(state(offset::SINK)),
             _ => return false,
         }
         true
