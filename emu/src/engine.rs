@@ -10,7 +10,7 @@
 //! One lock holds all that is known of the code; it is never held while guest
 //! instructions run.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::blocks::{Blocks, ExitId};
 use crate::clif::Lowering;
 use crate::code::{CodeSpace, Mapping};
-use crate::compiler::{Compiler, Done, Pause, Region};
+use crate::compiler::{Compiler, Pause};
 use crate::enter::{self, Left, Ways, guest_flags, host_flags, reason};
 use crate::exit::{Access, FaultKind};
 use crate::fault;
@@ -27,7 +27,7 @@ use crate::interp::{self, Next};
 use crate::ir::{Block, End, Op};
 use crate::kept::{self, Cache};
 use crate::watch::Watch;
-use crate::{aarch64, regions, riscv};
+use crate::{aarch64, riscv};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sapwood_link::HostAddr;
 
@@ -57,24 +57,8 @@ pub enum Tier {
 /// Backward and indirect jumps that first-tier code makes before it comes back.
 const FUEL: i32 = 1000;
 
-/// A jump target at which the fuel ran out this often is the head of a hot loop.
-const HOT: u32 = 2;
-
 /// Bytes of guest code to look at first for the end of a block.
 const FIRST_FETCH: usize = 64;
-
-/// No region has more blocks than this.
-const REGION_BLOCKS: usize = 64;
-
-/// No block is added to a region that has as many guest instructions.
-const REGION_INSTRUCTIONS: u32 = 1024;
-
-/// The same where a region is, or will be, that the place is in the middle of:
-/// the way to its head may take long.
-const HOT_WITHIN: u32 = 16;
-
-/// A region that went back to a checkpoint this often is given up.
-const MOST_REPLAYS: u32 = 16;
 
 /// Runs the threads of one guest process.
 pub struct Engine {
@@ -206,6 +190,7 @@ impl Inner {
     }
 }
 
+mod hot;
 mod keeping;
 mod singles;
 mod statistics;
@@ -590,165 +575,6 @@ impl Inner {
         self.ops = block.ops;
         let code = self.blocks.code_at(pc);
         Ok(code.expect("it was published just now"))
-    }
-
-    /// The fuel ran out on the way to `pc`: a sample of where time goes. When
-    /// it is often the same place, and a loop, that is compiled by the second
-    /// tier.
-    fn sample(&mut self, guest: Guest, pc: GuestAddr) {
-        if self.pending.contains(&pc) {
-            return;
-        }
-        let Some(record) = self.blocks.record(pc) else {
-            return;
-        };
-        record.heat += 1;
-        let enough = if self.members.contains(&pc) {
-            HOT_WITHIN
-        } else {
-            HOT
-        };
-        if record.heat != enough || self.is_followed() {
-            return;
-        }
-        // The first tier does more operations than the second; a loop that left
-        // for the interpreter in each turn would be slower than it.
-        let mut blocks = regions::loop_through_first(self.gather(guest, pc, true, true));
-        if blocks.is_empty() {
-            // Too much is called.
-            blocks = regions::loop_through_first(self.gather(guest, pc, false, true));
-        }
-        if blocks.is_empty() {
-            return;
-        }
-        let Some(region) = self.region(blocks) else {
-            return;
-        };
-        let members = region.blocks.iter().map(|block| block.start);
-        self.members.extend(members.clone());
-        self.pending.extend(members);
-        if let Err(region) = self.compiler.compile(region) {
-            let done = self.compile_here(region);
-            self.publish(&done);
-        }
-    }
-
-    /// What the compiler needs to know. `None` when the space was full; then a
-    /// new one was begun.
-    fn region(&mut self, blocks: Vec<Block>) -> Option<Region> {
-        let code = self.code_of(blocks.iter().map(|block| block.start))?;
-        let Ok(first_exit) = self.blocks.reserve_exits(2 * blocks.len()) else {
-            self.renew();
-            return None;
-        };
-        Some(Region {
-            blocks,
-            code,
-            first_exit,
-        })
-    }
-
-    fn code_of(&self, members: impl Iterator<Item = GuestAddr>) -> Option<Vec<u8>> {
-        let mut code = Vec::new();
-        for member in members {
-            code.extend_from_slice(self.blocks.code_of(member)?);
-        }
-        Some(code)
-    }
-
-    fn compile_here(&mut self, region: Region) -> Done {
-        let second = self.second.get_or_insert_with(|| Lowering::new(self.ways));
-        Done::new(second, region)
-    }
-
-    /// Compiles a region by the second tier, at once.
-    fn optimise_here(&mut self, blocks: Vec<Block>, pc: GuestAddr) -> Option<u64> {
-        let region = self.region(blocks)?;
-        let done = self.compile_here(region);
-        self.publish(&done);
-        self.blocks.code_at(pc)
-    }
-
-    /// Publishes what the compiler has finished.
-    fn take_finished(&mut self) {
-        for done in self.compiler.finished() {
-            self.publish(&done);
-        }
-    }
-
-    /// Publishes a compiled region, unless the guest's code is another by now.
-    fn publish(&mut self, done: &Done) {
-        for member in &done.members {
-            self.pending.remove(member);
-        }
-        let ours = self.blocks.target(done.first_exit).is_some()
-            || done.first_exit == self.blocks.next_exit();
-        let members = done.members.iter().copied();
-        if !ours || self.code_of(members).as_ref() != Some(&done.code) {
-            return;
-        }
-        self.statistics.add(Phase::Optimise, done.took);
-        let Some(compiled) = &done.compiled else {
-            self.statistics.given_up += 1;
-            return;
-        };
-        let published = self
-            .blocks
-            .publish(&done.members, compiled, done.first_exit);
-        match published {
-            Ok(()) => {
-                self.statistics.regions += 1;
-                self.tell_of_region(done);
-                self.regions.insert(done.first_exit, (done.members[0], 0));
-            }
-            Err(_) => self.renew(),
-        }
-    }
-
-    /// A region went back to its last checkpoint. One that does so again and
-    /// again does its work twice: the first tier is better then.
-    fn count_replay(&mut self, first_cell: HostAddr) {
-        let frozen = self.blocks.frozen_region(first_cell);
-        let Some(first) = self.blocks.taken(first_cell) else {
-            return;
-        };
-        if let Some(head) = frozen {
-            self.regions.entry(first).or_insert((head, 0));
-        }
-        let Some((head, replays)) = self.regions.get_mut(&first) else {
-            return;
-        };
-        *replays += 1;
-        if *replays == MOST_REPLAYS && self.tier == Tier::Translate {
-            self.statistics.given_up += 1;
-            self.blocks.demote(*head);
-        }
-    }
-
-    /// The known blocks that jumps reach from the one at `head`, and calls if
-    /// `calls` says so; if `whole` says so, only those of which the second tier
-    /// leaves nothing to the interpreter.
-    fn gather(&mut self, guest: Guest, head: GuestAddr, calls: bool, whole: bool) -> Vec<Block> {
-        let mut region: Vec<Block> = Vec::new();
-        let mut wanted = VecDeque::from([head]);
-        let mut seen = FxHashSet::default();
-        let mut instructions = 0;
-        while let Some(pc) = wanted.pop_front() {
-            let full = region.len() == REGION_BLOCKS || instructions >= REGION_INSTRUCTIONS;
-            if full || self.breakpoints.contains(&pc) || !seen.insert(pc) {
-                continue;
-            }
-            if let Some(code) = self.blocks.code_of(pc) {
-                let block = guest.lift_code(Vec::new(), pc, code, riscv::lift::MAX_INSTRUCTIONS);
-                if whole && !crate::clif::does_all(&block) {
-                    continue;
-                }
-                wanted.extend(regions::onward(&block.end, calls));
-                instructions += block.instructions;
-                region.push(block);
-            }
-        }
-        region
     }
 }
 
