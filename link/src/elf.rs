@@ -150,6 +150,7 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
     }
 
     fn read_sections(&mut self) -> Result<(), Error> {
+        let (first_atom, mut is_slim) = (self.staged.atoms.len(), false);
         for (index, section) in self.sections.enumerate() {
             let flags = section.sh_flags(LE);
             if !has(flags, SHF_ALLOC) {
@@ -157,11 +158,16 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
                 self.has_debug |= name.is_some_and(|name| {
                     name.starts_with(b".debug_") || name.starts_with(b".zdebug_")
                 });
+                is_slim |= name.is_some_and(|name| name.starts_with(b".gnu.lto_"));
                 continue;
             }
             if section.sh_size(LE) != 0 && takes_part(section) {
                 self.add_atom(index)?;
             }
+        }
+        if is_slim && self.staged.atoms.len() == first_atom {
+            let what = "GCC's intermediate code and nothing else: compile without -flto";
+            return Err(Error::unsupported(self.name, what));
         }
         Ok(())
     }
@@ -336,7 +342,8 @@ impl<'r, 'i, 'd> Reader<'r, 'i, 'd> {
             bytes,
             start: self.span(bytes).start,
             is_whole: is_text && bytes.last() == Some(&0),
-            has_versions: bytes.contains(&b'@'),
+            // Without a way out in the middle this is many bytes at a time.
+            has_versions: bytes.iter().fold(false, |has, byte| has | (*byte == b'@')),
         })
     }
 

@@ -224,3 +224,21 @@ fn a_duplicate_is_named_with_both_places() {
         "{text}"
     );
 }
+
+#[test]
+fn intermediate_code_alone_is_refused_by_name() {
+    let slim = compile(
+        &["-flto", "-fno-fat-lto-objects"],
+        "int main(void) { return 0; }",
+    );
+    let fat = compile(
+        &["-flto", "-ffat-lto-objects"],
+        "long both(void) { return 3; }",
+    );
+    let mut bench = Bench::new();
+    let error = bench.publish(&[("slim.o", &slim)]).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("slim.o") && text.contains("-flto"), "{text}");
+    bench.publish(&[("fat.o", &fat)]).unwrap();
+    assert_eq!(bench.call("both", 0, 0), 3);
+}

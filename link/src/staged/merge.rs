@@ -19,6 +19,7 @@
 //! Source: System V ABI, chapter 4, on `SHF_MERGE` and `SHF_STRINGS`.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use object::LittleEndian;
 use object::elf;
@@ -103,6 +104,9 @@ pub(crate) struct Merged {
     sections: Vec<Section>,
     /// Of each section in the order of their places in it.
     pieces: Vec<Piece>,
+    /// The number of the piece that was looked up last: tables of texts name one
+    /// after the other.
+    last: AtomicUsize,
 }
 
 impl Merged {
@@ -114,15 +118,28 @@ impl Merged {
 
     /// The class's atom and the place in it that an offset in a section, given by
     /// its entry in [`Staged::sections`], went to; none past the section's end.
-    #[cold]
     pub fn place(&self, section: u32, offset: u64) -> Option<(u32, u64)> {
         let section = &self.sections[(section & !MERGED) as usize];
         if offset > u64::from(section.size) {
             return None;
         }
-        let pieces = &self.pieces[section.pieces.start as usize..section.pieces.end as usize];
-        let after = pieces.partition_point(|piece| u64::from(piece.old) <= offset);
-        let piece = pieces[after.saturating_sub(1)];
+        let (start, end) = (section.pieces.start as usize, section.pieces.end as usize);
+        let begins_after = |number: usize| {
+            let piece = self.pieces[..end].get(number);
+            piece.is_none_or(|piece| u64::from(piece.old) > offset)
+        };
+        let holds = |number: &usize| {
+            (start..end).contains(number) && !begins_after(*number) && begins_after(number + 1)
+        };
+        let last = self.last.load(Ordering::Relaxed);
+        let number = [last + 1, last].into_iter().find(holds);
+        let number = number.unwrap_or_else(|| {
+            let pieces = &self.pieces[start..end];
+            let after = pieces.partition_point(|piece| u64::from(piece.old) <= offset);
+            start + after.saturating_sub(1)
+        });
+        self.last.store(number, Ordering::Relaxed);
+        let piece = self.pieces[number];
         let inside = offset - u64::from(piece.old);
         Some((section.into, u64::from(piece.new) + inside))
     }
@@ -130,6 +147,7 @@ impl Merged {
     pub fn clear(&mut self) {
         self.sections.clear();
         self.pieces.clear();
+        *self.last.get_mut() = 0;
     }
 }
 

@@ -88,6 +88,50 @@ pub fn archive(member: &[u8]) -> Vec<u8> {
     std::fs::read(archive).unwrap()
 }
 
+/// Calls a function that a test compiled, of up to two arguments.
+pub fn call_at(address: HostAddr, a: i64, b: i64) -> i64 {
+    // SAFETY: the tests' functions have such a type.
+    let function: extern "C" fn(i64, i64) -> i64 =
+        unsafe { std::mem::transmute(address.get() as *const ()) };
+    function(a, b)
+}
+
+/// Runs something in a child of this process, and gives how it ended: its exit
+/// status, or minus the signal. What it says of errors is not shown.
+pub fn in_child(run: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the child runs what the parent could, and ends without the test
+    // runner's ado; waiting fills in a word.
+    unsafe {
+        let child = libc::fork();
+        assert!(child >= 0, "{}", std::io::Error::last_os_error());
+        if child == 0 {
+            let nowhere = libc::open(c"/dev/null".as_ptr(), libc::O_WRONLY);
+            libc::dup2(nowhere, 2);
+            let run = std::panic::AssertUnwindSafe(run);
+            libc::_exit(std::panic::catch_unwind(run).unwrap_or(101));
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+        match libc::WIFEXITED(status) {
+            true => libc::WEXITSTATUS(status),
+            false => -libc::WTERMSIG(status),
+        }
+    }
+}
+
+/// Lazy libraries of this process, with an empty image.
+pub fn lazy_here(
+    libraries: Box<dyn sapwood_link::worker::lazy::Libraries>,
+) -> sapwood_link::worker::lazy::LocalLazyLibraries {
+    use sapwood_link::worker::lazy::LocalLazyLibraries;
+    let session = Session::new(Options {
+        near: LocalSpace::near_libraries(),
+        ..Options::default()
+    });
+    // SAFETY: the tests' libraries may run here.
+    unsafe { LocalLazyLibraries::start(session, LocalSpace::new(), libraries, Vec::new()).unwrap() }
+}
+
 /// Where a name of the target's lies.
 pub fn outside(ground: &mut dyn Ground, name: &str) -> HostAddr {
     let wanted = sapwood_link::Wanted {

@@ -132,7 +132,7 @@ fn serve(channel: &Channel, blocked: &libc::sigset_t) -> Result<HostAddr, Ended>
 
 /// Ends the process: the program has called what is not there. As the dynamic
 /// linker does, with no function of the program's called.
-fn give_up(why: &str) -> ! {
+pub(super) fn give_up(why: &str) -> ! {
     let text = format!("error: {why}\n");
     let mut rest = text.as_bytes();
     // SAFETY: a system call on bytes of ours; then the process ends.

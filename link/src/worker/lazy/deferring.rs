@@ -1,20 +1,19 @@
-//! [`Deferring`]: a worker's abilities, with initialisers kept for later.
+//! [`Deferring`]: a host's abilities, with initialisers kept for later.
 //!
 //! An initialiser may call a lazy library, which is then published on the same
 //! session; so none runs while a publish has the session.
 
 use crate::HostAddr;
 use crate::host::{Call, Host, HostError, StopWorld, ThreadLocals, Unwind};
-use crate::worker::services::WorkerHost;
 
 /// See the [module page](self).
-pub struct Deferring {
-    inner: WorkerHost,
+pub struct Deferring<H> {
+    inner: H,
     initialisers: Vec<HostAddr>,
 }
 
-impl Deferring {
-    pub fn new(inner: WorkerHost) -> Deferring {
+impl<H: Host> Deferring<H> {
+    pub fn new(inner: H) -> Deferring<H> {
         Deferring {
             inner,
             initialisers: Vec::new(),
@@ -24,13 +23,18 @@ impl Deferring {
     /// Calls the initialisers that were kept, in order, and no session held.
     pub fn initialise(mut self) -> Result<(), HostError> {
         for function in std::mem::take(&mut self.initialisers) {
-            Call::call(&mut self.inner, function, &[])?;
+            self.calls()?.call(function, &[])?;
         }
         Ok(())
     }
+
+    fn calls(&mut self) -> Result<&mut dyn Call, HostError> {
+        let call = self.inner.call();
+        call.ok_or_else(|| HostError::Failed("no function can be called here".to_owned()))
+    }
 }
 
-impl Host for Deferring {
+impl<H: Host> Host for Deferring<H> {
     fn call(&mut self) -> Option<&mut dyn Call> {
         Some(self)
     }
@@ -48,9 +52,9 @@ impl Host for Deferring {
     }
 }
 
-impl Call for Deferring {
+impl<H: Host> Call for Deferring<H> {
     fn call(&mut self, function: HostAddr, arguments: &[u64]) -> Result<u64, HostError> {
-        Call::call(&mut self.inner, function, arguments)
+        self.calls()?.call(function, arguments)
     }
 
     fn initialise(&mut self, function: HostAddr) -> Result<(), HostError> {
@@ -59,6 +63,6 @@ impl Call for Deferring {
     }
 
     fn at_exit(&mut self, function: HostAddr) -> Result<(), HostError> {
-        self.inner.at_exit(function)
+        self.calls()?.at_exit(function)
     }
 }

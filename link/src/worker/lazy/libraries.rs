@@ -258,7 +258,7 @@ fn listen(shared: &Arc<Shared>) {
 }
 
 /// Why a call cannot go on.
-enum Failure {
+pub(super) enum Failure {
     /// The worker is to say this.
     Said(String),
     /// Another call of the same process says it.
@@ -429,7 +429,7 @@ impl Call<'_> {
         image: &Mutex<Grown>,
         library: Option<LibraryId>,
         link: impl FnOnce(&mut Session, &mut dyn Ground) -> Result<T, E>,
-    ) -> Result<(T, Deferring), E> {
+    ) -> Result<(T, Deferring<WorkerHost>), E> {
         let mut grown = lock(image);
         let Grown {
             session,
@@ -536,12 +536,12 @@ impl Call<'_> {
     }
 }
 
-fn said<T>(result: Result<T, impl std::fmt::Display>) -> Result<T, Failure> {
+pub(super) fn said<T>(result: Result<T, impl std::fmt::Display>) -> Result<T, Failure> {
     result.map_err(|error| Failure::Said(error.to_string()))
 }
 
 /// The function of a name, or why there is none.
-fn function(view: &View, name: &str) -> Result<HostAddr, &'static str> {
+pub(super) fn function(view: &View, name: &str) -> Result<HostAddr, &'static str> {
     let defined = |symbol: &Symbol<'_>| matches!(symbol.definition, Definition::Atom(..));
     let symbol = view.symbol(name).filter(defined);
     let symbol = symbol.ok_or("the library does not define it")?;

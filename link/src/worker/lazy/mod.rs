@@ -15,6 +15,7 @@
 //! | `asking` | the worker's side: one call's conversation with the controller |
 //! | `progress` | which library is being loaded by which call; who waits for whom |
 //! | `libraries` | [`LazyLibraries`]: the controller's side |
+//! | `here` | [`LocalLazyLibraries`]: the same without a worker, in this process |
 //! | `deferring` | a host that keeps initialisers for when the session is free |
 //!
 //! # Who waits, and who does not
@@ -42,8 +43,10 @@
 
 pub(super) mod asking;
 mod deferring;
+mod here;
 mod libraries;
 mod progress;
 pub(super) mod stubs;
 
+pub use here::LocalLazyLibraries;
 pub use libraries::{LazyLibraries, Libraries, LibraryId, Made};

@@ -62,8 +62,9 @@ pub struct Progress {
     changed: Condvar,
 }
 
+/// What is known of all libraries.
 #[derive(Debug, Default)]
-struct Known {
+pub(super) struct Known {
     stages: FxHashMap<(Process, LibraryId), Stage>,
     waits: FxHashMap<Caller, LibraryId>,
 }
@@ -92,7 +93,7 @@ impl Known {
 }
 
 impl Progress {
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
