@@ -64,15 +64,32 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
 
     let mut asked = Asked::default();
     loop {
+        let mut spelled = None;
         // The parser would take what follows `--` for more files.
-        if let Some(raw) = parser.try_raw_args()
-            && raw.peek() == Some("--".as_ref())
-        {
-            asked.arguments.extend(raw.skip(1));
-            break;
+        if let Some(mut raw) = parser.try_raw_args() {
+            match raw.peek().and_then(|word| word.to_str()) {
+                Some("--") => {
+                    asked.arguments.extend(raw.skip(1));
+                    break;
+                }
+                Some("--args" | "-args") => {
+                    let mut rest = raw.skip(1);
+                    asked.program.extend(rest.next().map(PathBuf::from));
+                    asked.arguments.extend(rest);
+                    break;
+                }
+                word => spelled = word.and_then(spelled_as_gdb_does),
+            }
+            if spelled.is_some() {
+                raw.next();
+            }
         }
-        let Some(argument) = parser.next().map_err(usage)? else {
-            break;
+        let argument = match spelled {
+            Some(argument) => argument,
+            None => match parser.next().map_err(usage)? {
+                Some(argument) => argument,
+                None => break,
+            },
         };
         match argument {
             Short('h') | Long("help") => return Ok(None),
@@ -80,6 +97,8 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
             Long("echo") => asked.echo = true,
             Long("json") => asked.json = true,
             Short('n') | Long("no-init") => asked.no_init = true,
+            // We say nothing at the start that could be left out.
+            Short('q') | Long("quiet") => {}
             Short('x') => {
                 let file = parser.value().map_err(usage)?;
                 asked.scripts.push(Script::File(file.into()));
@@ -88,19 +107,34 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Option<Asked>, Failu
                 let command = text(parser.value().map_err(usage)?)?;
                 asked.scripts.push(Script::Command(command));
             }
-            Long("pid") => {
+            Short('p') | Long("pid") => {
                 let pid = text(parser.value().map_err(usage)?)?;
                 let number = pid.parse().ok().filter(|number| *number > 0);
                 asked.pid = Some(number.ok_or_else(|| {
                     Failure::usage(Topic::Dbg, format!("{pid:?} is not a process number"))
                 })?);
             }
-            Long("core") => asked.core = Some(parser.value().map_err(usage)?.into()),
+            Short('c') | Long("core") => asked.core = Some(parser.value().map_err(usage)?.into()),
             Value(file) => asked.program.push(file.into()),
             other => return Err(usage(other.unexpected())),
         }
     }
     Ok(Some(asked))
+}
+
+/// An option by one of the names that gdb has for it, and fingers know.
+fn spelled_as_gdb_does(word: &str) -> Option<lexopt::Arg<'static>> {
+    use lexopt::Arg::{Long, Short};
+    Some(match word {
+        "-ex" | "--ex" | "--eval-command" => Short('e'),
+        "-nx" | "--nx" | "-nh" | "--nh" => Short('n'),
+        "--command" => Short('x'),
+        "-batch" => Long("batch"),
+        "-pid" => Long("pid"),
+        "-core" => Long("core"),
+        "-quiet" | "-silent" | "--silent" => Long("quiet"),
+        _ => return None,
+    })
 }
 
 /// The commands that the rest of the command line stands for.

@@ -306,9 +306,12 @@ pub(crate) fn unpack_xz(packed: &[u8]) -> Option<Vec<u8>> {
 /// zstd's few more extreme cases are no debug information.
 const MAX_RATIO: u64 = 1100;
 
-/// A section's bytes, decompressed where need be: `Ok(None)` where they are
-/// plain and lie in the file as they are.
-pub(crate) fn decompress(section: &Section, data: &[u8]) -> Result<Option<Vec<u8>>, String> {
+/// A section's packed bytes, how they were packed and their size without;
+/// `Ok(None)` where they are plain.
+fn packed<'d>(
+    section: &Section,
+    data: &'d [u8],
+) -> Result<Option<object::CompressedData<'d>>, String> {
     let bytes = data.get(section.file.clone()).unwrap_or_default();
     let (format, size, packed) = if section.flags & elf::SHF_COMPRESSED.0 != 0 {
         let (header, packed) =
@@ -338,11 +341,27 @@ pub(crate) fn decompress(section: &Section, data: &[u8]) -> Result<Option<Vec<u8
     if size > (packed.len() as u64).saturating_mul(MAX_RATIO) {
         return Err(format!("it claims to decompress to {size} bytes"));
     }
-    let compressed = object::CompressedData {
+    Ok(Some(object::CompressedData {
         format,
         data: packed,
         uncompressed_size: size,
+    }))
+}
+
+/// A section's bytes, decompressed where need be: `Ok(None)` where they are
+/// plain and lie in the file as they are.
+pub(crate) fn decompress(section: &Section, data: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    let Some(compressed) = packed(section, data)? else {
+        return Ok(None);
     };
     let plain = compressed.decompress().map_err(|error| error.to_string())?;
     Ok(Some(plain.into_owned()))
+}
+
+/// How many bytes a section has when it is decompressed, as far as it says.
+pub(crate) fn plain_size(section: &Section, data: &[u8]) -> Option<u64> {
+    Some(match packed(section, data).ok()? {
+        Some(compressed) => compressed.uncompressed_size,
+        None => section.file.len() as u64,
+    })
 }

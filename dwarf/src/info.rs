@@ -207,7 +207,7 @@ pub(crate) enum KeptKind {
 }
 
 /// Debug information smaller than this is read again sooner than an index.
-const MIN_KEPT: usize = 1 << 20;
+const MIN_KEPT: usize = 1 << 18;
 
 impl<'a> Info<'a> {
     /// What a kept index must be of.
@@ -216,7 +216,7 @@ impl<'a> Info<'a> {
         let line = self.files_of.files[0].section(".debug_line").slice().len();
         Identity {
             kind: kind as u32,
-            sizes: [info as u32, line as u32, self.units.len() as u32],
+            sizes: [info as u32, line as u32],
         }
     }
 

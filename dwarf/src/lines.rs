@@ -376,6 +376,9 @@ impl Module {
     /// When the line has no code, the places are those of the next line of the
     /// same file that has any, and say so in [`Place::line`].
     pub fn places(&self, file: &str, line: u32) -> Vec<Place> {
+        if !self.may_mention(file) {
+            return Vec::new();
+        }
         let places = self.info(|info| {
             let copies = info.one_per_copy(info.statements_of(file, line));
             let mut places: Vec<Place> = copies
@@ -417,6 +420,9 @@ impl Module {
     /// The source files of the module whose path ends in `suffix` on a `/`
     /// boundary; all of them for the empty suffix. Each once, sorted.
     pub fn files(&self, suffix: &str) -> Vec<Arc<Path>> {
+        if !suffix.is_empty() && !self.may_mention(suffix) {
+            return Vec::new();
+        }
         let files = self.info(|info| {
             if suffix.is_empty() {
                 return info.all_files();

@@ -3,12 +3,16 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 
 use crate::elf::Elf;
+use crate::files::hash_name;
 use crate::frames::FrameTables;
-use crate::info::{Info, InfoCell, SectionFile, Sections};
+use crate::info::{Info, InfoCell, KeptKind, SectionFile, Sections};
+use crate::rows::{self, HashedRows, Identity};
 use crate::symbols::SymbolTable;
 use crate::{Address, Arch, Bytes, DebugFiles, Error, Input, Memory, ModuleKind, Result, Wanted};
 
@@ -44,6 +48,10 @@ pub struct Module {
     info: OnceLock<Option<InfoCell>>,
     info_fault: OnceLock<Error>,
     pub(crate) symbols: OnceLock<SymbolTable>,
+    /// How often a name was looked for among all symbols.
+    pub(crate) symbol_scans: AtomicU32,
+    /// What an earlier run kept of the mentions of source files.
+    pub(crate) kept_files: OnceLock<Option<HashedRows>>,
     pub(crate) frames: OnceLock<FrameTables>,
 }
 
@@ -70,6 +78,8 @@ impl Module {
             info: OnceLock::new(),
             info_fault: OnceLock::new(),
             symbols: OnceLock::new(),
+            symbol_scans: AtomicU32::new(0),
+            kept_files: OnceLock::new(),
             frames: OnceLock::new(),
         };
         module.take_debug_file(input.debug)?;
@@ -311,6 +321,39 @@ impl Module {
         });
         cell.as_ref()
             .map(|cell| cell.with_dependent(|_, info| look(info)))
+    }
+
+    /// Whether its line tables may mention a source file whose path ends so. Does
+    /// not read debug information that was not read yet: only what an earlier run
+    /// kept can say no.
+    pub(crate) fn may_mention(&self, suffix: &str) -> bool {
+        if self.info.get().is_some() {
+            return true;
+        }
+        let known = self.kept_files.get_or_init(|| self.read_kept_files());
+        let base = Path::new(suffix).file_name();
+        let hash = base.map(|base| hash_name(base.as_bytes()));
+        match (known, hash) {
+            (Some(known), Some(hash)) => !known.with_hash(hash).is_empty(),
+            _ => true,
+        }
+    }
+
+    fn read_kept_files(&self) -> Option<HashedRows> {
+        let (bytes, elf) = self.debug_file();
+        let size = |name: &str| {
+            let section = elf.section(&format!(".{name}"));
+            let section = section.or_else(|| elf.section(&format!(".z{name}")));
+            section.map_or(Some(0), |section| {
+                crate::elf::plain_size(section, bytes.get())
+            })
+        };
+        let sizes = [size("debug_info")? as u32, size("debug_line")? as u32];
+        let kind = KeptKind::Lines as u32;
+        let build_id = self.elf.build_id.as_deref()?;
+        let kept = self.files.as_ref()?.kept_index(build_id, kind)?;
+        let (_, files) = rows::unpack(&kept, Identity { kind, sizes })?;
+        Some(files)
     }
 
     fn read_info(&self) -> Result<Option<InfoCell>> {

@@ -143,14 +143,14 @@ impl HashedRows {
 pub(crate) struct Identity {
     /// What kind of index it is.
     pub(crate) kind: u32,
-    /// The sizes of the sections it was made from, and how many units these had.
-    pub(crate) sizes: [u32; 3],
+    /// The sizes of `.debug_info` and `.debug_line`, which it was made from.
+    pub(crate) sizes: [u32; 2],
 }
 
 /// `sapwoodi`, and the version of the form.
-const MAGIC: [u32; 3] = [0x7770_6173, 0x6964_6f6f, 1];
+const MAGIC: [u32; 3] = [0x7770_6173, 0x6964_6f6f, 2];
 /// Magic, identity, three lengths, checksum.
-const HEADER: usize = 4 * (3 + 4 + 3 + 1);
+const HEADER: usize = 4 * (3 + 3 + 3 + 1);
 
 /// The kept form of an index.
 pub(crate) fn pack(identity: Identity, ranges: &Rows<5>, hashed: &HashedRows) -> Vec<u8> {
@@ -186,17 +186,17 @@ pub(crate) fn unpack(bytes: &Bytes, identity: Identity) -> Option<(Rows<5>, Hash
     };
     let mut expected = MAGIC.into_iter().chain([identity.kind]);
     let mut sizes = identity.sizes.into_iter();
-    for index in 0..7 {
+    for index in 0..6 {
         let wanted = expected.next().or_else(|| sizes.next())?;
         if word(index)? != wanted {
             return None;
         }
     }
-    let sum = word(10)?;
+    let sum = word(9)?;
     if checksum(&header[..HEADER - 4], body) != sum {
         return None;
     }
-    let lengths = [word(7)? as usize, word(8)? as usize, word(9)? as usize];
+    let lengths = [word(6)? as usize, word(7)? as usize, word(8)? as usize];
     let mut at = HEADER;
     let mut next = |length: usize, width: usize| {
         let end = at.checked_add(length.checked_mul(4 * width)?)?;
@@ -217,7 +217,7 @@ mod tests {
 
     const IDENTITY: Identity = Identity {
         kind: 1,
-        sizes: [2, 3, 4],
+        sizes: [2, 3],
     };
 
     fn sample() -> (Rows<5>, HashedRows) {

@@ -2,6 +2,7 @@
 //! by address. They need no debug information.
 
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 use object::elf::{self, Sym64};
 use object::{LittleEndian, pod};
@@ -9,7 +10,7 @@ use object::{LittleEndian, pod};
 use crate::elf::{Elf, Section};
 use crate::files::hash_name;
 use crate::versions::{Version, Versions};
-use crate::{Address, Module};
+use crate::{Address, Bytes, Module};
 
 /// A symbol of a module's ELF symbol tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,20 +113,6 @@ fn read_versions(elf: &Elf, data: &[u8]) -> Vec<(u64, u32, Version)> {
     found
 }
 
-/// Reads the symbols of one table. Damaged parts are left out.
-fn read_table(elf: &Elf, data: &[u8], kind: elf::SectionType, is_debug: bool) -> Vec<Entry> {
-    let symbols = table(elf, data, kind);
-    let is_dynamic = kind == elf::SHT_DYNSYM;
-    let entries = symbols.iter().filter_map(|symbol| read_symbol(elf, symbol));
-    entries
-        .map(|entry| Entry {
-            is_debug,
-            is_dynamic,
-            ..entry
-        })
-        .collect()
-}
-
 fn read_symbol(elf: &Elf, symbol: &Sym64<LittleEndian>) -> Option<Entry> {
     let endian = LittleEndian;
     let kind = match symbol.st_info.0 & 0xf {
@@ -173,25 +160,73 @@ fn read_symbol(elf: &Elf, symbol: &Sym64<LittleEndian>) -> Option<Entry> {
     })
 }
 
+/// A symbol table of a module.
+#[derive(Clone, Copy)]
+struct Table<'m> {
+    bytes: &'m [u8],
+    elf: &'m Elf,
+    kind: elf::SectionType,
+    is_debug: bool,
+}
+
+impl<'m> Table<'m> {
+    fn of((bytes, elf): (&'m Bytes, &'m Elf), kind: elf::SectionType, is_debug: bool) -> Table<'m> {
+        Table {
+            bytes: bytes.get(),
+            elf,
+            kind,
+            is_debug,
+        }
+    }
+
+    /// Its symbols. Damaged parts are left out.
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        let symbols = table(self.elf, self.bytes, self.kind).iter();
+        symbols.filter_map(|symbol| self.entry(symbol))
+    }
+
+    fn entry(&self, symbol: &Sym64<LittleEndian>) -> Option<Entry> {
+        Some(Entry {
+            is_debug: self.is_debug,
+            is_dynamic: self.kind == elf::SHT_DYNSYM,
+            ..read_symbol(self.elf, symbol)?
+        })
+    }
+
+    /// Those with one of some names.
+    fn named(&self, names: &[&str]) -> impl Iterator<Item = Entry> {
+        let strings = strings(self.elf, self.kind == elf::SHT_DYNSYM);
+        let text = strings.and_then(|strings| self.bytes.get(strings.file.clone()));
+        let text = text.unwrap_or_default();
+        let is_wanted = move |symbol: &&Sym64<LittleEndian>| {
+            let at = symbol.st_name.get(LittleEndian) as usize;
+            let text = text.get(at..).unwrap_or_default();
+            let is = |name: &&str| {
+                let name = name.as_bytes();
+                text.first() == name.first()
+                    && text.starts_with(name)
+                    // `.symtab` writes a version into the name.
+                    && matches!(text.get(name.len()), Some(0 | b'@'))
+            };
+            names.iter().any(is)
+        };
+        let symbols = table(self.elf, self.bytes, self.kind).iter();
+        symbols
+            .filter(is_wanted)
+            .filter_map(|symbol| self.entry(symbol))
+    }
+}
+
+/// How many names are looked for by going through all symbols before the table
+/// of names is made: that costs as much as some dozen look-ups.
+const MAX_SCANS: u32 = 12;
+
 impl SymbolTable {
     fn read(module: &Module) -> SymbolTable {
-        let (bytes, elf) = module.loaded_file();
-        let (debug_bytes, debug_elf) = module.symbol_file();
-        let is_separate = !std::ptr::eq(elf, debug_elf);
-        let mut symbols = read_table(debug_elf, debug_bytes.get(), elf::SHT_SYMTAB, is_separate);
-        if symbols.is_empty() && is_separate {
-            symbols = read_table(elf, bytes.get(), elf::SHT_SYMTAB, false);
-        }
-        symbols.extend(read_table(elf, bytes.get(), elf::SHT_DYNSYM, false));
-        symbols.sort_by_key(|entry| (entry.address, entry.rank()));
-        // What `.dynsym` repeats stands next to its twin.
-        symbols.dedup_by(|one, other| {
-            one.address == other.address
-                && one.size == other.size
-                && one.kind == other.kind
-                && module.symbol_name(one) == module.symbol_name(other)
-        });
+        let entries = module.tables().iter().flat_map(Table::entries).collect();
+        let mut symbols = module.in_order(entries);
         symbols.shrink_to_fit();
+        let (bytes, elf) = module.loaded_file();
         SymbolTable {
             symbols,
             versions: read_versions(elf, bytes.get()),
@@ -214,6 +249,46 @@ fn strings(elf: &Elf, is_dynamic: bool) -> Option<&Section> {
 impl Module {
     fn symbol_table(&self) -> &SymbolTable {
         self.symbols.get_or_init(|| SymbolTable::read(self))
+    }
+
+    /// Its symbol tables.
+    fn tables(&self) -> [Table<'_>; 2] {
+        let (loaded, debug) = (self.loaded_file(), self.symbol_file());
+        let is_separate = !std::ptr::eq(loaded.1, debug.1);
+        let mut symbols = Table::of(debug, elf::SHT_SYMTAB, is_separate);
+        if is_separate && symbols.entries().next().is_none() {
+            symbols = Table::of(loaded, elf::SHT_SYMTAB, false);
+        }
+        [symbols, Table::of(loaded, elf::SHT_DYNSYM, false)]
+    }
+
+    /// Symbols by address, each once.
+    fn in_order(&self, mut symbols: Vec<Entry>) -> Vec<Entry> {
+        symbols.sort_by_key(|entry| (entry.address, entry.rank()));
+        // What `.dynsym` repeats stands next to its twin.
+        symbols.dedup_by(|one, other| {
+            one.address == other.address
+                && one.size == other.size
+                && one.kind == other.kind
+                && self.symbol_name(one) == self.symbol_name(other)
+        });
+        symbols
+    }
+
+    /// The defined symbols with one of some exact names. For all of them at once,
+    /// this costs one look at each symbol's name.
+    pub fn symbols_among(&self, names: &[&str]) -> Vec<Symbol<'_>> {
+        let found = self.scan(names);
+        found.iter().map(|entry| self.symbol(entry)).collect()
+    }
+
+    /// The symbols with one of some names, strong ones first.
+    fn scan(&self, names: &[&str]) -> Vec<Entry> {
+        let tables = self.tables();
+        let found = tables.iter().flat_map(|table| table.named(names)).collect();
+        let mut found = self.in_order(found);
+        found.sort_by_key(|entry| entry.binding);
+        found
     }
 
     fn symbol_name(&self, entry: &Entry) -> &str {
@@ -252,10 +327,7 @@ impl Module {
     /// The defined symbols of that exact name, strong ones first.
     pub fn symbols_named(&self, name: &str) -> Vec<Symbol<'_>> {
         let entries = self.entries_named(name);
-        entries
-            .into_iter()
-            .map(|entry| self.symbol(entry))
-            .collect()
+        entries.iter().map(|entry| self.symbol(entry)).collect()
     }
 
     /// What code elsewhere means by a name: the definition of that version or,
@@ -264,7 +336,7 @@ impl Module {
     pub fn exported(&self, name: &str, version: Option<&str>) -> Option<Symbol<'_>> {
         let entries = self.entries_named(name).into_iter();
         let mut entries = entries.filter(|entry| entry.binding != Binding::Local);
-        let is_meant = |entry: &&Entry| {
+        let is_meant = |entry: &Entry| {
             let mut versions = self.versions_of(entry, name).peekable();
             let has_none = versions.peek().is_none();
             has_none
@@ -273,7 +345,7 @@ impl Module {
                     None => !known.is_hidden,
                 })
         };
-        entries.find(is_meant).map(|entry| self.symbol(entry))
+        entries.find(is_meant).map(|entry| self.symbol(&entry))
     }
 
     /// The versions of a symbol.
@@ -295,7 +367,14 @@ impl Module {
         std::str::from_utf8(&text[..end]).ok()
     }
 
-    fn entries_named(&self, name: &str) -> Vec<&Entry> {
+    /// The symbols of a name, strong ones first.
+    fn entries_named(&self, name: &str) -> Vec<Entry> {
+        let is_made = |table: &SymbolTable| table.by_name.get().is_some();
+        if !self.symbols.get().is_some_and(is_made)
+            && self.symbol_scans.fetch_add(1, Ordering::Relaxed) < MAX_SCANS
+        {
+            return self.scan(&[name]);
+        }
         let table = self.symbol_table();
         let by_name = table.by_name.get_or_init(|| {
             let names = table.symbols.iter().enumerate();
@@ -310,8 +389,8 @@ impl Module {
         let same = by_name[from..]
             .iter()
             .take_while(|&&(other, _)| other == hash);
-        let mut found: Vec<&Entry> = same
-            .map(|&(_, index)| &table.symbols[index as usize])
+        let mut found: Vec<Entry> = same
+            .map(|&(_, index)| table.symbols[index as usize])
             .filter(|entry| self.symbol_name(entry) == name)
             .collect();
         found.sort_by_key(|entry| entry.binding);

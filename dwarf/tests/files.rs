@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use common::{Folder, fixture, has, open};
 use sapwood_dwarf::{Address, Bytes, DebugFiles, Input, Module, ModuleKind, Wanted};
@@ -212,4 +213,97 @@ fn a_name_means_its_default_version_or_the_one_that_is_asked_for() {
     }
     // What only the library itself sees is not for others.
     assert_eq!(exported("first", None), None);
+}
+
+#[test]
+fn names_are_found_alike_before_and_after_there_is_a_table_of_them() {
+    let folder = Folder::new("scans");
+    let script = format!("-Wl,--version-script={}", fixture("versions.map").display());
+    let options = ["-shared", "-fPIC", script.as_str()];
+    let library = folder.compile("cc", "versions.c", &options, "libversions.so");
+    let module = open(&library, 0x1000);
+    let names = [
+        "first", "second", "changed", "plain", "plai", "plain2", "_init", "",
+    ];
+    let rounds: Vec<Vec<_>> = (0..4)
+        .map(|_| {
+            names
+                .iter()
+                .map(|name| module.symbols_named(name))
+                .collect()
+        })
+        .collect();
+    assert!(rounds[0].iter().filter(|found| !found.is_empty()).count() >= 4);
+    assert!(rounds.iter().all(|round| *round == rounds[0]));
+    let mut among = module.symbols_among(&names);
+    let mut each: Vec<_> = rounds[0].iter().flatten().copied().collect();
+    among.sort_by_key(|symbol| (symbol.address, symbol.name));
+    each.sort_by_key(|symbol| (symbol.address, symbol.name));
+    assert_eq!(among, each);
+}
+
+/// Keeps indexes in memory.
+#[derive(Default)]
+struct Memory(Mutex<HashMap<(Vec<u8>, u32), Vec<u8>>>);
+
+impl DebugFiles for Memory {
+    fn find(&self, _: &Wanted<'_>) -> Option<Bytes> {
+        None
+    }
+
+    fn kept_index(&self, build_id: &[u8], kind: u32) -> Option<Bytes> {
+        let kept = self.0.lock().unwrap();
+        Some(Bytes::from(kept.get(&(build_id.to_vec(), kind))?.clone()))
+    }
+
+    fn keep_index(&self, build_id: &[u8], kind: u32, index: &[u8]) {
+        let mut kept = self.0.lock().unwrap();
+        kept.insert((build_id.to_vec(), kind), index.to_vec());
+    }
+}
+
+#[test]
+fn a_kept_index_says_which_files_are_mentioned_unless_it_is_of_another_program() {
+    let folder = Folder::new("kept");
+    let write = |name: &str, types: usize| {
+        // More debug information than that of which no index is kept.
+        let types = (0..types).map(|n| format!("struct s{n} {{ int a; }} v{n};\n"));
+        let text: String = types
+            .chain(["int main(void) { return 0; }\n".into()])
+            .collect();
+        std::fs::write(folder.0.join(name), text).expect("a source");
+    };
+    let build = |source: &str, types: usize| {
+        write(source, types);
+        let output = folder.0.join("large");
+        let status = Command::new("cc")
+            .args([
+                "-g",
+                "-Wl,--build-id=0x0123456789abcdef0123456789abcdef01234567",
+                "-o",
+            ])
+            .arg(&output)
+            .arg(source)
+            .current_dir(&folder.0)
+            .status();
+        assert!(status.expect("cc").success());
+        output
+    };
+    let kept = Arc::new(Memory::default());
+    let files = |program: &Path, names: [&str; 2]| {
+        let bytes = Bytes::from(std::fs::read(program).expect("a program"));
+        let input = Input::new("large", ModuleKind::Executable, bytes, 0);
+        let module = Module::open(input.with_files(kept.clone())).expect("an ELF file");
+        names.map(|name| {
+            let last = module.places(name, 12_000);
+            (last.len(), module.files(name).len())
+        })
+    };
+    let program = build("large.c", 12_000);
+    assert_eq!(files(&program, ["absent.c", "large.c"]), [(0, 0), (1, 1)]);
+    assert!(!kept.0.lock().unwrap().is_empty());
+    assert_eq!(files(&program, ["absent.c", "large.c"]), [(0, 0), (1, 1)]);
+    // The same build id, and other debug information: what was kept says nothing.
+    let other = build("other.c", 12_001);
+    assert_eq!(files(&other, ["other.c", "large.c"]), [(1, 1), (0, 0)]);
 }

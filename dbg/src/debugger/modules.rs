@@ -24,11 +24,17 @@ const USUAL_BIAS: u64 = 0x5555_5555_4000;
 /// What the dynamic linker calls whenever its list changes.
 const RENDEZVOUS: [&str; 2] = ["_dl_debug_state", "dl_debug_state"];
 
-/// What leaves a call without returning from it, by its jump buffer.
-const JUMP_HOOKS: [&str; 4] = ["longjmp", "_longjmp", "siglongjmp", "__longjmp_chk"];
-
 /// What a C++ handler calls before anything else.
 const CATCH_HOOK: &str = "__cxa_begin_catch";
+
+/// That, and what leaves a call without returning from it, by its jump buffer.
+const HOOKS: [&str; 5] = [
+    CATCH_HOOK,
+    "longjmp",
+    "_longjmp",
+    "siglongjmp",
+    "__longjmp_chk",
+];
 
 /// Where a linker puts what tells one build from another.
 const BUILD_ID: &str = ".note.gnu.build-id";
@@ -344,12 +350,13 @@ impl Debugger {
             return;
         }
         for (_, module) in self.modules.since(from, Having::Opened) {
-            let caught = module.symbol_named(CATCH_HOOK).map(|s| s.address);
+            let hooks = module.symbols_among(&HOOKS).into_iter();
+            let (catch, jumps): (Vec<_>, Vec<_>) =
+                hooks.partition(|symbol| symbol.name == CATCH_HOOK);
+            let caught = catch.first().map(|symbol| symbol.address);
             self.catch_hook = caught.or(self.catch_hook);
-            let symbols = JUMP_HOOKS
-                .iter()
-                .filter_map(|name| module.symbol_named(name));
-            self.jump_hooks.extend(symbols.map(|symbol| symbol.address));
+            self.jump_hooks
+                .extend(jumps.iter().map(|symbol| symbol.address));
         }
         self.jump_hooks.sort();
         self.jump_hooks.dedup();
