@@ -242,9 +242,12 @@ fn names_are_found_alike_before_and_after_there_is_a_table_of_them() {
     assert_eq!(among, each);
 }
 
+/// Indexes by build id and kind.
+type Indexes = HashMap<(Vec<u8>, u32), Vec<u8>>;
+
 /// Keeps indexes in memory.
 #[derive(Default)]
-struct Memory(Mutex<HashMap<(Vec<u8>, u32), Vec<u8>>>);
+struct Memory(Mutex<Indexes>);
 
 impl DebugFiles for Memory {
     fn find(&self, _: &Wanted<'_>) -> Option<Bytes> {

@@ -254,8 +254,8 @@ fn floating(operator: Binary, one: Operand, other: Operand) -> Result<Operand, E
     if is_long(one) || is_long(other) {
         let (a, b) = (one.as_extended(), other.as_extended());
         return match operator {
-            Binary::Add => Ok(Operand::Long(a.add(b))),
-            Binary::Subtract => Ok(Operand::Long(a.add(b.negate()))),
+            Binary::Add => Ok(Operand::Long(a.plus(b))),
+            Binary::Subtract => Ok(Operand::Long(a.plus(b.negate()))),
             Binary::Multiply => Ok(Operand::Long(a.multiply(b))),
             Binary::Divide => Ok(Operand::Long(a.divide(b))),
             _ => compare(operator, a, b),

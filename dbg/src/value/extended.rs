@@ -137,7 +137,7 @@ impl Extended {
     }
 
     /// The sum of two.
-    pub fn add(self, other: Extended) -> Extended {
+    pub fn plus(self, other: Extended) -> Extended {
         let ((a, x), (b, y)) = match (self.magnitude, other.magnitude) {
             (NoNumber, _) | (_, NoNumber) => return Extended::new(false, NoNumber),
             (Infinite, Infinite) if self.negative != other.negative => {
@@ -149,7 +149,7 @@ impl Extended {
             (Zero, _) => return other,
             (_, Zero) => return self,
             (Finite(a, x), Finite(b, y)) if (x, a) >= (y, b) => ((a, x), (b, y)),
-            _ => return other.add(self),
+            _ => return other.plus(self),
         };
         // Room for a carry above, and for the digits that a shift brings below.
         const BELOW: i32 = 62;
@@ -202,7 +202,7 @@ impl Extended {
 
 impl PartialOrd for Extended {
     fn partial_cmp(&self, other: &Extended) -> Option<Ordering> {
-        let difference = self.add(other.negate());
+        let difference = self.plus(other.negate());
         match (self.magnitude, other.magnitude) {
             (NoNumber, _) | (_, NoNumber) => return None,
             (Infinite, Infinite) if self.negative == other.negative => {
@@ -235,23 +235,23 @@ mod tests {
     fn sums_are_the_processors() {
         let third = of(1.0).divide(of(3.0));
         assert_eq!(shown(third), "0.333333333333333333342");
-        assert_eq!(shown(third.add(third)), "0.666666666666666666685");
+        assert_eq!(shown(third.plus(third)), "0.666666666666666666685");
         assert_eq!(shown(third.multiply(of(3.0))), "1");
         assert_eq!(
-            shown(of(2.0).divide(of(3.0)).add(third.negate())),
+            shown(of(2.0).divide(of(3.0)).plus(third.negate())),
             "0.333333333333333333342"
         );
         assert_eq!(
             shown(of(1e300).multiply(of(1e300))),
             "1.00000000000000010506e+600"
         );
-        assert_eq!(shown(of(1.0).add(of(2f64.powi(-70)))), "1");
+        assert_eq!(shown(of(1.0).plus(of(2f64.powi(-70)))), "1");
         assert_eq!(
-            shown(of(1.0).add(of(-2f64.powi(-64)))),
+            shown(of(1.0).plus(of(-2f64.powi(-64)))),
             "0.999999999999999999946"
         );
         assert_eq!(shown(of(-1.0).divide(of(0.0))), "-inf");
-        assert_eq!(shown(of(5.0).add(of(-5.0))), "0");
+        assert_eq!(shown(of(5.0).plus(of(-5.0))), "0");
     }
 
     #[test]
