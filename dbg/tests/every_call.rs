@@ -299,6 +299,7 @@ fn stopped(program: &Program) -> Stopped<'_> {
                 interrupter: Interrupter::default(),
             }),
             libgcc: Some(program.libgcc),
+            world: None,
         },
         names: Names(&program.names),
     }
