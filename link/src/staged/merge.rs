@@ -25,7 +25,7 @@ use object::LittleEndian;
 use object::elf;
 use object::read::elf::Sym;
 
-use super::{Role, Says, Span, Staged, StagedAtom};
+use super::{Role, Says, Span, Staged, StagedAtom, make_room};
 use crate::arch::x86_64::is_relative;
 use crate::model::{AtomKind, NONE};
 use crate::names::{hash, hash_to_nul};
@@ -245,7 +245,8 @@ fn merge_class(staged: &mut Staged<'_>, sections: &[Mergeable]) {
         return;
     }
     let into = staged.atoms.len() as u32;
-    let mut pool = Pool::new(1 << class.alignment_log2);
+    let total = sections.iter().map(len).sum();
+    let mut pool = Pool::new(std::mem::take(&mut staged.built), total, class);
     let mut merged = std::mem::take(&mut staged.merged);
     for section in sections {
         let first = merged.pieces.len() as u32;
@@ -271,7 +272,11 @@ fn merge_class(staged: &mut Staged<'_>, sections: &[Mergeable]) {
     staged.merged = merged;
     let first = &staged.atoms[sections[0].atom as usize];
     let (input, name) = (first.input, first.name);
-    let bytes = staged.keep(&pool.bytes);
+    let bytes = Span {
+        start: pool.base as u32,
+        len: (pool.bytes.len() - pool.base) as u32,
+    };
+    staged.built = pool.bytes;
     staged.atoms.push(StagedAtom {
         input,
         kind: AtomKind::ReadOnly,
@@ -312,28 +317,44 @@ fn padding_at(bytes: &[u8], end: usize, class: Class) -> usize {
     if is_padding { next - end } else { 0 }
 }
 
-/// Entries, each once.
+/// Entries, each once, behind the bytes that hand-built inputs have.
 struct Pool {
-    alignment: usize,
     bytes: Vec<u8>,
-    /// Where each begins, and how long it is.
-    entries: Vec<(u32, u32)>,
-    /// Open addressing by hash, half full at most: the hash in the high half and
-    /// an entry's number in the low, or `EMPTY`.
-    slots: Vec<u64>,
+    /// Where they begin.
+    base: usize,
+    alignment: usize,
+    entries: Vec<Entry>,
+    /// Open addressing by hash, half full at most: an entry's number, or `NONE`.
+    slots: Vec<u32>,
 }
 
-const EMPTY: u64 = u64::MAX;
-/// Slots that a pool begins with.
-const FIRST_LEN: usize = 256;
+/// Where an entry begins, counted from the base, how long it is, and its hash.
+#[derive(Clone, Copy)]
+struct Entry {
+    start: u32,
+    len: u32,
+    hash: u32,
+}
 
 impl Pool {
-    fn new(alignment: usize) -> Pool {
+    /// For sections of `total` bytes.
+    fn new(mut bytes: Vec<u8>, total: usize, class: Class) -> Pool {
+        /// About how long texts are, and how many slots there are at least.
+        const USUAL: usize = 32;
+        const FIRST_LEN: usize = 64;
+        let entry = if class.strings {
+            USUAL
+        } else {
+            class.entry as usize
+        };
+        let slots = (total / entry).next_power_of_two().max(FIRST_LEN);
+        make_room(&mut bytes, total);
         Pool {
-            alignment,
-            bytes: Vec::new(),
-            entries: Vec::new(),
-            slots: vec![EMPTY; FIRST_LEN],
+            base: bytes.len(),
+            bytes,
+            alignment: 1 << class.alignment_log2,
+            entries: Vec::with_capacity(slots / 2),
+            slots: vec![NONE; slots],
         }
     }
 
@@ -344,37 +365,39 @@ impl Pool {
         }
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
-        while self.slots[at] != EMPTY {
-            let slot = self.slots[at];
-            let (start, len) = self.entries[slot as u32 as usize];
-            if (slot >> 32) as u32 == hash && self.bytes[start as usize..][..len as usize] == *entry
-            {
-                return start;
+        while let Some(known) = self.entries.get(self.slots[at] as usize) {
+            if known.hash == hash && known.len as usize == entry.len() {
+                let start = self.base + known.start as usize;
+                if self.bytes[start..start + entry.len()] == *entry {
+                    return known.start;
+                }
             }
             at = (at + 1) & mask;
         }
-        let start = self.bytes.len().next_multiple_of(self.alignment);
-        self.bytes.resize(start, 0);
+        self.slots[at] = self.entries.len() as u32;
+        let start = (self.bytes.len() - self.base) as u32;
+        self.entries.push(Entry {
+            start,
+            len: entry.len() as u32,
+            hash,
+        });
         self.bytes.extend_from_slice(entry);
-        self.slots[at] = u64::from(hash) << 32 | self.entries.len() as u64;
-        self.entries.push((start as u32, entry.len() as u32));
         // What follows a string is zero up to where the next may begin.
-        let end = self.bytes.len().next_multiple_of(self.alignment);
-        self.bytes.resize(end, 0);
-        start as u32
+        let end = (self.bytes.len() - self.base).next_multiple_of(self.alignment);
+        self.bytes.resize(self.base + end, 0);
+        start
     }
 
     #[cold]
     fn grow(&mut self) {
-        let old = std::mem::take(&mut self.slots);
-        self.slots = vec![EMPTY; old.len() * 4];
+        self.slots = vec![NONE; self.slots.len() * 2];
         let mask = self.slots.len() - 1;
-        for slot in old.into_iter().filter(|slot| *slot != EMPTY) {
-            let mut at = (slot >> 32) as usize & mask;
-            while self.slots[at] != EMPTY {
+        for (entry, number) in self.entries.iter().zip(0..) {
+            let mut at = entry.hash as usize & mask;
+            while self.slots[at] != NONE {
                 at = (at + 1) & mask;
             }
-            self.slots[at] = slot;
+            self.slots[at] = number;
         }
     }
 }
