@@ -35,6 +35,10 @@ pub struct Undefined {
     pub wanted_by: Place,
 }
 
+/// How many undefined names a message names: whoever forgot a library misses
+/// hundreds.
+const MOST_NAMED: usize = 20;
+
 /// Why an input was not staged or a batch not published. Nothing has changed
 /// when one of these is returned, except after [`Error::Lost`].
 #[derive(Debug)]
@@ -116,7 +120,7 @@ impl fmt::Display for Error {
                 write!(f, "{input}: {what}")
             }
             Error::Undefined(names) => {
-                for (i, undefined) in names.iter().enumerate() {
+                for (i, undefined) in names.iter().take(MOST_NAMED).enumerate() {
                     let separator = if i == 0 { "" } else { "\n" };
                     let Undefined { name, wanted_by } = undefined;
                     write!(
@@ -124,7 +128,10 @@ impl fmt::Display for Error {
                         "{separator}undefined symbol `{name}`, wanted by {wanted_by}"
                     )?;
                 }
-                Ok(())
+                match names.len().saturating_sub(MOST_NAMED) {
+                    0 => Ok(()),
+                    more => write!(f, "\nand {more} more undefined symbols"),
+                }
             }
             Error::Duplicate {
                 name,

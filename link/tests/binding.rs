@@ -205,3 +205,25 @@ fn code_behind_a_cell_moves_by_one_store() {
     }
     assert_eq!(bench.call("through", 5, 3), 8);
 }
+
+/// Who forgot a library misses hundreds of names: the first are said, and how many
+/// more there are.
+#[test]
+fn a_long_list_of_undefined_names_is_cut() {
+    let calls: String = (0..300)
+        .map(|number| {
+            format!(
+                "int nowhere{number}(void); int f{number}(void) {{ return nowhere{number}(); }}\n"
+            )
+        })
+        .collect();
+    let object = compile(&["-fPIC"], &calls);
+    let mut bench = Bench::new();
+    let error = bench.publish(&[("many.o", &object)]).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Undefined(ref all) if all.len() == 300));
+    assert!(
+        text.contains("`nowhere0`") && text.ends_with("and 280 more undefined symbols"),
+        "{text}"
+    );
+}
