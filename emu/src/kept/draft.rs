@@ -6,7 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::unit::{Counts, FORMAT, HEADER, IN_REGION, Key, Layout, MAGIC, NOWHERE, sum};
+use super::unit::{Counts, FORMAT, HEADER, IN_REGION, Key, Layout, MAGIC, NOWHERE, Table, sum};
 use crate::addr::GuestAddr;
 
 /// Code begins at multiples of this.
@@ -148,32 +148,30 @@ impl Draft {
             .collect();
         let incoming = self.incoming(&linked);
         let (extents, bytes) = self.extents();
-        let counts = Counts {
-            base: self.base.0,
-            blocks: self.blocks.len(),
-            exits: self.targets.len(),
-            extents: extents.len(),
-            regions: self.regions.len(),
-            members: self.members.len(),
-            bytes: bytes.len(),
-            code: self.code.len(),
-            rows: self.rows.len(),
-            uses: self.uses.len(),
-            incoming: incoming.len(),
-        };
+        let counts = Counts::new(self.base.0)
+            .with(Table::Blocks, self.blocks.len())
+            .with(Table::Exits, self.targets.len())
+            .with(Table::Extents, extents.len())
+            .with(Table::Regions, self.regions.len())
+            .with(Table::Members, self.members.len())
+            .with(Table::Bytes, bytes.len())
+            .with(Table::Code, self.code.len())
+            .with(Table::Rows, self.rows.len())
+            .with(Table::Uses, self.uses.len())
+            .with(Table::Incoming, incoming.len());
         let layout = Layout::of(&counts);
         self.place_cells(layout.cells());
         self.blocks.push([
             u32::MAX,
             0,
-            counts.code as u32,
+            counts[Table::Code] as u32,
             0,
-            counts.exits as u32,
-            counts.rows as u32,
-            counts.uses as u32,
-            counts.incoming as u32,
+            counts[Table::Exits] as u32,
+            counts[Table::Rows] as u32,
+            counts[Table::Uses] as u32,
+            counts[Table::Incoming] as u32,
         ]);
-        self.regions.push([u32::MAX, counts.members as u32]);
+        self.regions.push([u32::MAX, counts[Table::Members] as u32]);
 
         let mut out = Vec::with_capacity(layout.end);
         out.extend_from_slice(&MAGIC.to_le_bytes());
@@ -190,25 +188,37 @@ impl Draft {
         let code_of = |block: Option<u32>| block.map_or(NOWHERE, |i| self.blocks[i as usize][2]);
         let exits = self.targets.iter().zip(&linked);
         let pair = |&(a, b): &(u32, u32)| [a, b];
-        words(layout.blocks, &mut self.blocks.iter().flatten().copied());
         words(
-            layout.exits,
+            layout[Table::Blocks],
+            &mut self.blocks.iter().flatten().copied(),
+        );
+        words(
+            layout[Table::Exits],
             &mut exits.flat_map(|(&to, &block)| [to, code_of(block)]),
         );
-        words(layout.extents, &mut extents.iter().flatten().copied());
-        words(layout.regions, &mut self.regions.iter().flatten().copied());
-        words(layout.members, &mut self.members.iter().flat_map(pair));
-        out.resize(layout.bytes, 0);
+        words(
+            layout[Table::Extents],
+            &mut extents.iter().flatten().copied(),
+        );
+        words(
+            layout[Table::Regions],
+            &mut self.regions.iter().flatten().copied(),
+        );
+        words(
+            layout[Table::Members],
+            &mut self.members.iter().flat_map(pair),
+        );
+        out.resize(layout[Table::Bytes], 0);
         out.extend_from_slice(&bytes);
-        out.resize(layout.code, 0);
+        out.resize(layout[Table::Code], 0);
         out.extend_from_slice(&self.code);
         let mut words = |at: usize, words: &mut dyn Iterator<Item = u32>| {
             out.resize(at, 0);
             words.for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
         };
-        words(layout.rows, &mut self.rows.iter().flat_map(pair));
-        words(layout.uses, &mut self.uses.iter().flat_map(pair));
-        words(layout.incoming, &mut incoming.iter().copied());
+        words(layout[Table::Rows], &mut self.rows.iter().flat_map(pair));
+        words(layout[Table::Uses], &mut self.uses.iter().flat_map(pair));
+        words(layout[Table::Incoming], &mut incoming.iter().copied());
         out.resize(layout.end, 0);
         let sum = sum(&out);
         out[8..16].copy_from_slice(&sum.to_le_bytes());

@@ -18,7 +18,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
+use std::ops::{Index, Range};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -40,7 +40,7 @@ pub type Key = [u8; 32];
 
 /// The header's length: the magic, the sum, the key, and the counts.
 pub(super) const HEADER: usize = 16 + 32 + COUNTS * 8;
-pub(super) const COUNTS: usize = 11;
+const COUNTS: usize = 1 + TABLES;
 
 /// An exit that leads to no code of the unit.
 pub(super) const NOWHERE: u32 = u32::MAX;
@@ -50,40 +50,67 @@ pub(super) const IN_REGION: u32 = 1 << 16;
 
 const PAGE: usize = 4096;
 
-/// How many of everything there are.
-#[derive(Clone, Copy, Debug, Default)]
+/// The tables of a file, in the order in which they lie there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Table {
+    Blocks,
+    /// Where each leads, and the code there if it is in the unit.
+    Exits,
+    /// Runs of guest code: start, length, and where among the bytes.
+    Extents,
+    Regions,
+    Members,
+    /// Guest code.
+    Bytes,
+    /// Host code.
+    Code,
+    Rows,
+    Uses,
+    /// Exits by the block that they lead to.
+    Incoming,
+}
+
+const TABLES: usize = 10;
+
+/// Of each table the length of an entry, and whether it begins with a page. The
+/// first of two that begin so is what is mapped to run.
+const SHAPES: [(Table, usize, bool); TABLES] = [
+    (Table::Blocks, 32, false),
+    (Table::Exits, 8, false),
+    (Table::Extents, 12, false),
+    (Table::Regions, 8, false),
+    (Table::Members, 8, false),
+    (Table::Bytes, 1, false),
+    (Table::Code, 1, true),
+    (Table::Rows, 8, true),
+    (Table::Uses, 8, false),
+    (Table::Incoming, 4, false),
+];
+
+/// How many entries each table has.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Counts {
     /// The guest address that others are counted from.
     pub base: u64,
-    pub blocks: usize,
-    pub exits: usize,
-    pub extents: usize,
-    pub regions: usize,
-    pub members: usize,
-    pub bytes: usize,
-    pub code: usize,
-    pub rows: usize,
-    pub uses: usize,
-    pub incoming: usize,
+    of: [usize; TABLES],
 }
 
 impl Counts {
+    /// Nothing yet.
+    pub fn new(base: u64) -> Counts {
+        let of = [0; TABLES];
+        Counts { base, of }
+    }
+
+    /// The same, with so many entries in a table.
+    pub fn with(mut self, table: Table, count: usize) -> Counts {
+        self.of[table as usize] = count;
+        self
+    }
+
     pub fn words(&self) -> [u64; COUNTS] {
-        let Counts { base, .. } = *self;
-        let counts = [
-            self.blocks,
-            self.exits,
-            self.extents,
-            self.regions,
-            self.members,
-            self.bytes,
-            self.code,
-            self.rows,
-            self.uses,
-            self.incoming,
-        ];
-        let mut words = [base; COUNTS];
-        for (word, count) in words[1..].iter_mut().zip(counts) {
+        let mut words = [self.base; COUNTS];
+        for (word, count) in words[1..].iter_mut().zip(self.of) {
             *word = count as u64;
         }
         words
@@ -96,82 +123,53 @@ impl Counts {
         if counts.iter().any(|&count| count > MOST) {
             return None;
         }
-        let [
-            blocks,
-            exits,
-            extents,
-            regions,
-            members,
-            bytes,
-            code,
-            rows,
-            uses,
-            incoming,
-        ] = counts.map(|count| count as usize);
-        Some(Counts {
-            base,
-            blocks,
-            exits,
-            extents,
-            regions,
-            members,
-            bytes,
-            code,
-            rows,
-            uses,
-            incoming,
-        })
+        let of = counts.map(|count| count as usize);
+        Some(Counts { base, of })
+    }
+}
+
+impl Index<Table> for Counts {
+    type Output = usize;
+
+    fn index(&self, table: Table) -> &usize {
+        &self.of[table as usize]
     }
 }
 
 /// Where each table begins in the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
-    pub blocks: usize,
-    pub exits: usize,
-    pub extents: usize,
-    pub regions: usize,
-    pub members: usize,
-    pub bytes: usize,
-    pub code: usize,
-    pub rows: usize,
-    pub uses: usize,
-    pub incoming: usize,
+    at: [usize; TABLES],
     pub end: usize,
 }
 
 impl Layout {
     pub fn of(counts: &Counts) -> Layout {
-        let blocks = HEADER;
-        // One more of each that has ranges of others: it ends the last range.
-        let exits = blocks + (counts.blocks + 1) * 32;
-        let extents = exits + counts.exits * 8;
-        let regions = extents + counts.extents * 12;
-        let members = regions + (counts.regions + 1) * 8;
-        let bytes = members + counts.members * 8;
-        let code = (bytes + counts.bytes).next_multiple_of(PAGE);
-        let rows = (code + counts.code).next_multiple_of(PAGE);
-        let uses = rows + counts.rows * 8;
-        let incoming = uses + counts.uses * 8;
-        let end = incoming + counts.incoming * 4;
-        Layout {
-            blocks,
-            exits,
-            extents,
-            regions,
-            members,
-            bytes,
-            code,
-            rows,
-            uses,
-            incoming,
-            end,
+        let mut at = [0; TABLES];
+        let mut end = HEADER;
+        for (table, entry, begins_page) in SHAPES {
+            if begins_page {
+                end = end.next_multiple_of(PAGE);
+            }
+            at[table as usize] = end;
+            // Those that have ranges of others have one more: it ends the last.
+            let ends_last = matches!(table, Table::Blocks | Table::Regions);
+            end += (counts[table] + usize::from(ends_last)) * entry;
         }
+        Layout { at, end }
     }
 
     /// How far behind the beginning of the code the cells are.
     pub fn cells(&self) -> usize {
-        self.rows - self.code
+        self[Table::Rows] - self[Table::Code]
+    }
+}
+
+impl Index<Table> for Layout {
+    type Output = usize;
+
+    fn index(&self, table: Table) -> &usize {
+        &self.at[table as usize]
     }
 }
 
@@ -251,11 +249,11 @@ impl Unit {
         if layout.end as u64 != length || word(8) != sum(bytes) {
             return Err(refused("sum"));
         }
-        let cells = counts.exits * 8;
-        let image = Image::map(&file, layout.code, layout.cells(), cells)?;
+        let cells = counts[Table::Exits] * 8;
+        let image = Image::map(&file, layout[Table::Code], layout.cells(), cells)?;
         let code = image.start().0;
-        let registration = (counts.code > 0)
-            .then(|| fault::register(code..code + counts.code as u64, ways.landing));
+        let registration = (counts[Table::Code] > 0)
+            .then(|| fault::register(code..code + counts[Table::Code] as u64, ways.landing));
         let mut unit = Unit {
             file: view,
             layout,
@@ -272,7 +270,7 @@ impl Unit {
 
     fn fill_cells(&mut self, unlinked: u64) {
         let code = self.image.start().0;
-        let table = &self.file.bytes()[self.layout.exits..self.layout.extents];
+        let table = &self.file.bytes()[self.layout[Table::Exits]..self.layout[Table::Extents]];
         let linked = table.chunks_exact(8).map(|exit| {
             match u32::from_le_bytes(exit[4..].try_into().expect("4 bytes")) {
                 NOWHERE => unlinked,
@@ -282,8 +280,8 @@ impl Unit {
         self.image.fill(linked);
     }
 
-    fn words<const N: usize>(&self, table: usize, index: usize) -> [u32; N] {
-        let at = table + index * N * 4;
+    fn words<const N: usize>(&self, table: Table, index: usize) -> [u32; N] {
+        let at = self.layout[table] + index * N * 4;
         let bytes = &self.file.bytes()[at..at + N * 4];
         std::array::from_fn(|i| {
             u32::from_le_bytes(bytes[i * 4..i * 4 + 4].try_into().expect("4 bytes"))
@@ -292,25 +290,25 @@ impl Unit {
 
     /// How many blocks it has.
     pub fn len(&self) -> usize {
-        self.counts.blocks
+        self.counts[Table::Blocks]
     }
 
     /// From the first byte of guest code that it knows to past the last.
     pub fn extent(&self) -> Range<GuestAddr> {
         let base = GuestAddr(self.counts.base);
-        let Some(last) = self.counts.extents.checked_sub(1) else {
+        let Some(last) = self.counts[Table::Extents].checked_sub(1) else {
             return base..base;
         };
-        let [start, ..] = self.words::<3>(self.layout.extents, 0);
-        let [end, length, _] = self.words::<3>(self.layout.extents, last);
+        let [start, ..] = self.words::<3>(Table::Extents, 0);
+        let [end, length, _] = self.words::<3>(Table::Extents, last);
         base.add(start.into())..base.add(u64::from(end) + u64::from(length))
     }
 
     /// The runs of guest code that it knows, ascending.
     pub fn extents(&self) -> impl Iterator<Item = (GuestAddr, &[u8])> {
-        (0..self.counts.extents).map(|i| {
-            let [start, length, at] = self.words::<3>(self.layout.extents, i);
-            let at = self.layout.bytes + at as usize;
+        (0..self.counts[Table::Extents]).map(|i| {
+            let [start, length, at] = self.words::<3>(Table::Extents, i);
+            let at = self.layout[Table::Bytes] + at as usize;
             let start = GuestAddr(self.counts.base + u64::from(start));
             (start, &self.file.bytes()[at..at + length as usize])
         })
@@ -319,24 +317,24 @@ impl Unit {
     /// Bytes of guest code, which lie in one of the extents.
     pub fn bytes(&self, start: GuestAddr, length: u32) -> &[u8] {
         let from = (start.0 - self.counts.base) as u32;
-        let (mut low, mut high) = (0, self.counts.extents);
+        let (mut low, mut high) = (0, self.counts[Table::Extents]);
         while high - low > 1 {
             let middle = low.midpoint(high);
-            let [first, ..] = self.words::<3>(self.layout.extents, middle);
+            let [first, ..] = self.words::<3>(Table::Extents, middle);
             if first <= from {
                 low = middle;
             } else {
                 high = middle;
             }
         }
-        let [first, _, at] = self.words::<3>(self.layout.extents, low);
-        let at = self.layout.bytes + at as usize + (from - first) as usize;
+        let [first, _, at] = self.words::<3>(Table::Extents, low);
+        let at = self.layout[Table::Bytes] + at as usize + (from - first) as usize;
         &self.file.bytes()[at..at + length as usize]
     }
 
     /// A block by its number.
     pub fn block(&self, index: u32) -> UnitBlock {
-        let words = |i| self.words::<8>(self.layout.blocks, i);
+        let words = |i| self.words::<8>(Table::Blocks, i);
         let [
             start,
             length,
@@ -377,15 +375,15 @@ impl Unit {
     }
 
     fn rows_of_blocks(&self) -> impl Iterator<Item = [u32; 8]> {
-        (0..self.counts.blocks).map(|i| self.words(self.layout.blocks, i))
+        (0..self.counts[Table::Blocks]).map(|i| self.words(Table::Blocks, i))
     }
 
     /// How many blocks at the beginning of the table satisfy `before`.
     fn partition(&self, before: impl Fn([u32; 8]) -> bool) -> u32 {
-        let (mut low, mut high) = (0, self.counts.blocks);
+        let (mut low, mut high) = (0, self.counts[Table::Blocks]);
         while low < high {
             let middle = low.midpoint(high);
-            if before(self.words(self.layout.blocks, middle)) {
+            if before(self.words(Table::Blocks, middle)) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -396,7 +394,7 @@ impl Unit {
 
     /// The code of a block.
     pub fn code(&self, block: &UnitBlock) -> &[u8] {
-        let at = self.layout.code;
+        let at = self.layout[Table::Code];
         &self.file.bytes()[at + block.code.start as usize..at + block.code.end as usize]
     }
 
@@ -408,7 +406,7 @@ impl Unit {
     /// Where code of the unit runs.
     pub fn code_range(&self) -> Range<u64> {
         let start = self.image.start().0;
-        start..start + self.counts.code as u64
+        start..start + self.counts[Table::Code] as u64
     }
 
     /// The block whose code is at a host address, and how far into it.
@@ -423,16 +421,16 @@ impl Unit {
 
     /// Rows of a block: offset in its code, and distance from its start.
     pub fn rows(&self, block: &UnitBlock) -> impl Iterator<Item = (u32, u32)> {
-        self.pairs(self.layout.rows, block.rows.clone())
+        self.pairs(Table::Rows, block.rows.clone())
     }
 
     /// Uses of cells in a block: place in its code, and the exit, counted from
     /// the block's first.
     pub fn uses(&self, block: &UnitBlock) -> impl Iterator<Item = (u32, u32)> {
-        self.pairs(self.layout.uses, block.uses.clone())
+        self.pairs(Table::Uses, block.uses.clone())
     }
 
-    fn pairs(&self, table: usize, range: Range<u32>) -> impl Iterator<Item = (u32, u32)> {
+    fn pairs(&self, table: Table, range: Range<u32>) -> impl Iterator<Item = (u32, u32)> {
         range.map(move |i| {
             let [first, second] = self.words(table, i as usize);
             (first, second)
@@ -441,21 +439,20 @@ impl Unit {
 
     /// Exits that are linked to a block when the unit is mapped.
     pub fn incoming(&self, block: &UnitBlock) -> impl Iterator<Item = u32> {
-        let at = self.layout.incoming;
         block.incoming.clone().map(move |i| {
-            let [exit] = self.words(at, i as usize);
+            let [exit] = self.words(Table::Incoming, i as usize);
             exit
         })
     }
 
     /// How many exits it has.
     pub fn exit_count(&self) -> u32 {
-        self.counts.exits as u32
+        self.counts[Table::Exits] as u32
     }
 
     /// Where an exit leads.
     pub fn target(&self, exit: u32) -> GuestAddr {
-        let [target, _] = self.words(self.layout.exits, exit as usize);
+        let [target, _] = self.words(Table::Exits, exit as usize);
         GuestAddr(self.counts.base + u64::from(target))
     }
 
@@ -468,7 +465,7 @@ impl Unit {
     /// The exit whose cell this is.
     pub fn exit_at(&self, cell: HostAddr) -> Option<u32> {
         let distance = cell.0.wrapping_sub(self.cell(0).0) / 8;
-        (distance < self.counts.exits as u64).then_some(distance as u32)
+        (distance < self.counts[Table::Exits] as u64).then_some(distance as u32)
     }
 
     /// The block that an exit belongs to.
@@ -490,10 +487,10 @@ impl Unit {
 
     /// Its regions.
     pub fn regions(&self) -> impl Iterator<Item = UnitRegion> {
-        (0..self.counts.regions).map(|i| {
-            let [head, first] = self.words(self.layout.regions, i);
-            let [_, end] = self.words::<2>(self.layout.regions, i + 1);
-            let members = self.pairs(self.layout.members, first..end);
+        (0..self.counts[Table::Regions]).map(|i| {
+            let [head, first] = self.words(Table::Regions, i);
+            let [_, end] = self.words::<2>(Table::Regions, i + 1);
+            let members = self.pairs(Table::Members, first..end);
             let base = self.counts.base;
             let member = |(start, length)| (GuestAddr(base + u64::from(start)), length);
             UnitRegion {

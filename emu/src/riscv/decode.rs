@@ -1,11 +1,12 @@
 //! Finds the row of the [listing](super::table) that an encoding matches, and
 //! takes its fields apart.
 //!
-//! The rows are parsed once, at first use, into masks and bit gathers, and
-//! sorted into buckets by opcode and the three bits that the manual calls
-//! funct3, so that a look-up tries a handful of rows.
+//! The rows are parsed into masks and bit gathers when this is compiled. A
+//! look-up tries those that the opcode and the three bits that the manual calls
+//! funct3 leave possible, which are found when such an encoding is met first: a
+//! program that starts has few kinds of instructions, and no time.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use super::table::{COMPRESSED, FULL, Implied, Op, Row};
 
@@ -54,11 +55,35 @@ pub fn decode(word: u32) -> Option<Insn> {
     } else {
         (word, full_bucket(word))
     };
-    let rows = &ROWS.rows;
-    let candidates = &ROWS.buckets[bucket];
+    let candidates = BUCKETS[bucket].get_or_init(|| candidates(bucket));
     candidates
         .iter()
-        .find_map(|&i| rows[usize::from(i)].matches(word, length))
+        .find_map(|&i| PARSED[usize::from(i)].matches(word, length))
+}
+
+/// Buckets of 32-bit encodings, and of all.
+const FULL_BUCKETS: usize = 256;
+const ALL_BUCKETS: usize = FULL_BUCKETS + 32;
+
+/// The rows that may match the encodings of each bucket.
+static BUCKETS: [OnceLock<Box<[u16]>>; ALL_BUCKETS] = [const { OnceLock::new() }; ALL_BUCKETS];
+
+fn candidates(bucket: usize) -> Box<[u16]> {
+    let is_full = bucket < FULL_BUCKETS;
+    let (key, mask) = if is_full {
+        let b = bucket as u32;
+        ((b >> 3) << 2 | (b & 7) << 12 | 3, 0x707f)
+    } else {
+        let b = (bucket - FULL_BUCKETS) as u32;
+        (b >> 3 | (b & 7) << 13, 0xe003)
+    };
+    let rows = if is_full {
+        0..FULL.len()
+    } else {
+        FULL.len()..PARSED.len()
+    };
+    let may_match = |&i: &usize| (key ^ PARSED[i].value) & PARSED[i].mask & mask == 0;
+    rows.filter(may_match).map(|i| i as u16).collect()
 }
 
 fn full_bucket(word: u32) -> usize {
@@ -66,11 +91,11 @@ fn full_bucket(word: u32) -> usize {
 }
 
 fn compressed_bucket(word: u32) -> usize {
-    256 + ((word & 3) << 3 | word >> 13 & 7) as usize
+    FULL_BUCKETS + ((word & 3) << 3 | word >> 13 & 7) as usize
 }
 
 /// A run of bits: `word >> from & mask` goes to bit `to` of the immediate.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Gather {
     from: u8,
     to: u8,
@@ -98,94 +123,105 @@ enum Which {
     Csr,
 }
 
+/// No row has more register fields, or more runs of bits in its immediate.
+const FIELDS: usize = 6;
+const GATHERS: usize = 8;
+
 /// A row, parsed.
+#[derive(Clone, Copy)]
 struct Parsed {
     op: Op,
     mask: u32,
     value: u32,
     implied: Implied,
-    fields: Vec<Field>,
-    gathers: Vec<Gather>,
+    fields: [Option<Field>; FIELDS],
+    gathers: [Gather; GATHERS],
     /// The bit that the immediate is sign-extended from.
     sign: Option<u8>,
     non_zero: bool,
 }
 
-struct Rows {
-    rows: Vec<Parsed>,
-    buckets: Vec<Vec<u16>>,
+/// The rows of both listings, the 32-bit encodings first.
+// A moment, once, which every start of a guest would pay a part of.
+#[allow(long_running_const_eval)]
+static PARSED: [Parsed; FULL.len() + COMPRESSED.len()] = {
+    let mut rows = [Parsed::new(&FULL[0], 32); FULL.len() + COMPRESSED.len()];
+    let mut i = 1;
+    while i < rows.len() {
+        rows[i] = if i < FULL.len() {
+            Parsed::new(&FULL[i], 32)
+        } else {
+            Parsed::new(&COMPRESSED[i - FULL.len()], 16)
+        };
+        i += 1;
+    }
+    rows
+};
+
+/// The piece of a text from `at` to the next of this byte or its end.
+const fn piece(text: &[u8], at: usize, until: u8) -> &[u8] {
+    let mut end = at;
+    while end < text.len() && text[end] != until {
+        end += 1;
+    }
+    text.split_at(end).0.split_at(at).1
 }
 
-static ROWS: LazyLock<Rows> = LazyLock::new(|| {
-    let mut rows: Vec<Parsed> = Vec::new();
-    let mut buckets = vec![Vec::new(); 256 + 32];
-    for (row, bits) in FULL
-        .iter()
-        .map(|r| (r, 32))
-        .chain(COMPRESSED.iter().map(|r| (r, 16)))
-    {
-        let parsed = Parsed::new(row, bits);
-        let index = u16::try_from(rows.len()).expect("fewer than 65,536 rows");
-        for (b, bucket) in buckets.iter_mut().enumerate() {
-            let (key, mask) = if b < 256 {
-                let b = b as u32;
-                ((b >> 3) << 2 | (b & 7) << 12 | 3, 0x707f)
-            } else {
-                let b = b as u32 - 256;
-                (b >> 3 | (b & 7) << 13, 0xe003)
-            };
-            let same_length = (b < 256) == (bits == 32);
-            if same_length && (key ^ parsed.value) & parsed.mask & mask == 0 {
-                bucket.push(index);
-            }
-        }
-        rows.push(parsed);
-    }
-    Rows { rows, buckets }
-});
+const fn contains(text: &[u8], byte: u8) -> bool {
+    piece(text, 0, byte).len() < text.len()
+}
 
 impl Parsed {
     /// Parses a row of an encoding of `bits` bits. Panics when the listing is
-    /// wrong, which the tests would show.
-    fn new(row: &Row, bits: u8) -> Parsed {
+    /// wrong: it is not compiled then.
+    const fn new(row: &Row, bits: u8) -> Parsed {
         let mut parsed = Parsed {
             op: row.op,
             mask: 0,
             value: 0,
             implied: row.implied,
-            fields: Vec::new(),
-            gathers: Vec::new(),
+            fields: [None; FIELDS],
+            gathers: [Gather {
+                from: 0,
+                to: 0,
+                mask: 0,
+            }; GATHERS],
             sign: None,
             non_zero: false,
         };
-        let mut left = bits;
-        for token in row.pattern.split_whitespace() {
-            left -= parsed.token(token, left);
+        let text = row.pattern.as_bytes();
+        let (mut left, mut at) = (bits, 0);
+        while at < text.len() {
+            let token = piece(text, at, b' ');
+            at += token.len() + 1;
+            if !token.is_empty() {
+                left -= parsed.token(token, left);
+            }
         }
-        assert_eq!(left, 0, "the row of {:?} has not {bits} bits", row.op);
+        assert!(left == 0, "a row has as many bits as its encoding");
         parsed
     }
 
     /// Takes in the token whose highest bit is below `left`; gives its width.
-    fn token(&mut self, token: &str, left: u8) -> u8 {
-        let (name, non_zero) = match token.strip_suffix("!0") {
-            Some(name) => (name, true),
-            None => (token, false),
+    const fn token(&mut self, token: &[u8], left: u8) -> u8 {
+        let (name, non_zero) = match token {
+            [name @ .., b'!', b'0'] => (name, true),
+            name => (name, false),
         };
-        let (name, prime) = match name.strip_suffix('\'') {
-            Some(name) => (name, true),
-            None => (name, false),
+        let (name, prime) = match name {
+            [name @ .., b'\''] => (name, true),
+            name => (name, false),
         };
         let which = match name {
-            "rd" => Which::Rd,
-            "rs1" => Which::Rs1,
-            "rs2" => Which::Rs2,
-            "rs3" => Which::Rs3,
-            "rsd" => Which::Both,
-            "rm" => Which::Rm,
-            "fmt" => Which::Fmt,
-            "csr" => Which::Csr,
-            _ if token.contains("imm[") => return self.immediate(token, left),
+            b"rd" => Which::Rd,
+            b"rs1" => Which::Rs1,
+            b"rs2" => Which::Rs2,
+            b"rs3" => Which::Rs3,
+            b"rsd" => Which::Both,
+            b"rm" => Which::Rm,
+            b"fmt" => Which::Fmt,
+            b"csr" => Which::Csr,
+            _ if contains(token, b'[') => return self.immediate(token, left),
             _ => return self.fixed(token, left),
         };
         let width = match which {
@@ -195,7 +231,11 @@ impl Parsed {
             _ if prime => 3,
             _ => 5,
         };
-        self.fields.push(Field {
+        let mut unused = 0;
+        while self.fields[unused].is_some() {
+            unused += 1;
+        }
+        self.fields[unused] = Some(Field {
             which,
             from: left - width,
             prime,
@@ -204,44 +244,61 @@ impl Parsed {
         width
     }
 
-    fn fixed(&mut self, token: &str, left: u8) -> u8 {
-        for (i, digit) in token.bytes().enumerate() {
+    const fn fixed(&mut self, token: &[u8], left: u8) -> u8 {
+        let mut i = 0;
+        while i < token.len() {
             let bit = 1u32 << (left as usize - 1 - i);
-            match digit {
+            match token[i] {
                 b'0' => self.mask |= bit,
                 b'1' => {
                     self.mask |= bit;
                     self.value |= bit;
                 }
                 b'-' => {}
-                _ => panic!("{token} is no token of the listing"),
+                _ => panic!("neither a bit nor a field"),
             }
+            i += 1;
         }
         token.len() as u8
     }
 
-    fn immediate(&mut self, token: &str, left: u8) -> u8 {
-        let (kind, pieces) = token.split_once('[').expect("an immediate has pieces");
-        let (kind, non_zero) = match kind.strip_prefix("nz") {
-            Some(kind) => (kind, true),
-            None => (kind, false),
+    /// `simm[…]` or `uimm[…]`, with or without `nz` before it.
+    const fn immediate(&mut self, token: &[u8], left: u8) -> u8 {
+        let kind = piece(token, 0, b'[');
+        let (kind, non_zero) = match kind {
+            [b'n', b'z', kind @ ..] => (kind, true),
+            kind => (kind, false),
         };
         self.non_zero |= non_zero;
-        let mut width = 0;
-        for piece in pieces.trim_end_matches(']').split('|') {
-            let (high, low) = piece.split_once(':').unwrap_or((piece, piece));
-            let high: u8 = high.parse().expect("a bit number");
-            let low: u8 = low.parse().expect("a bit number");
-            let run = high - low + 1;
-            width += run;
-            self.gathers.push(Gather {
+        let pieces = token.split_at(piece(token, 0, b'[').len() + 1).1;
+        let pieces = piece(pieces, 0, b']');
+        let (mut width, mut at, mut unused) = (0, 0, 0);
+        while self.gathers[unused].mask != 0 {
+            unused += 1;
+        }
+        while at < pieces.len() {
+            let run = piece(pieces, at, b'|');
+            at += run.len() + 1;
+            let first = piece(run, 0, b':');
+            let high = number(first);
+            let low = if first.len() < run.len() {
+                number(run.split_at(first.len() + 1).1)
+            } else {
+                high
+            };
+            let length = high - low + 1;
+            width += length;
+            self.gathers[unused] = Gather {
                 from: left - width,
                 to: low,
-                mask: ((1u64 << run) - 1) as u32,
-            });
-            if kind == "simm" {
-                self.sign = self.sign.max(Some(high));
-            }
+                mask: ((1u64 << length) - 1) as u32,
+            };
+            unused += 1;
+            self.sign = match (kind[0], self.sign) {
+                (b's', Some(sign)) if sign > high => Some(sign),
+                (b's', _) => Some(high),
+                (_, sign) => sign,
+            };
         }
         width
     }
@@ -261,10 +318,10 @@ impl Parsed {
             fmt: 0,
             imm: 0,
         };
-        for field in &self.fields {
+        for field in self.fields.iter().map_while(|field| *field) {
             field.take(word, &mut insn)?;
         }
-        for g in &self.gathers {
+        for g in self.gathers.iter().take_while(|g| g.mask != 0) {
             insn.imm |= i64::from(word >> g.from & g.mask) << g.to;
         }
         if let Some(sign) = self.sign {
@@ -277,6 +334,17 @@ impl Parsed {
             Some(insn)
         }
     }
+}
+
+/// A bit number, in decimal.
+const fn number(text: &[u8]) -> u8 {
+    let (mut number, mut i) = (0, 0);
+    while i < text.len() {
+        assert!(text[i].is_ascii_digit(), "bits are numbered in decimal");
+        number = number * 10 + (text[i] - b'0');
+        i += 1;
+    }
+    number
 }
 
 impl Field {
