@@ -502,17 +502,21 @@ impl Blocks {
         let last = self.point(waiting, code);
         let mut incoming = waiting;
         if let Some(old) = old {
+            let old_entry = self.entry_of(old);
             let old = &mut self.translations[old.0 as usize];
             old.alive = false;
             let moved = old.incoming.take();
             self.point(moved, code);
             incoming = self.join(waiting, last, moved);
+            let _ = self.lookup[slot(head)].compare_exchange(
+                old_entry,
+                self.entry_of(id),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
         }
         let new = &mut self.translations[id.0 as usize];
         new.incoming = incoming;
-        if !self.apart {
-            self.lookup[slot(head)].store(self.entry_of(id), Ordering::Release);
-        }
     }
 
     /// Points an exit at the code for its target, or has it wait for some.
@@ -588,17 +592,35 @@ impl Blocks {
         }
     }
 
-    /// The entry of the code for the block at `pc`, which the look-up table
-    /// then has too.
-    pub fn code_at(&mut self, pc: GuestAddr) -> Option<u64> {
-        let Some(record) = self.records.get(&pc) else {
-            return self.frozen_code_at(pc);
-        };
-        let code = record.code?;
-        if !self.apart {
-            self.lookup[slot(pc)].store(self.entry_of(code), Ordering::Release);
+    /// The entry of the code for the block at `pc`.
+    pub fn code_at(&self, pc: GuestAddr) -> Option<u64> {
+        match self.records.get(&pc) {
+            Some(record) => Some(self.code(record.code?)),
+            None => self.frozen_code_at(pc),
         }
-        Some(self.code(code))
+    }
+
+    /// Has the look-up table lead to the code for the block at `pc`, to which an
+    /// indirect jump went.
+    pub fn enter_in_table(&mut self, pc: GuestAddr) {
+        let entry = match self.records.get(&pc) {
+            _ if self.apart => return,
+            Some(record) => record.code.map(|code| self.entry_of(code)),
+            None => self.frozen_entry(pc),
+        };
+        if let Some(entry) = entry {
+            self.lookup[slot(pc)].store(entry, Ordering::Release);
+        }
+    }
+
+    /// Whether the look-up table leads to the block at `pc`.
+    fn is_in_table(&self, pc: GuestAddr) -> bool {
+        let found = self.lookup[slot(pc)].load(Ordering::Acquire);
+        let own = match self.records.get(&pc) {
+            Some(record) => record.code.map(|code| self.entry_of(code)),
+            None => self.known_frozen_entry(pc),
+        };
+        own == Some(found)
     }
 
     /// Takes the code away from a block that the first tier does better.

@@ -228,11 +228,13 @@ impl Engine {
     /// engine.
     pub fn run(&self, state: &mut GuestState, memory: &GuestMemory) -> Exit {
         let mut values = Vec::new();
+        // Whether an indirect jump led to where the state is.
+        let mut indirect = false;
         loop {
             if state.interrupt.load(Ordering::Relaxed) != 0 {
                 return Exit::Interrupted;
             }
-            let left = match self.next(state, memory) {
+            let left = match self.next(state, memory, std::mem::take(&mut indirect)) {
                 Step::Interpret(block) => interp::run(&block, state, memory, &mut values),
                 Step::Enter(code, _mapping) => {
                     state.aarch64.nzcv = host_flags(state.aarch64.nzcv);
@@ -244,6 +246,7 @@ impl Engine {
                     if self.guest == Guest::Aarch64 {
                         state.take_flags();
                     }
+                    indirect = left.reason == reason::DISPATCH;
                     self.left(left, state, memory, &mut values)
                 }
             };
@@ -354,10 +357,13 @@ impl Engine {
     }
 
     /// Decides how the block at `state.pc` is to be run.
-    fn next(&self, state: &mut GuestState, memory: &GuestMemory) -> Step {
+    fn next(&self, state: &mut GuestState, memory: &GuestMemory, indirect: bool) -> Step {
         let mut inner = self.lock();
         let pc = state.pc;
         let step = self.choose(&mut inner, state, memory);
+        if indirect {
+            inner.blocks.enter_in_table(pc);
+        }
         if let Some(watch) = inner.watch.as_ref().filter(|watch| watch.follows()) {
             watch.running(pc);
         }

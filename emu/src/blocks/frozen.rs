@@ -10,12 +10,11 @@
 //! are in [`Blocks::exits`] too. A block that is gone was thawed or is not valid.
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 use rustc_hash::FxHashMap;
 use sapwood_link::HostAddr;
 
-use super::{Blocks, Entry, ExitId, Translation, TranslationId, row_pc, slot};
+use super::{Blocks, Entry, ExitId, Translation, TranslationId, row_pc};
 use crate::addr::GuestAddr;
 use crate::kept::{Key, Unit};
 
@@ -107,6 +106,13 @@ impl Blocks {
                 self.discard(index, block);
             }
         }
+        // Where indirect jumps went they will go again.
+        let unit = &self.frozen[index].unit;
+        let wanted = unit.blocks().filter(|block| block.in_table);
+        let wanted: Vec<GuestAddr> = wanted.map(|block| block.start).collect();
+        for pc in wanted {
+            self.enter_in_table(pc);
+        }
     }
 
     /// How many units were taken in.
@@ -186,20 +192,34 @@ impl Blocks {
     }
 
     /// As [`Blocks::code_at`], of a frozen block.
-    pub(super) fn frozen_code_at(&mut self, pc: GuestAddr) -> Option<u64> {
+    pub(super) fn frozen_code_at(&self, pc: GuestAddr) -> Option<u64> {
+        let (index, block) = self.frozen_at(pc)?;
+        let unit = &self.frozen[index].unit;
+        Some(unit.entry(&unit.block(block)))
+    }
+
+    /// What the look-up table points to for a frozen block, made if there is
+    /// nothing yet.
+    pub(super) fn frozen_entry(&mut self, pc: GuestAddr) -> Option<*mut Entry> {
         let (index, block) = self.frozen_at(pc)?;
         let frozen = &self.frozen[index];
-        let code = frozen.unit.entry(&frozen.unit.block(block));
         let entry = match frozen.entries[block as usize].checked_sub(1) {
             Some(entry) => entry,
             None => {
+                let code = frozen.unit.entry(&frozen.unit.block(block));
                 let entry = self.add_entry(Entry { pc: pc.0, code });
                 self.frozen[index].entries[block as usize] = entry + 1;
                 entry
             }
         };
-        self.lookup[slot(pc)].store(self.entry(entry), Ordering::Release);
-        Some(code)
+        Some(self.entry(entry))
+    }
+
+    /// The same, if there is something.
+    pub(super) fn known_frozen_entry(&self, pc: GuestAddr) -> Option<*mut Entry> {
+        let (index, block) = self.frozen_at(pc)?;
+        let number = self.frozen[index].entries[block as usize].checked_sub(1)?;
+        Some(self.entry(number))
     }
 
     /// The guest instruction that code of a unit at `host` belongs to.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use super::frozen::Frozen;
 use super::{Blocks, Translation};
 use crate::addr::GuestAddr;
 use crate::kept::{Draft, Key, Piece, Unit, UnitBlock};
@@ -40,37 +41,32 @@ impl Blocks {
             ranges.any(|range| range.start <= start.0 && start.0 + length <= range.end)
         };
         let mut sources: Vec<(GuestAddr, Source<'_>)> = Vec::new();
-        let (mut new, mut worth) = (0, 0);
+        let mut worth = 0;
         for (&start, record) in &self.records {
             let Some(code) = record.code else { continue };
             if inside(start, record.bytes.1.into()) {
                 let translation = &self.translations[code.0 as usize];
-                if translation.thawed.is_none() {
-                    new += 1;
-                    worth += if translation.members.is_empty() {
-                        1
-                    } else {
-                        BLOCKS_IN_REGION
-                    };
-                }
+                worth += match (&translation.thawed, translation.members.is_empty()) {
+                    (Some(_), _) => 0,
+                    (None, true) => 1,
+                    (None, false) => BLOCKS_IN_REGION,
+                };
                 sources.push((start, Source::Live(translation)));
             }
         }
-        let old = sources.len() - new;
-        let units = self
-            .frozen
-            .iter()
-            .filter(|frozen| frozen.key == keeping.key);
+        let units = self.frozen.iter();
+        let units = units.filter(|frozen| frozen.key == keeping.key);
+        // Before anything that takes as long as there is much that is old.
+        let old: usize = units.clone().map(Frozen::blocks).sum();
+        if worth < MANY_NEW || worth < old / SHARE_NEW {
+            return None;
+        }
         for frozen in units {
             let blocks = (0..frozen.unit.len() as u32).filter(|&block| frozen.has(block));
             sources.extend(blocks.map(|block| {
                 let start = frozen.unit.block(block).start;
                 (start, Source::Frozen(&frozen.unit, block))
             }));
-        }
-        let old = old.max(sources.len() - new);
-        if worth < MANY_NEW || worth < old / SHARE_NEW {
-            return None;
         }
         sources.sort_unstable_by_key(|(start, _)| *start);
         let mut draft = Draft::new(keeping.base);
@@ -81,11 +77,15 @@ impl Blocks {
                     None => self.add_live(&mut draft, translation, &inside),
                     Some((unit, block)) => {
                         let unit = &self.frozen[unit as usize].unit;
-                        regions.add(&mut draft, unit, &unit.block(block), block);
+                        let mut row = unit.block(block);
+                        row.in_table = self.is_in_table(row.start);
+                        regions.add(&mut draft, unit, &row, block);
                     }
                 },
                 Source::Frozen(unit, block) => {
-                    regions.add(&mut draft, unit, &unit.block(block), block);
+                    let mut row = unit.block(block);
+                    row.in_table = self.is_in_table(row.start);
+                    regions.add(&mut draft, unit, &row, block);
                 }
             }
         }
@@ -117,6 +117,7 @@ impl Blocks {
             start: translation.head,
             bytes,
             code: self.space.code(&translation.host),
+            in_table: self.is_in_table(translation.head),
             exits,
             rows: self.rows[list(&translation.rows)].iter().copied(),
             uses: self.uses[list(&translation.uses)].iter().copied(),
@@ -144,6 +145,7 @@ impl<'a> Regions<'a> {
             start: block.start,
             bytes: unit.bytes(block.start, block.length),
             code: unit.code(block),
+            in_table: block.in_table,
             exits: block.exits.clone().map(|exit| unit.target(exit)),
             rows: unit.rows(block),
             uses: unit.uses(block),

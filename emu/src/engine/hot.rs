@@ -17,7 +17,10 @@ use crate::ir::Block;
 use crate::{regions, riscv};
 
 /// A jump target at which the fuel ran out this often is the head of a hot loop.
-const HOT: u32 = 2;
+/// A region takes milliseconds of another processor, and each time the fuel runs
+/// out takes some ten microseconds: less is not worth it to a program that only
+/// starts and ends.
+const HOT: u32 = 16;
 
 /// No region has more blocks than this.
 const REGION_BLOCKS: usize = 64;
@@ -27,7 +30,7 @@ const REGION_INSTRUCTIONS: u32 = 1024;
 
 /// The same where a region is, or will be, that the place is in the middle of:
 /// the way to its head may take long.
-const HOT_WITHIN: u32 = 16;
+const HOT_WITHIN: u32 = 64;
 
 /// A region that went back to a checkpoint this often is given up.
 const MOST_REPLAYS: u32 = 16;

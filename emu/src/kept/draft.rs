@@ -6,7 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::unit::{Counts, FORMAT, HEADER, IN_REGION, Key, Layout, MAGIC, NOWHERE, Table, sum};
+use super::unit::{Counts, FORMAT, HEADER, IN_REGION, IN_TABLE, Key, Layout, MAGIC, NOWHERE, Table, sum};
 use crate::addr::GuestAddr;
 
 /// Code begins at multiples of this.
@@ -41,6 +41,8 @@ pub struct Piece<'a, E, R, U> {
     /// The block's guest code.
     pub bytes: &'a [u8],
     pub code: &'a [u8],
+    /// Whether indirect jumps go to it.
+    pub in_table: bool,
     /// Where its exits lead.
     pub exits: E,
     /// Offset in the code, and distance from the start.
@@ -97,7 +99,7 @@ impl Draft {
             .resize(self.code.len().next_multiple_of(ALIGNMENT), 0xcc);
         self.blocks.push([
             start,
-            piece.bytes.len() as u32,
+            piece.bytes.len() as u32 | if piece.in_table { IN_TABLE } else { 0 },
             self.code.len() as u32,
             piece.code.len() as u32,
             first_exit as u32,

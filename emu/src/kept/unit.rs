@@ -33,7 +33,7 @@ use crate::fault::{self, Registration};
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"sapwoodT");
 
 /// Changes with the format. What else the contents depend on is in the key.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
 /// Names a unit, in the name of its file and inside.
 pub type Key = [u8; 32];
@@ -47,6 +47,9 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 
 /// A block that belongs to a region.
 pub(super) const IN_REGION: u32 = 1 << 16;
+
+/// A block that indirect jumps went to.
+pub(super) const IN_TABLE: u32 = 1 << 17;
 
 const PAGE: usize = 4096;
 
@@ -186,6 +189,8 @@ pub struct UnitBlock {
     pub length: u32,
     /// Whether a region begins at it or contains it.
     pub in_region: bool,
+    /// Whether indirect jumps went to it.
+    pub in_table: bool,
     /// Its code, from the beginning of the unit's.
     pub code: Range<u32>,
     pub exits: Range<u32>,
@@ -350,6 +355,7 @@ impl Unit {
             start: GuestAddr(self.counts.base + u64::from(start)),
             length: length & 0xffff,
             in_region: length & IN_REGION != 0,
+            in_table: length & IN_TABLE != 0,
             code: code..code + code_length,
             exits: exits..exits_end,
             rows: rows..rows_end,
@@ -372,6 +378,11 @@ impl Unit {
             .binary_search(&start)
             .ok()
             .map(|index| index as u32)
+    }
+
+    /// Every block.
+    pub fn blocks(&self) -> impl Iterator<Item = UnitBlock> {
+        (0..self.counts[Table::Blocks] as u32).map(|index| self.block(index))
     }
 
     fn rows_of_blocks(&self) -> impl Iterator<Item = [u32; 8]> {
