@@ -108,6 +108,10 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
             Long("no-cache") => cache = Some(None),
             Long("child") => options.is_child = true,
             Long("stats") => options.statistics = true,
+            Long("traced") => {
+                let how = parser.value().map_err(usage)?;
+                options.traced = Some(how.to_string_lossy().into_owned());
+            }
             Long("argv0") => argument_zero = Some(parser.value().map_err(usage)?),
             Long("ignore-sigpipe") => options.ignore_sigpipe = true,
             Long("closed") => {

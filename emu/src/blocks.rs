@@ -631,17 +631,30 @@ impl Blocks {
         }
     }
 
+    /// The first block of the translation at `host`, and how far into it that is.
+    pub fn head_at(&self, host: u64) -> Option<(GuestAddr, u64)> {
+        if let Some(found) = self.frozen_head_at(host) {
+            return Some(found);
+        }
+        let translation = self.translation_at(host)?;
+        Some((translation.head, host - translation.host.start))
+    }
+
+    fn translation_at(&self, host: u64) -> Option<&Translation> {
+        self.by_address.iter().find_map(|list| {
+            let end = |id: &TranslationId| self.translations[id.0 as usize].host.end;
+            let id = list.get(list.partition_point(|id| end(id) <= host))?;
+            let translation = &self.translations[id.0 as usize];
+            translation.host.contains(&host).then_some(translation)
+        })
+    }
+
     /// The guest instruction that the host code at `host` belongs to.
     pub fn guest_pc(&self, host: u64) -> Option<GuestAddr> {
         if let Some(pc) = self.frozen_guest_pc(host) {
             return Some(pc);
         }
-        let translation = self.by_address.iter().find_map(|list| {
-            let end = |id: &TranslationId| self.translations[id.0 as usize].host.end;
-            let id = list.get(list.partition_point(|id| end(id) <= host))?;
-            let translation = &self.translations[id.0 as usize];
-            translation.host.contains(&host).then_some(translation)
-        })?;
+        let translation = self.translation_at(host)?;
         let offset = (host - translation.host.start) as u32;
         let rows = &self.rows[translation.rows.start as usize..translation.rows.end as usize];
         let row = rows.partition_point(|&(from, _)| from <= offset);

@@ -72,6 +72,8 @@ struct Inner {
     tier: Tier,
     ways: &'static Ways,
     blocks: Blocks,
+    /// Whether there is no memory for more of them.
+    is_exhausted: bool,
     /// Where blocks end because a debugger wants to see these instructions.
     breakpoints: BTreeSet<GuestAddr>,
     /// Full spaces that threads may still be in.
@@ -123,13 +125,14 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Inner {
-    fn new(guest: Guest, tier: Tier) -> Inner {
+    fn new(guest: Guest, tier: Tier) -> io::Result<Inner> {
         let ways = guest.ways();
-        Inner {
+        Ok(Inner {
             guest,
             tier,
             ways,
-            blocks: Blocks::new(code_space(ways), ExitId(0)),
+            blocks: Blocks::new(CodeSpace::new(ways)?, ExitId(0)),
+            is_exhausted: false,
             breakpoints: BTreeSet::new(),
             retired: Vec::new(),
             first: crate::x64::Translator::new(ways),
@@ -146,16 +149,21 @@ impl Inner {
             pending: FxHashSet::default(),
             fetched: Vec::new(),
             ops: Vec::new(),
-        }
+        })
     }
 
     /// Begins a new space, after the old one is full. What is in it goes when
-    /// the last thread has left it.
+    /// the last thread has left it. When the host has no memory for another, the
+    /// old one stays, and what is not in it is interpreted.
     fn renew(&mut self) {
+        let Ok(space) = CodeSpace::new(self.ways) else {
+            self.is_exhausted = true;
+            return;
+        };
         self.retired
             .retain(|blocks| Arc::strong_count(blocks.space().mapping()) > 1);
         let next = self.blocks.next_exit();
-        let mut old = std::mem::replace(&mut self.blocks, Blocks::new(code_space(self.ways), next));
+        let mut old = std::mem::replace(&mut self.blocks, Blocks::new(space, next));
         if self.is_followed() {
             self.blocks.keep_apart();
         }
@@ -190,30 +198,28 @@ impl Inner {
     }
 }
 
+mod breakpoints;
 mod hot;
 mod keeping;
+mod located;
 mod singles;
 mod statistics;
 mod watching;
 
+pub use located::Code;
 use singles::SINGLES;
 pub use statistics::{Phase, Statistics};
 
-fn code_space(ways: &'static Ways) -> CodeSpace {
-    // Nothing of the guest's runs without this memory, and only a host that is
-    // out of address space refuses it.
-    CodeSpace::new(ways).expect("address space for translated code")
-}
-
 impl Engine {
-    /// An engine with nothing translated yet.
-    pub fn new(guest: Guest, tier: Tier) -> Engine {
+    /// An engine with nothing translated yet; `Err` when the host gives no memory
+    /// for translated code.
+    pub fn new(guest: Guest, tier: Tier) -> io::Result<Engine> {
         fault::install();
-        Engine {
+        Ok(Engine {
             guest,
             tier,
-            inner: Mutex::new(Inner::new(guest, tier)),
-        }
+            inner: Mutex::new(Inner::new(guest, tier)?),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -300,30 +306,6 @@ impl Engine {
     /// when the guest's process ends or becomes another program.
     pub fn keep(&self, memory: &GuestMemory) -> io::Result<()> {
         self.lock().keep(memory)
-    }
-
-    /// Sets or removes a breakpoint: [`run`](Self::run) gives
-    /// [`Exit::Breakpoint`] before the instruction there. Guest memory stays as
-    /// it is.
-    pub fn set_breakpoint(&self, at: GuestAddr, is_set: bool) {
-        let mut inner = self.lock();
-        match is_set {
-            true => inner.breakpoints.insert(at),
-            false => inner.breakpoints.remove(&at),
-        };
-        inner.invalidate(at..at.add(1));
-    }
-
-    /// Whether there is a breakpoint at this instruction.
-    pub fn has_breakpoint(&self, at: GuestAddr) -> bool {
-        self.lock().breakpoints.contains(&at)
-    }
-
-    /// Removes every breakpoint.
-    pub fn clear_breakpoints(&self) {
-        let all: Vec<GuestAddr> = self.lock().breakpoints.iter().copied().collect();
-        all.into_iter()
-            .for_each(|at| self.set_breakpoint(at, false));
     }
 
     /// To be called in the child after a fork: the child goes on with the code
@@ -506,23 +488,6 @@ impl Inner {
         block
     }
 
-    /// The block, or as much of it as comes before a breakpoint.
-    fn stop_at_breakpoint(&self, guest: Guest, block: Block, code: &[u8]) -> Block {
-        let pc = block.start;
-        let end = pc.add(u64::from(block.length));
-        let Some(&stop) = self.breakpoints.range(pc..end).next() else {
-            return block;
-        };
-        if stop > pc {
-            let before = &code[..(stop.0 - pc.0) as usize];
-            return guest.lift_code(block.ops, pc, before, riscv::lift::MAX_INSTRUCTIONS);
-        }
-        let mut block = guest.lift_code(block.ops, pc, code, 1);
-        block.ops.clear();
-        block.end = End::Breakpoint(pc);
-        block
-    }
-
     /// The block at `pc`, kept to be interpreted again; `Err` with one that ends
     /// in the fault of fetching it.
     fn lifted(
@@ -558,7 +523,7 @@ impl Inner {
         let began = self.statistics.now();
         let block = self.lift(guest, pc, memory);
         self.statistics.spent(Phase::Lift, began);
-        if matches!(block.end, End::Fault(..)) {
+        if self.is_exhausted || matches!(block.end, End::Fault(..)) {
             return Err(Arc::new(block));
         }
         let began = self.statistics.now();

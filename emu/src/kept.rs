@@ -144,6 +144,10 @@ impl Cache {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Beyond the limit the kernel kills who writes, and that would be the guest.
+    if bytes.len() as u64 > map::longest_file() {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     let mut options = File::options();
     options.write(true).create_new(true).mode(0o600);
     let _ = fs::remove_file(path);

@@ -16,6 +16,7 @@
 //! | `calls/` | those functions |
 //! | `deliver`, `signal` | which signal does what, and how a handler is entered |
 //! | `lent` | what a `vfork` child writes to its maker's stack |
+//! | `tracing` | one guest process that traces another |
 //! | `gdb/` | a debugger at the other end of gdb's protocol |
 //! | `vdso` | the library that Linux gives every program |
 //! | `abi/` | registers, frames, flags of one guest architecture |
@@ -41,6 +42,7 @@ mod structures;
 mod system_call;
 mod table;
 mod thread;
+mod tracing;
 mod vdso;
 
 use std::convert::Infallible;
@@ -79,6 +81,9 @@ pub struct Options {
     pub watch: Option<Watcher>,
     /// Whether another guest process started this one.
     pub is_child: bool,
+    /// That the guest process which became this one is traced by another, in
+    /// the words that it hands over.
+    pub traced: Option<String>,
     /// Whether the guest begins with `SIGPIPE` ignored.
     pub ignore_sigpipe: bool,
     /// Standard descriptors that the guest begins without; Rust's runtime opens
@@ -87,7 +92,7 @@ pub struct Options {
     /// The command line by which this executable, `/proc/thread-self/exe`, runs
     /// another guest program in the same way, up to where the program is
     /// named. It understands `-E VARIABLE=VALUE`, `--argv0 NAME`, `--child`,
-    /// `--ignore-sigpipe`, `--closed FD` and `--`.
+    /// `--ignore-sigpipe`, `--closed FD`, `--traced HOW` and `--`.
     pub command: Vec<OsString>,
 }
 

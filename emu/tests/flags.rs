@@ -82,7 +82,7 @@ fn outcome(code: &[u8], start: u64, tier: Tier) -> (Exit, Registers) {
     }
     state.x[7] = 1_000;
     state.aarch64.v[0] = [1.5f64.to_bits(), 0];
-    let engine = Engine::new(sapwood_emu::Guest::Aarch64, tier);
+    let engine = Engine::new(sapwood_emu::Guest::Aarch64, tier).expect("memory for code");
     let exit = engine.run(&mut state, &memory);
     let seen = (
         state.x,

@@ -304,13 +304,46 @@ fn memory_file(length: usize) -> io::Result<c_int> {
     if file < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: `file` is a descriptor of ours.
-    if unsafe { libc::ftruncate(file, length as libc::off_t) } < 0 {
-        let error = io::Error::last_os_error();
+    let grown = with_long_files(length as u64, || {
+        // SAFETY: `file` is a descriptor of ours.
+        match unsafe { libc::ftruncate(file, length as libc::off_t) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    });
+    if let Err(error) = grown {
         close(Some(file));
         return Err(error);
     }
     Ok(file)
+}
+
+/// Makes a file of this process's longer. What its user allows for files
+/// (`ulimit -f`) counts for those in memory too, and who goes beyond is killed;
+/// it is not meant for us.
+fn with_long_files(length: u64, grow: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel fills `limit`.
+    unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) };
+    if limit.rlim_cur >= length {
+        return grow();
+    }
+    let raised = libc::rlimit {
+        rlim_cur: length,
+        rlim_max: limit.rlim_max.max(length),
+    };
+    // SAFETY: the kernel reads the limits.
+    unsafe {
+        if libc::setrlimit(libc::RLIMIT_FSIZE, &raised) < 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let grown = grow();
+        libc::setrlimit(libc::RLIMIT_FSIZE, &limit);
+        grown
+    }
 }
 
 fn close(file: Option<c_int>) {

@@ -222,6 +222,14 @@ impl Blocks {
         Some(self.entry(number))
     }
 
+    /// As [`Blocks::head_at`], of a frozen block.
+    pub(super) fn frozen_head_at(&self, host: u64) -> Option<(GuestAddr, u64)> {
+        self.frozen.iter().find_map(|frozen| {
+            let (block, offset) = frozen.unit.block_at(host)?;
+            Some((frozen.unit.block(block).start, offset.into()))
+        })
+    }
+
     /// The guest instruction that code of a unit at `host` belongs to.
     pub(super) fn frozen_guest_pc(&self, host: u64) -> Option<GuestAddr> {
         self.frozen.iter().find_map(|frozen| {

@@ -52,7 +52,7 @@ impl Inner {
         } else {
             HOT
         };
-        if record.heat != enough || self.is_followed() {
+        if record.heat != enough || self.is_followed() || self.is_exhausted {
             return;
         }
         // The first tier does more operations than the second; a loop that left

@@ -6,7 +6,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::unit::{Counts, FORMAT, HEADER, IN_REGION, IN_TABLE, Key, Layout, MAGIC, NOWHERE, Table, sum};
+use super::unit::{
+    Counts, FORMAT, HEADER, IN_REGION, IN_TABLE, Key, Layout, MAGIC, NOWHERE, Table, sum,
+};
 use crate::addr::GuestAddr;
 
 /// Code begins at multiples of this.

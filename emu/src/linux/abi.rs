@@ -9,6 +9,7 @@ mod aarch64;
 mod riscv64;
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use super::signal::{SigInfo, SignalSet};
 use super::vdso::Vdso;
@@ -123,6 +124,16 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     *first
 }
 
+/// A word among registers, by where it is.
+fn word_at(registers: &[u8], at: usize) -> u64 {
+    let bytes = registers[at..at + 8].try_into();
+    u64::from_le_bytes(bytes.expect("eight bytes"))
+}
+
+/// Register sets that every architecture has (`NT_PRSTATUS`, `NT_PRFPREG`).
+const GENERAL: u64 = 1;
+const FLOAT: u64 = 2;
+
 /// One guest architecture's Linux.
 pub trait Abi: Sync + Debug {
     /// The processor that its programs run on.
@@ -148,6 +159,14 @@ pub trait Abi: Sync + Debug {
 
     /// Moves past the system call instruction.
     fn step_over_call(&self, state: &mut GuestState);
+
+    /// Moves back to the system call instruction.
+    fn step_back_call(&self, state: &mut GuestState) {
+        state.pc = GuestAddr(state.pc.0.wrapping_sub(4));
+    }
+
+    /// Makes the system call that is asked for another.
+    fn set_call_number(&self, state: &mut GuestState, number: u64);
 
     /// The stack pointer.
     fn stack_pointer(&self, state: &GuestState) -> GuestAddr;
@@ -191,6 +210,22 @@ pub trait Abi: Sync + Debug {
 
     /// Sets them: as many bytes as [`registers`](Self::registers) gives.
     fn set_registers(&self, state: &mut GuestState, bytes: &[u8]);
+
+    /// The parts of [`registers`](Self::registers), one after the other, that
+    /// `PTRACE_GETREGSET` gives for a kind (`NT_…`), and how long that is with
+    /// the zeros behind them.
+    fn register_set(&self, kind: u64) -> Option<(&'static [Range<usize>], usize)>;
+
+    /// Whether the number of a system call is a register set of its own.
+    fn has_call_number_set(&self) -> bool {
+        false
+    }
+
+    /// The pc and the stack pointer among registers.
+    fn places(&self, registers: &[u8]) -> (u64, u64);
+
+    /// What auditing calls the architecture (`AUDIT_ARCH_…`).
+    fn audit_number(&self) -> u32;
 
     /// Whether `struct sigaction` names the function that handlers return to.
     fn action_has_restorer(&self) -> bool {

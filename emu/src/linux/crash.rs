@@ -7,6 +7,8 @@
 use std::fmt::{self, Write};
 
 use super::host;
+use crate::Engine;
+use crate::engine::Code;
 use crate::state::GuestState;
 
 /// How it broke.
@@ -35,12 +37,21 @@ impl Write for Plain {
     }
 }
 
-/// Writes the report; `state` is of the guest thread that ran, if one did.
-pub fn report(crash: Crash, state: Option<&GuestState>) {
-    let _ = write(&mut Plain, crash, state);
+/// Writes the report, with what ran if a guest thread did.
+pub fn report(crash: Crash, running: Option<(&GuestState, &Engine)>) {
+    let code = match (crash, running) {
+        (Crash::Fault { at, .. }, Some((_, engine))) => engine.code_at(at),
+        _ => Code::None,
+    };
+    let _ = write(&mut Plain, crash, running.map(|(state, _)| state), code);
 }
 
-fn write(out: &mut impl Write, crash: Crash, state: Option<&GuestState>) -> fmt::Result {
+fn write(
+    out: &mut impl Write,
+    crash: Crash,
+    state: Option<&GuestState>,
+    code: Code,
+) -> fmt::Result {
     out.write_str("sapwood emu: the emulator itself broke, not the program: ")?;
     match crash {
         Crash::Fault {
@@ -52,6 +63,14 @@ fn write(out: &mut impl Write, crash: Crash, state: Option<&GuestState>) -> fmt:
             "signal {signal} at host address {at:#x}, which wanted {address:#x}"
         )?,
         Crash::Panic => writeln!(out, "a check failed")?,
+    }
+    match code {
+        Code::None => {}
+        Code::Unknown => writeln!(out, "what code that is was being changed")?,
+        Code::Block { head, pc, offset } => writeln!(
+            out,
+            "that is {offset:#x} bytes into the code of the block at {head}, at the instruction {pc}"
+        )?,
     }
     let Some(state) = state else {
         return writeln!(out, "no guest code was running on this thread");
@@ -84,11 +103,17 @@ fn a_report_names_the_block_and_the_registers() {
         at: 0x1234,
         address: 8,
     };
-    write(&mut text, crash, Some(&state)).unwrap();
+    let code = Code::Block {
+        head: crate::GuestAddr(0x10074),
+        pc: crate::GuestAddr(0x1007c),
+        offset: 18,
+    };
+    write(&mut text, crash, Some(&state), code).unwrap();
     assert!(text.contains("signal 11 at host address 0x1234, which wanted 0x8"));
     assert!(text.contains("guest block entered at 0x10074"), "{text}");
+    assert!(text.contains("0x12 bytes into the code of the block at 0x10074, at the"));
     assert!(text.contains("x10 0000000000000abc"), "{text}");
     text.clear();
-    write(&mut text, Crash::Panic, None).unwrap();
+    write(&mut text, Crash::Panic, None, Code::None).unwrap();
     assert!(text.contains("no guest code"));
 }

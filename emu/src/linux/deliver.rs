@@ -10,7 +10,8 @@ use super::abi::{AlternateStack, Entry, FrameContents};
 use super::gdb::Stop;
 use super::host::{self, Disposition, FAULT_SIGNALS};
 use super::signal::{
-    Action, DefaultAction, HANDLER_DEFAULT, HANDLER_IGNORE, SigInfo, SignalSet, default_action,
+    Action, DefaultAction, HANDLER_DEFAULT, HANDLER_IGNORE, SIGNALS, SigInfo, SignalSet,
+    default_action,
 };
 use super::thread::{Process, Thread};
 use crate::addr::GuestAddr;
@@ -31,6 +32,11 @@ impl Process {
             HANDLER_IGNORE => Disposition::Ignore,
             _ => Disposition::Catch(action.flags & kept),
         };
+        let disposition = match self.traced().is_some() {
+            // Its tracer is told of each.
+            true => Disposition::Catch(action.flags & kept),
+            false => disposition,
+        };
         if !FAULT_SIGNALS.contains(signal) {
             host::set_disposition(signal, disposition)?;
         }
@@ -39,6 +45,15 @@ impl Process {
             ..action
         };
         Ok(std::mem::replace(&mut actions[signal as usize - 1], action))
+    }
+
+    /// Has the host do what is right now that the process is traced, or is not
+    /// any more.
+    pub fn renew_dispositions(&self) {
+        for signal in 1..=SIGNALS {
+            let action = self.action(signal);
+            let _ = self.set_action(signal, action);
+        }
     }
 }
 
@@ -63,7 +78,10 @@ impl Thread {
     pub fn take_signals(&mut self) {
         loop {
             self.state.interrupt.store(0, Ordering::Relaxed);
-            if let Some(info) = self.mailbox.take() {
+            if let Some(orders) = self.mailbox.take_orders() {
+                self.obey(orders);
+                self.open_signals();
+            } else if let Some(info) = self.mailbox.take() {
                 self.deliver(info);
                 self.open_signals();
             } else if let Some(index) = self
@@ -73,6 +91,7 @@ impl Thread {
             {
                 let info = self.held.remove(index);
                 self.deliver(info);
+                self.open_signals();
             } else {
                 break;
             }
@@ -85,6 +104,14 @@ impl Thread {
         if !self.debugger_passes(&info) {
             return;
         }
+        match self.tracer_passes(&info) {
+            Some(info) => self.force_untold(info),
+            None => self.open_signals(),
+        }
+    }
+
+    /// The same, after whoever wants to know was told.
+    pub fn force_untold(&mut self, info: SigInfo) {
         let action = self.process.action(info.signal);
         if !action.is_caught() || self.mask.contains(info.signal) {
             self.die(&info);
@@ -104,6 +131,10 @@ impl Thread {
         if !self.debugger_passes(&info) {
             return;
         }
+        let Some(info) = self.tracer_passes(&info) else {
+            return;
+        };
+        let signal = info.signal;
         let action = self.process.action(signal);
         self.trace(&info);
         match action.handler {
@@ -112,6 +143,7 @@ impl Thread {
                 DefaultAction::Terminate => self.die(&info),
                 // The disposition changed while the signal was on its way; the
                 // host does what the default is when it is sent once more.
+                DefaultAction::Stop if self.group_stop(signal) => {}
                 DefaultAction::Stop => host::send_to_self(signal),
                 DefaultAction::Ignore => {}
             },

@@ -27,6 +27,8 @@
 //! moment our handler has left a note until the guest's handler is entered,
 //! everything is blocked: one note is all that a thread ever has.
 
+pub mod tracing;
+
 use std::arch::global_asm;
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CStr, CString};
@@ -35,11 +37,12 @@ use std::io::{self, Read};
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::crash::{self, Crash};
 use super::signal::{SigInfo, SignalSet};
+use crate::Engine;
 use crate::errno::Errno;
 use crate::state::GuestState;
 
@@ -127,9 +130,11 @@ unsafe extern "C" {
 /// Where the host's signal handler leaves a signal for its thread.
 #[derive(Default)]
 pub struct Mailbox {
-    /// Which of the slots below hold a signal, one bit each.
+    /// Which of the slots below hold a signal, one bit each, and [`ORDERS`].
     pending: AtomicU32,
     slots: [UnsafeCell<SigInfo>; 2],
+    /// What a tracer wants done.
+    orders: AtomicU64,
 }
 
 /// The slot for all signals that can be blocked while it is full.
@@ -137,6 +142,8 @@ const ORDINARY: usize = 0;
 /// The slot for the others; a second one is dropped, for such signals do not
 /// queue anyway.
 const FAULT: usize = 1;
+/// The bit of `pending` that says that there are orders.
+const ORDERS: u32 = 1 << 2;
 
 // SAFETY: a slot is written on the owning thread, by the handler, while its
 // bit of `pending` is zero, and read by that thread while it is set.
@@ -167,13 +174,29 @@ impl Mailbox {
         self.pending.load(Ordering::Acquire) != 0
     }
 
-    /// Drops what waits: a fork's child does not inherit it.
-    pub fn forget(&self) {
-        self.pending.store(0, Ordering::Release);
+    /// Takes a tracer's orders, if there are any. All signals stay blocked, as
+    /// after [`take`](Self::take).
+    pub fn take_orders(&self) -> Option<u64> {
+        if self.pending.load(Ordering::Acquire) & ORDERS == 0 {
+            return None;
+        }
+        self.pending.fetch_and(!ORDERS, Ordering::AcqRel);
+        Some(self.orders.swap(0, Ordering::AcqRel))
     }
 
-    /// Leaves a signal; called by the handler alone.
+    /// Drops the signals that wait: a fork's child does not inherit them. Orders
+    /// may be for it already.
+    pub fn forget(&self) {
+        self.pending.fetch_and(ORDERS, Ordering::AcqRel);
+    }
+
+    /// Leaves a signal, or orders; called by the handler alone.
     fn leave(&self, info: SigInfo) {
+        if info.signal == libc::SIGSEGV && info.code == tracing::ORDER_CODE {
+            self.orders.fetch_or(info.value(), Ordering::AcqRel);
+            self.pending.fetch_or(ORDERS, Ordering::AcqRel);
+            return;
+        }
         let slot = if FAULT_SIGNALS.contains(info.signal) {
             FAULT
         } else {
@@ -188,8 +211,16 @@ impl Mailbox {
 }
 
 thread_local! {
-    /// The mailbox and the registers of the guest thread that runs here.
-    static CURRENT: Cell<Option<(*const Mailbox, *const GuestState)>> = const { Cell::new(None) };
+    /// The guest thread that runs here.
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+}
+
+/// The mailbox and the registers of a guest thread, and what runs it.
+#[derive(Clone, Copy)]
+struct Current {
+    mailbox: *const Mailbox,
+    state: *const GuestState,
+    engine: *const Engine,
 }
 
 /// A guest thread, to take what reaches a thread that is none of the guest's.
@@ -199,9 +230,13 @@ static FALLBACK_THREAD: AtomicI32 = AtomicI32::new(0);
 /// `mailbox`, and the state's `interrupt` set to 1.
 ///
 /// # Safety
-/// Both stay where they are until the guard is dropped or the thread ends.
-pub unsafe fn attach(mailbox: &Mailbox, state: &GuestState) -> Attached {
-    CURRENT.set(Some((mailbox, state)));
+/// All stay where they are until the guard is dropped or the thread ends.
+pub unsafe fn attach(mailbox: &Mailbox, state: &GuestState, engine: &Engine) -> Attached {
+    CURRENT.set(Some(Current {
+        mailbox,
+        state,
+        engine,
+    }));
     interrupts().push((thread_id(), Interrupt(&state.interrupt)));
     if FALLBACK_THREAD.load(Ordering::Relaxed) == 0 {
         FALLBACK_THREAD.store(thread_id(), Ordering::Relaxed);
@@ -214,7 +249,7 @@ pub unsafe fn attach(mailbox: &Mailbox, state: &GuestState) -> Attached {
 /// The child of a fork has a new identifier.
 pub fn attached_thread_forked() {
     FALLBACK_THREAD.store(thread_id(), Ordering::Relaxed);
-    let Some((_, state)) = CURRENT.get() else {
+    let Some(Current { state, .. }) = CURRENT.get() else {
         return;
     };
     // SAFETY: `attach` was promised that the state is still where it was.
@@ -306,7 +341,13 @@ pub fn call(mailbox: &Mailbox, number: i64, arguments: &mut [Argument<'_>]) -> R
 
 /// Makes a system call that no signal is to keep from being made.
 pub fn uninterrupted(number: i64, arguments: &mut [Argument<'_>]) -> Result<u64, Errno> {
-    call(&Mailbox::default(), number, arguments)
+    let mailbox = Mailbox::default();
+    loop {
+        match call(&mailbox, number, arguments) {
+            Err(NOT_BEGUN | RESTART) => {}
+            result => return result,
+        }
+    }
 }
 
 /// `struct sigaction` of the x86-64 kernel.
@@ -374,19 +415,24 @@ extern "C" fn on_signal(signal: i32, info: *const SigInfo, context: *mut libc::u
     // SAFETY: the kernel gives a valid siginfo.
     if INSTRUCTION_SIGNALS.contains(signal) && !unsafe { (*info).was_sent() } {
         // SAFETY: the kernel gives a valid siginfo and context.
-        let crash = unsafe {
-            Crash::Fault {
-                signal,
-                at: (*context).uc_mcontext.gregs[libc::REG_RIP as usize] as u64,
-                address: (*info).address().0,
-            }
+        let (at, address) = unsafe {
+            let at = (*context).uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
+            (at, (*info).address().0)
         };
-        crash::report(crash, current_state());
+        if signal == libc::SIGTRAP && tracing::is_stop(at) {
+            return;
+        }
+        let crash = Crash::Fault {
+            signal,
+            at,
+            address,
+        };
+        crash::report(crash, running());
         // The instruction runs again, and this process dies of its own fault.
         let _ = set_disposition(signal, Disposition::Default(0));
         return;
     }
-    let Some((mailbox, state)) = CURRENT.get() else {
+    let Some(Current { mailbox, state, .. }) = CURRENT.get() else {
         return pass_on(signal, info);
     };
     // SAFETY: `attach` was promised that both live, and the kernel gives a
@@ -412,13 +458,13 @@ extern "C" fn on_signal(signal: i32, info: *const SigInfo, context: *mut libc::u
     }
 }
 
-/// The registers of the guest thread that runs here, to be shown when all is
-/// lost.
-fn current_state() -> Option<&'static GuestState> {
-    let (_, state) = CURRENT.get()?;
-    // SAFETY: `attach` was promised that it lives; the code that writes to it
-    // runs on this thread, and does not run now.
-    Some(unsafe { &*state })
+/// The registers of the guest thread that runs here, and what runs it, to be
+/// shown when all is lost.
+fn running() -> Option<(&'static GuestState, &'static Engine)> {
+    let Current { state, engine, .. } = CURRENT.get()?;
+    // SAFETY: `attach` was promised that they live; the code that writes to the
+    // state runs on this thread, and does not run now.
+    Some(unsafe { (&*state, &*engine) })
 }
 
 /// Has a panic show the guest and end the process: a guest thread that is gone
@@ -427,7 +473,7 @@ pub fn die_of_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         usual(info);
-        crash::report(Crash::Panic, current_state());
+        crash::report(Crash::Panic, running());
         die_of(libc::SIGABRT)
     }));
 }

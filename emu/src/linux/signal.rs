@@ -113,6 +113,22 @@ impl SigInfo {
         self.fields[0] as i32
     }
 
+    /// The value that was sent with it.
+    pub fn value(&self) -> u64 {
+        self.fields[1]
+    }
+
+    /// What a stop for a tracer says of itself: which, and whose it is.
+    pub fn of_stop(code: i32, sender: i32, user: u32) -> SigInfo {
+        let mut info = SigInfo {
+            signal: libc::SIGTRAP,
+            code,
+            ..SigInfo::ZERO
+        };
+        info.fields[0] = sender as u32 as u64 | u64::from(user) << 32;
+        info
+    }
+
     /// Whether a process sent it, rather than the kernel.
     pub fn was_sent(&self) -> bool {
         self.code <= 0

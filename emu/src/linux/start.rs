@@ -55,6 +55,8 @@ pub enum StartError {
     Debugger(String, io::Error),
     /// The host gives no memory.
     Memory(Errno),
+    /// The host gives no memory for translated code.
+    Code(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -83,6 +85,7 @@ impl fmt::Display for StartError {
                 write!(f, "--gdb {address}: {error}")
             }
             StartError::Memory(error) => write!(f, "no memory for the guest: {error}"),
+            StartError::Code(error) => write!(f, "no memory for translated code: {error}"),
         }
     }
 }
@@ -134,7 +137,8 @@ pub(super) fn prepare(options: Options) -> Result<Thread, StartError> {
     let ignores_pipe = options.ignore_sigpipe;
     options.closed.iter().for_each(|&fd| host::close(fd));
     let gdb = options.gdb.clone();
-    let mut process = Process::new(memory, abi, options, executable, vector, trampoline);
+    let mut process = Process::new(memory, abi, options, executable, vector, trampoline)
+        .map_err(StartError::Code)?;
     inherit_dispositions(&process, ignores_pipe);
     name_process(&process);
     process.stub = gdb.is_some().then(|| Stub::new(abi));

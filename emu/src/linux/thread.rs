@@ -6,18 +6,22 @@
 //! from us, and what other processes see of the guest is true.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Options;
 use super::abi::{Abi, AlternateStack};
+use super::calls::tracing::Tracees;
 use super::gdb::{Stop, Stub};
 use super::host::{self, Mailbox};
 use super::lent::LentStack;
 use super::signal::{Action, SIGNALS, SigInfo, SignalSet};
 use super::structures::ResourceLimit;
 use super::system_call::{self, Outcome};
+use super::tracing::{Count, Traced};
 use crate::addr::GuestAddr;
 use crate::engine::Tier;
 use crate::exit::{Exit, Fault, FaultKind};
@@ -60,10 +64,15 @@ pub struct Process {
     threads: Mutex<HashSet<i32>>,
     /// Limits that are shown to the guest and not put on the host's process.
     limits: Mutex<HashMap<i32, ResourceLimit>>,
+    /// The threads of other processes that this one traces.
+    tracees: Mutex<Tracees>,
+    /// How many of its own threads are traced.
+    traced: Count,
 }
 
 impl Process {
-    /// A process with its memory filled, before its first thread runs.
+    /// A process with its memory filled, before its first thread runs; `Err` when
+    /// there is no memory for translated code.
     pub fn new(
         memory: GuestMemory,
         abi: &'static dyn Abi,
@@ -71,8 +80,8 @@ impl Process {
         executable: PathBuf,
         auxiliary_vector: Vec<u8>,
         trampoline: GuestAddr,
-    ) -> Process {
-        let engine = Engine::new(abi.guest(), options.tier);
+    ) -> io::Result<Process> {
+        let engine = Engine::new(abi.guest(), options.tier)?;
         // What was translated earlier nobody would see.
         let keeps =
             options.tier == Tier::Translate && options.gdb.is_none() && options.watch.is_none();
@@ -85,7 +94,7 @@ impl Process {
         if options.statistics {
             engine.measure();
         }
-        Process {
+        Ok(Process {
             memory,
             engine,
             started_as: std::process::id(),
@@ -100,7 +109,9 @@ impl Process {
             stub: None,
             threads: Mutex::default(),
             limits: Mutex::default(),
-        }
+            tracees: Mutex::default(),
+            traced: Count::default(),
+        })
     }
 
     /// The table of signal actions, locked.
@@ -141,12 +152,23 @@ impl Process {
         lock(&self.limits)
     }
 
+    /// The threads that it traces, locked.
+    pub fn tracees(&self) -> MutexGuard<'_, Tracees> {
+        lock(&self.tracees)
+    }
+
+    /// How many of its threads are traced.
+    pub fn traced(&self) -> &Count {
+        &self.traced
+    }
+
     /// Runs `fork` while no other thread holds a lock that its child needs.
     pub fn while_frozen<T>(&self, fork: impl FnOnce() -> T) -> T {
         let _actions = self.actions();
         let _missing = lock(&self.missing);
         let _limits = self.limits();
         let _lent_stack = lock(&self.lent_stack);
+        let _tracees = self.tracees();
         let _threads = self.threads();
         let _stub = self.stub.as_ref().map(|stub| stub.freeze());
         let _interrupts = host::freeze();
@@ -237,6 +259,12 @@ pub struct Thread {
     pub restarting: bool,
     /// A debugger had it make one step, which is not told yet.
     stepped: bool,
+    /// Whether another process traces it, and how.
+    pub traced: Option<Traced>,
+    /// Its maker, who waits until it can take signals.
+    pub begun: Option<SyncSender<i32>>,
+    /// The tracer that is to have it before it runs.
+    pub awaited: Option<i32>,
 }
 
 impl Thread {
@@ -257,18 +285,30 @@ impl Thread {
             initial: false,
             restarting: false,
             stepped: false,
+            traced: None,
+            begun: None,
+            awaited: None,
         }
     }
 
     /// Runs the guest until this thread ends; gives its status then. When the
     /// process ends, this does not return.
     pub fn run(&mut self) -> i32 {
-        // SAFETY: both are boxed, and live until `self` is dropped, which is
-        // after the guard.
-        let _attached = unsafe { host::attach(&self.mailbox, &self.state) };
+        // SAFETY: both are boxed, and the engine is the process's; all live
+        // until `self` is dropped, which is after the guard.
+        let _attached = unsafe { host::attach(&self.mailbox, &self.state, &self.process.engine) };
         self.process.threads().insert(host::thread_id());
+        if let Some(maker) = self.begun.take() {
+            let _ = maker.send(host::thread_id());
+        }
         host::set_mask(self.mask);
         let process = self.process.clone();
+        if self.initial {
+            self.begin_after_exec();
+        }
+        if let Some(tracer) = self.awaited.take() {
+            self.await_tracer(tracer);
+        }
         if let Some(stub) = &process.stub {
             stub.begin();
             if self.initial {
@@ -303,8 +343,11 @@ impl Thread {
     /// Runs guest code until it needs something; as a debugger wants it, if
     /// there is one.
     fn run_guest(&mut self, process: &Process) -> Exit {
+        if self.traced.is_some() || process.stub.is_none() {
+            return self.run_for_tracer(process);
+        }
         let Some(stub) = &process.stub else {
-            return process.engine.run(&mut self.state, &process.memory);
+            unreachable!("seen just now");
         };
         if std::mem::take(&mut self.stepped) {
             stub.stop(self, Stop::Step);
@@ -316,6 +359,25 @@ impl Thread {
         // What the step needs is done before it is told of.
         self.stepped = true;
         let exit = process.engine.step(&mut self.state, &process.memory);
+        exit.unwrap_or(Exit::Interrupted)
+    }
+
+    /// The same, as a tracer wants it, if there is one.
+    fn run_for_tracer(&mut self, process: &Process) -> Exit {
+        if std::mem::take(&mut self.stepped) {
+            self.stepped_for_tracer();
+            // Its tracer may have gone, or something else may wait.
+            self.open_signals();
+        }
+        if !self.steps_for_tracer() {
+            return process.engine.run(&mut self.state, &process.memory);
+        }
+        self.stepped = true;
+        let exit = process.engine.step(&mut self.state, &process.memory);
+        if !matches!(exit, None | Some(Exit::Syscall)) {
+            // A fault or a breakpoint is told by itself.
+            self.stepped = false;
+        }
         exit.unwrap_or(Exit::Interrupted)
     }
 
@@ -335,8 +397,12 @@ impl Thread {
     /// Makes the system call at `pc`; gives the thread's status when it ended.
     fn system_call(&mut self) -> Option<i32> {
         let abi = self.process.abi;
-        let request = abi.request(&self.state);
+        let mut request = abi.request(&self.state);
         let process = self.process.clone();
+        if self.calls_are_told() {
+            self.call_stop(&request, None);
+            request = abi.request(&self.state);
+        }
         if let Some(stub) = &process.stub {
             stub.enter_call(self);
         }
@@ -344,15 +410,22 @@ impl Thread {
         if let Some(stub) = &process.stub {
             stub.leave_call();
         }
-        match outcome {
+        let result = match outcome {
             Outcome::Result(result) => {
                 let result = result.unwrap_or_else(Errno::as_result);
                 abi.set_result(&mut self.state, result);
                 abi.step_over_call(&mut self.state);
+                Some(result)
             }
-            Outcome::Interrupted => self.restarting = true,
-            Outcome::NotBegun | Outcome::RegistersSet => {}
+            Outcome::Interrupted => {
+                self.restarting = true;
+                None
+            }
+            Outcome::NotBegun | Outcome::RegistersSet => None,
             Outcome::ThreadEnds(status) => return Some(status),
+        };
+        if self.calls_are_told() {
+            self.call_ended(&request, &outcome, result);
         }
         None
     }

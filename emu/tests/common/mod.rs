@@ -111,7 +111,7 @@ impl Guest {
         state.x[2] = STACK.0 + STACK_BYTES - 64;
         Guest {
             memory,
-            engine: Engine::new(sapwood_emu::Guest::Riscv64, tier),
+            engine: Engine::new(sapwood_emu::Guest::Riscv64, tier).expect("memory for code"),
             state,
             output: Vec::new(),
         }

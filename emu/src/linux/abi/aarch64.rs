@@ -7,6 +7,8 @@
 //! further state, of which there is one, with the vector registers. Above it
 //! lies the frame record that `x29` points to.
 
+use std::ops::Range;
+
 use super::{Abi, AlternateStack, Entry, Feature, FrameContents, Request, take};
 use crate::aarch64::features;
 use crate::addr::GuestAddr;
@@ -145,6 +147,40 @@ impl Abi for Aarch64 {
 
     fn step_over_call(&self, state: &mut GuestState) {
         state.pc = state.pc.add(4);
+    }
+
+    fn set_call_number(&self, state: &mut GuestState, number: u64) {
+        state.x[8] = number;
+    }
+
+    fn register_set(&self, kind: u64) -> Option<(&'static [Range<usize>], usize)> {
+        const THREAD_POINTER: u64 = 0x401;
+        // What `registers` gives: x0 to x30, sp and pc, the flags, the vectors,
+        // fpsr and fpcr, the thread pointer.
+        const PC_END: usize = 33 * 8;
+        const VECTORS: usize = PC_END + 4;
+        const STATUS_END: usize = VECTORS + 32 * 16 + 8;
+        match kind {
+            super::GENERAL => Some((&[0..VECTORS], PC_END + 8)),
+            super::FLOAT => Some((&[VECTORS..STATUS_END], 32 * 16 + 16)),
+            THREAD_POINTER => Some((&[STATUS_END..STATUS_END + 8], 8)),
+            _ => None,
+        }
+    }
+
+    fn has_call_number_set(&self) -> bool {
+        true
+    }
+
+    fn places(&self, registers: &[u8]) -> (u64, u64) {
+        (
+            super::word_at(registers, 32 * 8),
+            super::word_at(registers, SP * 8),
+        )
+    }
+
+    fn audit_number(&self) -> u32 {
+        0xc000_00b7
     }
 
     fn stack_pointer(&self, state: &GuestState) -> GuestAddr {

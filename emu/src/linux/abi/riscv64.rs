@@ -5,6 +5,8 @@
 //! (arch/riscv/kernel/signal.c): a `siginfo`, then a `ucontext` whose
 //! `sc_regs` are `pc` and `x1` to `x31`, and the floating-point registers.
 
+use std::ops::Range;
+
 use super::{Abi, AlternateStack, Entry, Feature, FrameContents, Request, take};
 use crate::addr::GuestAddr;
 use crate::elf::MACHINE_RISCV;
@@ -114,6 +116,32 @@ impl Abi for Riscv64 {
 
     fn step_over_call(&self, state: &mut GuestState) {
         state.pc = state.pc.add(4);
+    }
+
+    fn set_call_number(&self, state: &mut GuestState, number: u64) {
+        state.x[A7] = number;
+    }
+
+    fn register_set(&self, kind: u64) -> Option<(&'static [Range<usize>], usize)> {
+        // What `registers` gives: x0 to x31, pc, f0 to f31, fcsr.
+        const PC: usize = 32 * 8;
+        const FLOAT: usize = PC + 8;
+        match kind {
+            super::GENERAL => Some((&[PC..FLOAT, 8..PC], 32 * 8)),
+            super::FLOAT => Some((&[FLOAT..FLOAT + 32 * 8 + 4], 33 * 8)),
+            _ => None,
+        }
+    }
+
+    fn places(&self, registers: &[u8]) -> (u64, u64) {
+        (
+            super::word_at(registers, 32 * 8),
+            super::word_at(registers, SP * 8),
+        )
+    }
+
+    fn audit_number(&self) -> u32 {
+        0xc000_00f3
     }
 
     fn stack_pointer(&self, state: &GuestState) -> GuestAddr {

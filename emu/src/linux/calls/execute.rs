@@ -15,6 +15,7 @@ use crate::linux::paths::{self, LastLink};
 use crate::linux::signal::HANDLER_IGNORE;
 use crate::linux::system_call::Call;
 use crate::linux::thread::Process;
+use crate::linux::tracing::Traced;
 
 /// Linux bounds arguments and environment together to a quarter of the stack's
 /// limit, mostly 2 MiB, and at most 6 MiB.
@@ -68,7 +69,10 @@ fn execute(call: &mut Call<'_>, path: Vec<u8>, first_argument: usize) -> Result<
     let plan = plan(process, path, arguments)?;
     let (program, arguments, environment) = match plan {
         Plan::Host { program, arguments } => (program, arguments, environment),
-        Plan::Guest { program, arguments } => emulated(process, program, arguments, environment),
+        Plan::Guest { program, arguments } => {
+            let traced = call.thread.traced;
+            emulated(process, traced, program, arguments, environment)
+        }
     };
     let program = c_string(program)?;
     let arguments = arguments
@@ -213,6 +217,7 @@ type CommandLine = (Vec<u8>, Vec<Vec<u8>>, Vec<Vec<u8>>);
 /// host's C library would heed are handed over as arguments.
 fn emulated(
     process: &Process,
+    traced: Option<Traced>,
     program: Vec<u8>,
     arguments: Vec<Vec<u8>>,
     environment: Vec<Vec<u8>>,
@@ -233,6 +238,9 @@ fn emulated(
         command.extend([b"-E".to_vec(), variable]);
     }
     command.push(b"--child".to_vec());
+    if let Some(traced) = traced {
+        command.extend([b"--traced".to_vec(), traced.to_text().into_bytes()]);
+    }
     if process.action(libc::SIGPIPE).handler == HANDLER_IGNORE {
         command.push(b"--ignore-sigpipe".to_vec());
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::errno::Errno;
 use crate::linux::calls::files::host_vectors;
+use crate::linux::calls::tracing::memory_of_tracee;
 use crate::linux::host::Argument;
 use crate::linux::structures::HostStat;
 use crate::linux::system_call::Call;
@@ -199,13 +200,23 @@ pub fn process_vm_writev(call: &mut Call<'_>) -> Result<u64, Errno> {
 }
 
 /// Both sides are guest memory. Where another process has its guest's memory
-/// is not known here, so only a process's own can be asked for.
+/// is known of those only that this one traces, and that have stopped once.
 fn copy_between(call: &Call<'_>, number: i64) -> Result<u64, Errno> {
-    if call.int(0) as u32 != std::process::id() {
-        return Err(Errno::EPERM);
-    }
+    let own = call.int(0) as u32 == std::process::id();
+    let (base, limit) = match own {
+        true => (call.memory().base(), call.memory().limit()),
+        false => memory_of_tracee(call, call.int(0)).ok_or(Errno::EPERM)?,
+    };
     let local = host_vectors(call, call.address(1), call.arguments[2])?;
-    let remote = host_vectors(call, call.address(3), call.arguments[4])?;
+    let mut remote = host_vectors(call, call.address(3), call.arguments[4])?;
+    if !own {
+        let count = call.arguments[4] as usize;
+        remote = call.memory().read_array(call.address(3), count)?;
+        for vector in &mut remote {
+            // What is outside becomes an address at which nothing is.
+            vector.base = base + vector.base.min(limit);
+        }
+    }
     call.host(
         number,
         [

@@ -138,6 +138,8 @@ fn thread(call: &mut Call<'_>, task: &NewTask) -> Result<u64, Errno> {
     if task.has(libc::CLONE_CHILD_CLEARTID) {
         child.clear_on_exit = task.child_tid;
     }
+    let event = call.thread.event_of_clone(task.flags);
+    let tracer = event.and(call.thread.traced).map(|traced| traced.tracer);
     let parent_tid = task
         .has(libc::CLONE_PARENT_SETTID)
         .then_some(task.parent_tid);
@@ -155,14 +157,17 @@ fn thread(call: &mut Call<'_>, task: &NewTask) -> Result<u64, Errno> {
                 // As in Linux, a bad address is nobody's error.
                 let _ = child.process.memory.write(at, &identifier);
             }
-            let _ = tell.send(identifier);
-            drop(tell);
+            child.begun = Some(tell);
+            child.awaited = tracer;
             child.run();
             end(&child);
         });
     let identifier = made
         .map_err(|_| Errno::EAGAIN)
         .and_then(|_| told.recv().map_err(|_| Errno::EAGAIN));
+    if let (Ok(identifier), Some(event)) = (identifier, event) {
+        call.thread.event(event, identifier as u64);
+    }
     call.thread.open_signals();
     identifier.map(|identifier| identifier as u64)
 }
@@ -180,6 +185,8 @@ fn process(call: &mut Call<'_>, task: &NewTask) -> Outcome {
         Err(error) => return Outcome::Result(Err(error)),
     };
     host::block_all();
+    let event = call.thread.event_of_clone(task.flags);
+    let tracer = event.and(call.thread.traced).map(|traced| traced.tracer);
     let process = call.thread.process.clone();
     let forked = process.while_frozen(host::fork);
     match forked {
@@ -196,7 +203,10 @@ fn process(call: &mut Call<'_>, task: &NewTask) -> Outcome {
             let mut state = call.thread.state.duplicate();
             set_registers(call, task, &mut state);
             *call.thread.state = state;
-            call.thread.open_signals();
+            match tracer {
+                Some(tracer) => call.thread.await_tracer(tracer),
+                None => call.thread.open_signals(),
+            }
             Outcome::RegistersSet
         }
         Ok(Some(child)) => {
@@ -206,8 +216,13 @@ fn process(call: &mut Call<'_>, task: &NewTask) -> Outcome {
             if task.has(libc::CLONE_PIDFD) {
                 let _ = give_pidfd(call, child, task.pidfd);
             }
+            if let Some(event) = event {
+                call.thread.event(event, child as u64);
+            }
             if let Some(waiting) = waiting {
                 lent::take_back(&process.memory, &waiting.wait(lent::MOST_BYTES));
+                call.thread
+                    .event(libc::PTRACE_EVENT_VFORK_DONE, child as u64);
             }
             call.thread.open_signals();
             Outcome::Result(Ok(child as u64))
@@ -235,6 +250,8 @@ fn become_child(thread: &mut Thread, task: &NewTask) {
     threads.insert(host::thread_id());
     drop(threads);
     thread.mailbox.forget();
+    thread.forget_traced();
+    thread.process.tracees().clear();
     thread.initial = true;
     thread.robust_list = GuestAddr(0);
     thread.clear_on_exit = if task.has(libc::CLONE_CHILD_CLEARTID) {
@@ -316,11 +333,15 @@ fn mark_robust_futexes(thread: &Thread) {
 
 /// `exit(status)`: the thread ends.
 pub fn exit(call: &mut Call<'_>) -> Outcome {
+    let status = (call.int(0) as u64 & 0xff) << 8;
+    call.thread.event(libc::PTRACE_EVENT_EXIT, status);
     Outcome::ThreadEnds(call.int(0))
 }
 
 /// `exit_group(status)`: the process ends.
 pub fn exit_group(call: &mut Call<'_>) -> Outcome {
+    let status = (call.int(0) as u64 & 0xff) << 8;
+    call.thread.event(libc::PTRACE_EVENT_EXIT, status);
     call.process().ended(Ok(call.int(0)));
     call.process().give_back_stack();
     host::exit_process(call.int(0))
