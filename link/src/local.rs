@@ -291,7 +291,8 @@ fn guess(want: &Reserve, protection: c_int, file: Option<c_int>) -> Option<*mut 
     (0..PLACES).find_map(|place| {
         // Whether that is in reach of all of the range, `find_gap` knows.
         let taken = range.start.get().checked_sub(place * length)?..range.start.get();
-        let at = find_gap(&[taken.clone()], want).filter(|at| at.get() < taken.start)?;
+        let at =
+            find_gap(std::slice::from_ref(&taken), want).filter(|at| at.get() < taken.start)?;
         map(Some(at), length as usize, protection, file).ok()
     })
 }

@@ -9,7 +9,6 @@ mod aarch64;
 mod riscv64;
 
 use std::fmt::Debug;
-use std::ops::Range;
 
 use super::signal::{SigInfo, SignalSet};
 use super::vdso::Vdso;
@@ -130,6 +129,9 @@ fn word_at(registers: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes.expect("eight bytes"))
 }
 
+/// Some bytes of the registers: from where, to where.
+pub type Part = (usize, usize);
+
 /// Register sets that every architecture has (`NT_PRSTATUS`, `NT_PRFPREG`).
 const GENERAL: u64 = 1;
 const FLOAT: u64 = 2;
@@ -214,7 +216,7 @@ pub trait Abi: Sync + Debug {
     /// The parts of [`registers`](Self::registers), one after the other, that
     /// `PTRACE_GETREGSET` gives for a kind (`NT_…`), and how long that is with
     /// the zeros behind them.
-    fn register_set(&self, kind: u64) -> Option<(&'static [Range<usize>], usize)>;
+    fn register_set(&self, kind: u64) -> Option<(&'static [Part], usize)>;
 
     /// Whether the number of a system call is a register set of its own.
     fn has_call_number_set(&self) -> bool {

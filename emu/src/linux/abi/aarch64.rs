@@ -7,9 +7,7 @@
 //! further state, of which there is one, with the vector registers. Above it
 //! lies the frame record that `x29` points to.
 
-use std::ops::Range;
-
-use super::{Abi, AlternateStack, Entry, Feature, FrameContents, Request, take};
+use super::{Abi, AlternateStack, Entry, Feature, FrameContents, Part, Request, take};
 use crate::aarch64::features;
 use crate::addr::GuestAddr;
 use crate::elf::MACHINE_AARCH64;
@@ -153,7 +151,7 @@ impl Abi for Aarch64 {
         state.x[8] = number;
     }
 
-    fn register_set(&self, kind: u64) -> Option<(&'static [Range<usize>], usize)> {
+    fn register_set(&self, kind: u64) -> Option<(&'static [Part], usize)> {
         const THREAD_POINTER: u64 = 0x401;
         // What `registers` gives: x0 to x30, sp and pc, the flags, the vectors,
         // fpsr and fpcr, the thread pointer.
@@ -161,9 +159,9 @@ impl Abi for Aarch64 {
         const VECTORS: usize = PC_END + 4;
         const STATUS_END: usize = VECTORS + 32 * 16 + 8;
         match kind {
-            super::GENERAL => Some((&[0..VECTORS], PC_END + 8)),
-            super::FLOAT => Some((&[VECTORS..STATUS_END], 32 * 16 + 16)),
-            THREAD_POINTER => Some((&[STATUS_END..STATUS_END + 8], 8)),
+            super::GENERAL => Some((&[(0, VECTORS)], PC_END + 8)),
+            super::FLOAT => Some((&[(VECTORS, STATUS_END)], 32 * 16 + 16)),
+            THREAD_POINTER => Some((&[(STATUS_END, STATUS_END + 8)], 8)),
             _ => None,
         }
     }

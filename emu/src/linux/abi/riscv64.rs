@@ -5,9 +5,7 @@
 //! (arch/riscv/kernel/signal.c): a `siginfo`, then a `ucontext` whose
 //! `sc_regs` are `pc` and `x1` to `x31`, and the floating-point registers.
 
-use std::ops::Range;
-
-use super::{Abi, AlternateStack, Entry, Feature, FrameContents, Request, take};
+use super::{Abi, AlternateStack, Entry, Feature, FrameContents, Part, Request, take};
 use crate::addr::GuestAddr;
 use crate::elf::MACHINE_RISCV;
 use crate::engine::Guest;
@@ -122,13 +120,13 @@ impl Abi for Riscv64 {
         state.x[A7] = number;
     }
 
-    fn register_set(&self, kind: u64) -> Option<(&'static [Range<usize>], usize)> {
+    fn register_set(&self, kind: u64) -> Option<(&'static [Part], usize)> {
         // What `registers` gives: x0 to x31, pc, f0 to f31, fcsr.
         const PC: usize = 32 * 8;
         const FLOAT: usize = PC + 8;
         match kind {
-            super::GENERAL => Some((&[PC..FLOAT, 8..PC], 32 * 8)),
-            super::FLOAT => Some((&[FLOAT..FLOAT + 32 * 8 + 4], 33 * 8)),
+            super::GENERAL => Some((&[(PC, FLOAT), (8, PC)], 32 * 8)),
+            super::FLOAT => Some((&[(FLOAT, FLOAT + 32 * 8 + 4)], 33 * 8)),
             _ => None,
         }
     }

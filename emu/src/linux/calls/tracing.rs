@@ -296,8 +296,8 @@ fn register_set(call: &Call<'_>, board: &mut Board, sets: bool) -> Result<(), Er
         Some(None) => return Err(Errno::EINVAL),
         Some(Some((parts, length))) => {
             whole = Vec::with_capacity(length);
-            for part in parts {
-                whole.extend_from_slice(&bytes[part.clone()]);
+            for &(start, end) in parts {
+                whole.extend_from_slice(&bytes[start..end]);
             }
             whole.resize(length, 0);
         }
@@ -311,10 +311,10 @@ fn register_set(call: &Call<'_>, board: &mut Board, sets: bool) -> Result<(), Er
         match parts {
             Some(Some((parts, _))) => {
                 let mut from = 0;
-                for part in parts {
-                    let length = part.len();
-                    bytes[part.clone()].copy_from_slice(&whole[from..from + length]);
-                    from += length;
+                for &(start, end) in parts {
+                    let to = from + (end - start);
+                    bytes[start..end].copy_from_slice(&whole[from..to]);
+                    from = to;
                 }
                 bytes_of_slice_mut(&mut board.registers).copy_from_slice(&bytes);
             }
