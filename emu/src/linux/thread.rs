@@ -261,6 +261,8 @@ pub struct Thread {
     stepped: bool,
     /// Whether another process traces it, and how.
     pub traced: Option<Traced>,
+    /// It has just come out of a fork, in the child.
+    pub is_child: bool,
     /// Its maker, who waits until it can take signals.
     pub begun: Option<SyncSender<i32>>,
     /// The tracer that is to have it before it runs.
@@ -286,6 +288,7 @@ impl Thread {
             restarting: false,
             stepped: false,
             traced: None,
+            is_child: false,
             begun: None,
             awaited: None,
         }
@@ -424,7 +427,9 @@ impl Thread {
             Outcome::NotBegun | Outcome::RegistersSet => None,
             Outcome::ThreadEnds(status) => return Some(status),
         };
-        if self.calls_are_told() {
+        // Of a fork's two ends the child has none.
+        let is_child = std::mem::take(&mut self.is_child);
+        if self.calls_are_told() && !is_child {
             self.call_ended(&request, &outcome, result);
         }
         None

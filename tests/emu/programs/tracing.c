@@ -283,7 +283,40 @@ static void follow(pid_t pid, int seized)
         } else if (signal == SIGTRAP) signal = 0;
         EXPECT(ptrace(PTRACE_CONT, got, 0, signal == SIGCHLD ? 0 : signal) == 0);
     }
-    printf("fork %d vfork %d clone %d exec %d done %d exit %d; stops %d; exits %d %d %d %d\n", events[1], events[2], events[3], events[4], events[5], events[6], stops, exits[0], exits[3], exits[4], exits[5]);
+    /* A thread that has not quite ended ends with its process's status. */
+    printf("fork %d vfork %d clone %d exec %d done %d exit %d; stops %d; exits %d %d %d\n", events[1], events[2], events[3], events[4], events[5], events[6], stops, exits[3], exits[4], exits[0] + exits[5]);
+}
+
+static void one_child(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) { syscall(SYS_getppid); _exit(3); }
+    waitpid(pid, 0, 0);
+    _exit(5);
+}
+
+/* Calls of a child begin before they end. */
+static void test_child_calls(void)
+{
+    pid_t pid = traced(one_child), child = 0, got;
+    int status, began = 0, ended = 0, begins_first = 1, left = 1;
+    EXPECT(ptrace(PTRACE_SETOPTIONS, pid, 0, sysgood | PTRACE_O_TRACEFORK) == 0);
+    EXPECT(ptrace(PTRACE_SYSCALL, pid, 0, 0) == 0);
+    while (left > 0) {
+        got = waitpid(-1, &status, __WALL);
+        EXPECT(got > 0);
+        if (!WIFSTOPPED(status)) { left--; continue; }
+        int signal = WSTOPSIG(status);
+        if (status >> 16 == PTRACE_EVENT_FORK) left++;
+        if (signal == (SIGTRAP | 0x80) && got != pid) {
+            struct call_info info;
+            EXPECT(ptrace(PTRACE_GET_SYSCALL_INFO, got, sizeof info, &info) > 0);
+            if (info.op == 1) began++; else ended++;
+            begins_first &= began >= ended;
+        }
+        EXPECT(ptrace(PTRACE_SYSCALL, got, 0, signal == SIGCHLD ? SIGCHLD : 0) == 0);
+    }
+    printf("begins first: %d, all ended but one: %d\n", begins_first, began == ended + 1);
 }
 
 static void test_made(void)
@@ -422,7 +455,7 @@ int main(int argc, char **argv)
     if (!strcmp(part, "hello")) { printf("hello\n"); return 0; }
     struct { const char *name; void (*run)(void); } parts[] = {
         { "calls", test_calls }, { "memory", test_memory }, { "signals", test_signals }, { "breakpoint", test_breakpoint },
-        { "steps", test_steps }, { "made", test_made }, { "exec", test_exec }, { "seize", test_seize }, { "attach", test_attach }, { "gone", test_gone },
+        { "steps", test_steps }, { "made", test_made }, { "child", test_child_calls }, { "exec", test_exec }, { "seize", test_seize }, { "attach", test_attach }, { "gone", test_gone },
     };
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!*part || !strcmp(part, parts[i].name)) { printf("-- %s\n", parts[i].name); fflush(stdout); parts[i].run(); }

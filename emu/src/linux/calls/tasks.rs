@@ -253,6 +253,7 @@ fn become_child(thread: &mut Thread, task: &NewTask) {
     thread.forget_traced();
     thread.process.tracees().clear();
     thread.initial = true;
+    thread.is_child = true;
     thread.robust_list = GuestAddr(0);
     thread.clear_on_exit = if task.has(libc::CLONE_CHILD_CLEARTID) {
         task.child_tid

@@ -393,9 +393,12 @@ fn meaning(call: &Call<'_>, thread: i32, status: u32) -> Result<Meaning, Errno> 
     }
     const GROUP_STOP: u32 = libc::PTRACE_EVENT_STOP as u32;
     let passed = match (event, signal) {
-        // A thread of its emulator's own took the signal, and all stopped.
+        // It was stopped before it was traced, or a thread of its emulator's own
+        // took the signal, and all stopped.
         (GROUP_STOP, libc::SIGSTOP) => {
-            if let Some(tracee) = tracees.get_mut(&thread) {
+            if let Some(tracee) = tracees.get_mut(&thread)
+                && tracee.orders & Orders::TRACED == 0
+            {
                 order(tracee, thread, Orders::STOP_SIGNAL)?;
                 tracee.continued += 1;
                 on_host::send(tracee.process, libc::SIGCONT);
