@@ -203,7 +203,8 @@ impl Debugger {
             }
             let (at, enabled) = (place.address, breakpoint.enabled);
             let reason = breakpoint.reason();
-            breakpoint.places.push(place);
+            let after = breakpoint.places.partition_point(|p| p.address < at);
+            breakpoint.places.insert(after, place);
             new = true;
             if enabled && self.target.is_some() {
                 // One that cannot be placed has a place without effect.

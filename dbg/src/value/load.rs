@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sapwood_dwarf::{
     Address, EntryId, FrameAddress, FrameContext, Location, LocationError, Memory, MemoryError,
     Module, ModuleId, Modules, Piece, Register, Registers, Storage, TypeKind, Unwinder, Variable,
+    VariableKind,
 };
 
 use super::{
@@ -130,7 +131,14 @@ impl Reader<'_> {
     pub fn variable(&mut self, id: ModuleId, variable: &Variable) -> Result<Value, Error> {
         let module = self.modules.get(id).ok_or_else(Error::unloaded)?.clone();
         let ty = self.with_counts(Type::described(id, variable.type_id))?;
-        match module.locate(variable, &mut self.seen()) {
+        let location = module.locate(variable, &mut self.seen());
+        let is_in_memory = matches!(&location, Ok(found) if found.address().is_some());
+        if variable.kind != VariableKind::Global && !is_in_memory {
+            // It may be a constant here and in a register a little further on.
+            self.source.note_frame();
+            self.source.note_register();
+        }
+        match location {
             Ok(location) => self.at_location(id, ty, location),
             Err(LocationError::OptimizedOut) => self.lost(ty),
             Err(error) => Err(error.into()),
