@@ -78,6 +78,8 @@ pub struct Method {
     pub id: EntryId,
     /// Its name.
     pub name: String,
+    /// What its symbol is called.
+    pub linkage_name: Option<String>,
     /// Who may name it.
     pub access: Access,
     /// Whether a derived class may have its own.
@@ -268,6 +270,9 @@ impl Reading<'_, '_> {
         Method {
             id: self.id,
             name: self.text(c::DW_AT_name).unwrap_or_default(),
+            linkage_name: self
+                .text(c::DW_AT_linkage_name)
+                .or_else(|| self.text(c::DW_AT_MIPS_linkage_name)),
             access: self.access(usual),
             is_virtual: self.is_virtual(),
             hidden: hidden.count(),

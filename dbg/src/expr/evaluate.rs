@@ -1,6 +1,7 @@
 //! Evaluating a tree against a frame.
 
 mod calls;
+mod methods;
 mod operations;
 
 use std::sync::Arc;
@@ -181,7 +182,12 @@ impl Evaluator<'_> {
     pub fn type_of_expr(&mut self, expr: &Expr) -> Result<(Type, bool), Error> {
         match expr {
             Expr::Type(ty) => Ok((self.type_of(ty)?, true)),
-            Expr::Call(function, _) => {
+            Expr::Call(function, arguments) => {
+                if let Some((object, name, is_arrow)) = self.member_called(function)?
+                    && let Some(ty) = self.method_type(&object, name, is_arrow, arguments)?
+                {
+                    return Ok((ty, false));
+                }
                 let function = self.evaluate(function)?;
                 let (_, returns, _) = self.callee(&function)?;
                 match returns {

@@ -71,6 +71,9 @@ fn classify(ty: &Type, modules: &Modules) -> Result<Vec<Class>, Error> {
     if size == 0 {
         return Ok(Vec::new());
     }
+    if has_destructor(ty, modules, 0)? {
+        return Ok(vec![Class::Memory]);
+    }
     let is_x87 = matches!(
         ty.shape(modules)?,
         Shape::Number {
@@ -90,6 +93,32 @@ fn classify(ty: &Type, modules: &Modules) -> Result<Vec<Class>, Error> {
         return Ok(vec![Class::Memory]);
     }
     Ok(classes)
+}
+
+/// Whether a class ends its objects with code of its own, and so has them live in
+/// memory always (Itanium C++ ABI, 3.1.1 and 3.1.2).
+fn has_destructor(ty: &Type, modules: &Modules, depth: u32) -> Result<bool, Error> {
+    const MAX_DEPTH: u32 = 16;
+    let Shape::Composite(module, description) = ty.shape(modules)? else {
+        return Ok(false);
+    };
+    let TypeKind::Composite(composite) = &description.kind else {
+        return Ok(false);
+    };
+    let mut methods = composite.methods.iter();
+    if methods.any(|method| method.name.starts_with('~') && !method.is_artificial) {
+        return Ok(true);
+    }
+    if depth >= MAX_DEPTH {
+        return Ok(false);
+    }
+    for member in &composite.members {
+        let ty = Type::Described(module, member.type_id);
+        if has_destructor(&ty, modules, depth + 1)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn spread(
@@ -187,6 +216,12 @@ pub fn lay_out(
     };
     let reserved = usize::from(result_in_memory.is_some());
     for (ty, bytes) in arguments {
+        if has_destructor(ty, modules, 0)? {
+            let name = ty.name(modules);
+            return Err(Error::new(format_args!(
+                "a {name} cannot be passed by value: it would have to be copied by its own code."
+            )));
+        }
         let classes = classify(ty, modules)?;
         let count = |class| classes.iter().filter(|&&one| one == class).count();
         let fits = call.integers.len() + reserved + count(Class::Integer) <= INTEGERS

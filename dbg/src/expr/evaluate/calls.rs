@@ -54,6 +54,11 @@ impl Evaluator<'_> {
         arguments: &[Expr],
         as_type: Option<&Type>,
     ) -> Result<Value, Error> {
+        if let Some((object, name, is_arrow)) = self.member_called(function)?
+            && let Some(value) = self.call_method(&object, name, is_arrow, arguments)?
+        {
+            return Ok(value);
+        }
         let value = self.evaluate(function)?;
         let (address, returns, parameters) = self.callee(&value)?;
         let Some(returns) = returns.or_else(|| as_type.cloned()) else {
@@ -78,7 +83,32 @@ impl Evaluator<'_> {
             passed.push((value.ty, bytes));
         }
         let address = self.resolved(address)?;
-        let call = abi::lay_out(address, &passed, &returns, self.reader.modules)?;
+        self.invoke(address, &passed, returns)
+    }
+
+    /// The object and the name of a call that is written as a member's, unless a
+    /// member of data has the name.
+    pub(super) fn member_called<'e>(
+        &mut self,
+        function: &'e Expr,
+    ) -> Result<Option<(Value, &'e str, bool)>, Error> {
+        let (Expr::Member(whole, name) | Expr::Arrow(whole, name)) = function else {
+            return Ok(None);
+        };
+        let is_arrow = matches!(function, Expr::Arrow(..));
+        let object = self.evaluate(whole)?;
+        let is_data = self.member(&object, name, is_arrow).is_ok();
+        Ok((!is_data).then_some((object, name, is_arrow)))
+    }
+
+    /// Calls the code at an address.
+    pub(super) fn invoke(
+        &mut self,
+        address: Address,
+        passed: &[(Type, Arc<[u8]>)],
+        returns: Type,
+    ) -> Result<Value, Error> {
+        let call = abi::lay_out(address, passed, &returns, self.reader.modules)?;
         let returned = self.reader.source.call(&call)?;
         match abi::result(&returned, &returns, self.reader.modules)? {
             abi::ResultPlace::Bytes(bytes) => Ok(Value::computed(returns, bytes)),
