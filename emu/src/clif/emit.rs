@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::checkpoint::{Checkpoint, Steady, WayOut};
 use super::dirty::{dirty_at_entry, home, set_by, stored_at_entry};
-use super::flags::FlagsRegister;
+use super::flags::{FlagsRegister, Known, flags_at_entry};
 use super::float::{is_float, may_raise, raises_unseen, single_registers};
 use super::numbers::{float_type, scalar_registers};
 use crate::addr::GuestAddr;
@@ -42,8 +42,10 @@ pub(super) fn region(
     let mut emit = Emit::new(builder, region, returns.clone(), fused);
     emit.entry(region);
     let stored = stored_at_entry(region, &returns);
-    for ((block, dirty), stored) in region.iter().zip(dirty).zip(stored) {
-        emit.block(block, dirty, stored);
+    let flags = flags_at_entry(region, &returns);
+    for (i, block) in region.iter().enumerate() {
+        emit.flags_of = flags[i];
+        emit.block(block, dirty[i], stored[i]);
     }
     emit.emit_ways_out();
     emit.leaving();
@@ -79,6 +81,10 @@ pub(super) struct Emit<'a> {
     /// Which of the floating-point registers hold boxed single-precision numbers.
     single_registers: [bool; 32],
     pub(super) nzcv: Option<FlagsRegister>,
+    /// What the flags register is of while the block has not set it, if that is
+    /// known, and the values that are these flags.
+    flags_of: Option<u64>,
+    pub(super) known: FxHashMap<Value, Known>,
     /// The flags that the block has set last.
     flags_now: Option<clif::Value>,
     /// Registers whose variable may be newer than the state, by
@@ -168,6 +174,8 @@ impl<'a> Emit<'a> {
             scalar_registers: scalar_registers(region),
             single_registers: single_registers(region),
             nzcv: None,
+            flags_of: None,
+            known: FxHashMap::default(),
             flags_now: None,
             dirty: 0,
             fcsr_now: None,
@@ -273,6 +281,7 @@ impl<'a> Emit<'a> {
         self.flags_now = None;
         self.fcsr_now = None;
         self.boxes.clear();
+        self.known.clear();
         self.checked.clear();
         self.values.clear();
         self.scalars.clear();
@@ -500,9 +509,15 @@ impl<'a> Emit<'a> {
 
     /// What the flags register holds.
     fn current_flags(&mut self) -> clif::Value {
-        match self.flags_now {
-            Some(flags) => flags,
-            None => self.packed_flags(self.nzcv.expect("declared")),
+        let register = self.nzcv.expect("declared");
+        match (self.flags_now, self.flags_of) {
+            (Some(flags), _) => flags,
+            (None, Some(of)) => {
+                let known = self.known_flags(register, of);
+                self.known.insert(self.current(), known);
+                self.work_out(known)
+            }
+            (None, None) => self.packed_flags(register),
         }
     }
 

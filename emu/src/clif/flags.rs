@@ -6,9 +6,12 @@ use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32, F64, I32, I64};
 use cranelift_codegen::ir::{self as clif, InstBuilder, MemFlagsData};
 use cranelift_frontend::{FunctionBuilder, Variable};
+use rustc_hash::FxHashMap;
 
 use super::emit::Emit;
-use crate::ir::{Condition, Flags, Format, Op, Value, Width};
+use crate::GuestAddr;
+use crate::ir::{Block, Condition, Flags, Format, Op, Place, Value, Width};
+use crate::regions::{self, Returns};
 use crate::state::DeferredFlags;
 
 const N: u8 = 15;
@@ -42,7 +45,160 @@ impl FlagsRegister {
     }
 }
 
+/// What the flags register is known to hold: flags of these operands, by the
+/// bits of [`DeferredFlags`].
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    of: u64,
+    a: clif::Value,
+    b: clif::Value,
+}
+
+/// What flags that an operation gives are of; with no [`DeferredFlags::OF`], they
+/// are kept themselves.
+fn deferred_as(op: &Op) -> u64 {
+    let of = match *op {
+        Op::Flags(Flags::Sub(width, ..)) => narrow(width),
+        Op::Flags(Flags::Add(width, ..)) => narrow(width) | DeferredFlags::SUM,
+        Op::Flags(Flags::Logic(width, _)) => narrow(width) | DeferredFlags::RESULT,
+        Op::Flags(Flags::Float(Format::Single, ..)) => {
+            DeferredFlags::NARROW | DeferredFlags::NUMBERS
+        }
+        Op::Flags(Flags::Float(Format::Double, ..)) => DeferredFlags::NUMBERS,
+        _ => return DeferredFlags::SOME,
+    };
+    DeferredFlags::SOME | DeferredFlags::OF | of
+}
+
+/// For each block of a region, what the flags register holds flags of when it is
+/// entered, where that is the same on every way there.
+pub(super) fn flags_at_entry(region: &[Block], returns: &Returns) -> Vec<Option<u64>> {
+    let index: FxHashMap<GuestAddr, usize> = region
+        .iter()
+        .enumerate()
+        .map(|(i, block)| (block.start, i))
+        .collect();
+    let set = |block: &Block| {
+        let last = block.ops.iter().rev().find_map(|op| match *op {
+            Op::Set(Place::Nzcv, v) => Some(v),
+            _ => None,
+        });
+        last.map(|v| deferred_as(&block.ops[v.index()]))
+    };
+    let set: Vec<Option<u64>> = region.iter().map(set).collect();
+    // Nothing yet, or what all ways so far agree on.
+    let mut known: Vec<Option<Option<u64>>> = vec![None; region.len()];
+    known[0] = Some(Some(DeferredFlags::SOME));
+    let mut wanted: Vec<usize> = (0..region.len()).collect();
+    while let Some(at) = wanted.pop() {
+        let Some(entry) = known[at] else { continue };
+        let after = set[at].map_or(entry, Some);
+        for next in regions::successors(&region[at], returns) {
+            let Some(&next) = index.get(&next) else {
+                continue;
+            };
+            let joined = match known[next] {
+                Some(other) if other != after => Some(None),
+                _ => Some(after),
+            };
+            if joined != known[next] {
+                known[next] = joined;
+                wanted.push(next);
+            }
+        }
+    }
+    known.into_iter().map(Option::flatten).collect()
+}
+
 impl Emit<'_> {
+    /// What the flags register holds, of a known kind.
+    pub(super) fn known_flags(&mut self, register: FlagsRegister, of: u64) -> Known {
+        let (a, b) = (self.b.use_var(register.a), self.b.use_var(register.b));
+        Known { of, a, b }
+    }
+
+    /// Known flags, worked out.
+    pub(super) fn work_out(&mut self, known: Known) -> clif::Value {
+        let Known { of, a, b } = known;
+        if of & DeferredFlags::OF == 0 {
+            return a;
+        }
+        if of & DeferredFlags::NUMBERS != 0 {
+            let (a, b) = self.known_numbers(known);
+            return self.compared_numbers(a, b);
+        }
+        let [a, b] = [a, b].map(|v| self.known_width(of, v));
+        if of & DeferredFlags::RESULT != 0 {
+            let nz = self.sign_and_zero(a);
+            self.b.ins().bor_imm_u(nz, 1 << BORROW)
+        } else if of & DeferredFlags::SUM != 0 {
+            self.flags_of_sum(a, b)
+        } else {
+            self.flags_of_difference(a, b)
+        }
+    }
+
+    fn known_width(&mut self, of: u64, v: clif::Value) -> clif::Value {
+        if of & DeferredFlags::NARROW == 0 {
+            v
+        } else {
+            self.b.ins().ireduce(I32, v)
+        }
+    }
+
+    fn known_numbers(&mut self, known: Known) -> (clif::Value, clif::Value) {
+        let [a, b] = [known.a, known.b].map(|bits| {
+            let bits = self.known_width(known.of, bits);
+            let ty = if known.of & DeferredFlags::NARROW == 0 {
+                F64
+            } else {
+                F32
+            };
+            self.b.ins().bitcast(ty, MemFlagsData::new(), bits)
+        });
+        (a, b)
+    }
+
+    /// Whether a condition on known flags holds, where a comparison says so.
+    fn test_known(&mut self, condition: Condition, known: Known) -> Option<clif::Value> {
+        use Condition as K;
+        let Known { of, a, b } = known;
+        if of & DeferredFlags::OF == 0 || of & DeferredFlags::SUM != 0 {
+            return None;
+        }
+        if of & DeferredFlags::NUMBERS != 0 {
+            let (a, b) = self.known_numbers(known);
+            return Some(self.compare_numbers(condition, a, b));
+        }
+        let [a, b] = [a, b].map(|v| self.known_width(of, v));
+        let of_result = of & DeferredFlags::RESULT != 0;
+        let b = if of_result {
+            let ty = self.b.func.dfg.value_type(a);
+            self.b.ins().iconst(ty, 0)
+        } else {
+            b
+        };
+        let cond = match condition {
+            K::Eq => IntCC::Equal,
+            K::Ne => IntCC::NotEqual,
+            K::Ge => IntCC::SignedGreaterThanOrEqual,
+            K::Lt => IntCC::SignedLessThan,
+            K::Gt => IntCC::SignedGreaterThan,
+            K::Le => IntCC::SignedLessThanOrEqual,
+            K::Mi if of_result => IntCC::SignedLessThan,
+            K::Pl if of_result => IntCC::SignedGreaterThanOrEqual,
+            // A result has neither carry nor overflow.
+            _ if of_result => return None,
+            K::Cs => IntCC::UnsignedGreaterThanOrEqual,
+            K::Cc => IntCC::UnsignedLessThan,
+            K::Hi => IntCC::UnsignedGreaterThan,
+            K::Ls => IntCC::UnsignedLessThanOrEqual,
+            K::Mi | K::Pl | K::Vs | K::Vc => return None,
+        };
+        let holds = self.b.ins().icmp(cond, a, b);
+        Some(self.widen(holds))
+    }
+
     /// The register now holds these flags.
     pub(super) fn set_packed_flags(&mut self, register: FlagsRegister, flags: clif::Value) {
         let of = self.constant(DeferredFlags::SOME);
@@ -59,28 +215,15 @@ impl Emit<'_> {
         flags: clif::Value,
         from: &Op,
     ) {
-        let (of, a, b) = match *from {
-            Op::Flags(Flags::Sub(width, a, b)) => (narrow(width), self.get(a), self.get(b)),
-            Op::Flags(Flags::Add(width, a, b)) => {
-                let of = narrow(width) | DeferredFlags::SUM;
-                (of, self.get(a), self.get(b))
-            }
-            Op::Flags(Flags::Logic(width, a)) => {
-                let of = narrow(width) | DeferredFlags::RESULT;
-                (of, self.get(a), self.constant(0))
-            }
+        let (a, b) = match *from {
+            Op::Flags(Flags::Sub(_, a, b) | Flags::Add(_, a, b)) => (self.get(a), self.get(b)),
+            Op::Flags(Flags::Logic(_, a)) => (self.get(a), self.constant(0)),
             Op::Flags(Flags::Float(format, _, a, b)) => {
-                let of = if format == Format::Single {
-                    DeferredFlags::NARROW
-                } else {
-                    0
-                };
-                let of = of | DeferredFlags::NUMBERS;
-                (of, self.bits(format, a), self.bits(format, b))
+                (self.bits(format, a), self.bits(format, b))
             }
             _ => return self.set_packed_flags(register, flags),
         };
-        let of = self.constant(DeferredFlags::SOME | DeferredFlags::OF | of);
+        let of = self.constant(deferred_as(from));
         self.b.def_var(register.of, of);
         self.b.def_var(register.a, a);
         self.b.def_var(register.b, b);
@@ -143,18 +286,11 @@ impl Emit<'_> {
         match *op {
             Flags::Add(width, a, b) => {
                 let (a, b) = (self.narrow(width, a), self.narrow(width, b));
-                let sum = self.b.ins().iadd(a, b);
-                let borrow = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, sum, a);
-                let overflow = self.add_overflow(a, b, sum);
-                self.arithmetic(sum, borrow, overflow)
+                self.flags_of_sum(a, b)
             }
             Flags::Sub(width, a, b) => {
                 let (a, b) = (self.narrow(width, a), self.narrow(width, b));
-                let difference = self.b.ins().isub(a, b);
-                let borrow = self.b.ins().icmp(IntCC::UnsignedLessThan, a, b);
-                let opposite = self.b.ins().bnot(b);
-                let overflow = self.add_overflow(a, opposite, difference);
-                self.arithmetic(difference, borrow, overflow)
+                self.flags_of_difference(a, b)
             }
             Flags::AddCarry(width, a, b, c) => self.add_carry_flags(width, a, b, c),
             Flags::Logic(width, a) => {
@@ -194,10 +330,30 @@ impl Emit<'_> {
                 if let Op::Flags(Flags::Float(format, _, a, b)) = ops[a.index()] {
                     return self.test_numbers(condition, format, a, b);
                 }
+                if let Some(&known) = self.known.get(&a)
+                    && let Some(holds) = self.test_known(condition, known)
+                {
+                    return holds;
+                }
                 let a = self.get(a);
                 self.test_flags(condition, a)
             }
         }
+    }
+
+    fn flags_of_sum(&mut self, a: clif::Value, b: clif::Value) -> clif::Value {
+        let sum = self.b.ins().iadd(a, b);
+        let borrow = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, sum, a);
+        let overflow = self.add_overflow(a, b, sum);
+        self.arithmetic(sum, borrow, overflow)
+    }
+
+    fn flags_of_difference(&mut self, a: clif::Value, b: clif::Value) -> clif::Value {
+        let difference = self.b.ins().isub(a, b);
+        let borrow = self.b.ins().icmp(IntCC::UnsignedLessThan, a, b);
+        let opposite = self.b.ins().bnot(b);
+        let overflow = self.add_overflow(a, opposite, difference);
+        self.arithmetic(difference, borrow, overflow)
     }
 
     /// Whether a + b = sum overflowed, in the sign bit.
@@ -284,8 +440,17 @@ impl Emit<'_> {
         a: Value,
         b: Value,
     ) -> clif::Value {
-        use Condition as K;
         let (a, b) = (self.scalar(format, a), self.scalar(format, b));
+        self.compare_numbers(condition, a, b)
+    }
+
+    fn compare_numbers(
+        &mut self,
+        condition: Condition,
+        a: clif::Value,
+        b: clif::Value,
+    ) -> clif::Value {
+        use Condition as K;
         let cond = match condition {
             K::Eq => FloatCC::Equal,
             K::Ne => FloatCC::NotEqual,
