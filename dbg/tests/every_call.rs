@@ -64,7 +64,10 @@ const NAMES: [&str; 12] = [
 
 /// Accesses until one fails, and which did.
 #[derive(Clone, Default)]
-struct Fuse(Rc<(Cell<Option<usize>>, Cell<Option<&'static str>>)>);
+struct Fuse(Rc<(Left, Failed)>);
+
+type Left = Cell<Option<usize>>;
+type Failed = Cell<Option<&'static str>>;
 
 impl Fuse {
     fn step(&self, name: &'static str) -> Result<()> {
