@@ -71,6 +71,7 @@ const AARCH64: Language = Language {
         "b.cc 2f\n csinv xN, xN, xN, gt\n2: cset wN, ne",
         "cbnz xN, 2f\n adc xN, xN, xN\n2: cset xN, mi\n cset wN, vs",
         "ands xN, xN, xN",
+        "tst wN, #0xf0\n b.hi 2f\n ccmp xN, xN, #5, pl\n2: mrs xN, nzcv",
         "cbz wN, 2f\n str xN, [x0, #O]\n2: add xN, xN, #5",
         "b.lt 2f\n ldr xN, [x0, #O]\n2: add xN, xN, #9",
         "fadd dF, dF, dF",
@@ -283,7 +284,7 @@ impl Machine {
             guest,
             tier,
             memory,
-            engine: Engine::new(guest, tier),
+            engine: Engine::new(guest, tier).expect("address space"),
         }
     }
 

@@ -104,11 +104,12 @@ fn drop_dead_flags(ops: &mut [Op]) {
             | Op::Get(_)
             | Op::Set(..)
             | Op::Binary(..)
-            | Op::Unary(..)
             | Op::Compare(..)
             | Op::Extend(..)
             | Op::Select(..) => {}
-            Op::Flags(flags) if !matches!(flags, Flags::Float(..)) => {}
+            // The first tier leaves some of the others to the interpreter.
+            Op::Flags(Flags::Sub(..) | Flags::Add(..) | Flags::Logic(..)) => {}
+            Op::Flags(Flags::Select(..) | Flags::Test(..)) => {}
             _ => overwritten = false,
         }
     }

@@ -272,9 +272,15 @@ impl Emit<'_> {
     /// Of numbers, whose bits these are. Singles are compared as doubles.
     fn number_flags(&mut self, of: clif::Value, a: clif::Value, b: clif::Value) -> clif::Value {
         let narrow = self.b.ins().band_imm_u(of, DeferredFlags::NARROW as i64);
+        // What is no such number raises no flag.
+        let numbers = self.b.ins().band_imm_u(of, DeferredFlags::NUMBERS as i64);
+        let zero = self.constant(0);
         let [a, b] = [a, b].map(|bits| {
-            let double = self.b.ins().bitcast(F64, MemFlagsData::new(), bits);
-            let low = self.b.ins().ireduce(I32, bits);
+            let bits = self.b.ins().select(numbers, bits, zero);
+            let wide = self.b.ins().select(narrow, zero, bits);
+            let double = self.b.ins().bitcast(F64, MemFlagsData::new(), wide);
+            let low = self.b.ins().select(narrow, bits, zero);
+            let low = self.b.ins().ireduce(I32, low);
             let single = self.b.ins().bitcast(F32, MemFlagsData::new(), low);
             let single = self.b.ins().fpromote(F64, single);
             self.b.ins().select(narrow, single, double)
