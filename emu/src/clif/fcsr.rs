@@ -26,6 +26,8 @@ impl Emit<'_> {
         if let Some(fcsr) = self.fcsr_now {
             return fcsr;
         }
+        // What raises flags must have been computed: that looking sees to.
+        self.see();
         self.call(FLAGS);
         let word = self.load_state(I32, offset::MXCSR);
         let word = self.b.ins().uextend(I64, word);
