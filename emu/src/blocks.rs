@@ -142,8 +142,14 @@ pub const ENTRY_PC: i32 = std::mem::offset_of!(Entry, pc) as i32;
 /// See [`ENTRY_PC`].
 pub const ENTRY_CODE: i32 = std::mem::offset_of!(Entry, code) as i32;
 
-/// An entry that no pc matches: guest instructions have even addresses.
-static NO_ENTRY: Entry = Entry { pc: 1, code: 0 };
+/// What a slot of the look-up table has that leads nowhere: no pc that is looked
+/// up there is the entry's, since that belongs to another slot. A guest may jump
+/// anywhere, to odd addresses too.
+static NO_ENTRIES: [Entry; 2] = [Entry { pc: 2, code: 0 }, Entry { pc: 0, code: 0 }];
+
+fn no_entry(slot: usize) -> *mut Entry {
+    (&raw const NO_ENTRIES[usize::from(slot != 0)]).cast_mut()
+}
 
 /// Everything that is known of one guest's code.
 pub struct Blocks {
@@ -201,7 +207,6 @@ fn row_pc(head: GuestAddr, distance: u32) -> GuestAddr {
 impl Blocks {
     /// Nothing known yet. Exits are numbered from `first_exit` on.
     pub fn new(space: CodeSpace, first_exit: ExitId) -> Blocks {
-        let empty = || AtomicPtr::new((&raw const NO_ENTRY).cast_mut());
         Blocks {
             space,
             first_exit: first_exit.0,
@@ -219,7 +224,9 @@ impl Blocks {
             rows: Vec::new(),
             uses: Vec::new(),
             entries: Vec::new(),
-            lookup: (0..LOOKUP_ENTRIES).map(|_| empty()).collect(),
+            lookup: (0..LOOKUP_ENTRIES)
+                .map(|slot| AtomicPtr::new(no_entry(slot)))
+                .collect(),
         }
     }
 
@@ -754,7 +761,7 @@ impl Blocks {
 
     /// The look-up table leads by this entry no more.
     fn forget_entry(&self, pc: GuestAddr, entry: u32) {
-        let (entry, none) = (self.entry(entry), (&raw const NO_ENTRY).cast_mut());
+        let (entry, none) = (self.entry(entry), no_entry(slot(pc)));
         let _ = self.lookup[slot(pc)].compare_exchange(
             entry,
             none,

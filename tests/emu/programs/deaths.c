@@ -29,6 +29,7 @@ int main(int argc, char **argv)
     if (!strcmp(how, "abort")) abort();
     if (!strcmp(how, "assert")) assert(argc == 99);
     if (!strcmp(how, "null")) *(volatile int *)0 = 1;
+    if (!strcmp(how, "odd")) ((void (*)(void))1)();
     if (!strcmp(how, "stack")) return forever(argv[0]);
     if (!strcmp(how, "kill")) kill(getpid(), SIGKILL);
     if (!strcmp(how, "segv")) kill(getpid(), SIGSEGV);
