@@ -253,6 +253,7 @@ fn build() -> Option<PathBuf> {
     let built = support::succeeds(
         Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--bin", "sapwood"])
+            .args(["--config", r#"profile.dev.package."*".debug="full""#])
             .arg("--target-dir")
             .arg(&folder)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
