@@ -403,8 +403,8 @@ impl Module {
         self.symbols_named(name).into_iter().next()
     }
 
-    /// The symbol that `at` lies in, or the nearest one before it in the same
-    /// section, and how far into it `at` lies.
+    /// The symbol that `at` lies in, or else the nearest one before it in the same
+    /// section if its end is not said; and how far into it `at` lies.
     pub fn symbol_at(&self, at: Address) -> Option<(Symbol<'_>, u64)> {
         let address = self.to_file(at);
         let (_, elf) = self.loaded_file();
@@ -441,7 +441,8 @@ impl Module {
                 break;
             }
         }
-        let entry = nearest?;
+        // One that ended before says nothing of what comes after it.
+        let entry = nearest.filter(|one| one.size == 0 || address - one.address < one.size)?;
         Some((self.symbol(entry), address - entry.address))
     }
 

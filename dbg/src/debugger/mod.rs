@@ -311,7 +311,12 @@ impl Debugger {
                 events(Event::Text(info::signal_table(&self.signals, &signals)));
                 Ok(())
             }
-            Command::Set(setting) => self.change_setting(setting),
+            Command::Set(setting) => {
+                if let Some(why) = settings::unheeded(&setting) {
+                    events(Event::Warning(why));
+                }
+                self.change_setting(setting)
+            }
             Command::Show(name) => {
                 events(Event::Text(self.show_setting(&name)?));
                 Ok(())

@@ -147,6 +147,24 @@ impl Settings {
     }
 }
 
+/// What is said of a setting of gdb's that is kept for whoever shows it, and that
+/// nothing here heeds. Those that only a terminal cares for are not among them.
+pub(super) fn unheeded(setting: &Setting) -> Option<String> {
+    let Setting::Face(name, value) = setting else {
+        return None;
+    };
+    let usual = match name.as_str() {
+        "detach-on-fork" | "startup-with-shell" => ["on", ""],
+        "language" => ["auto", "local"],
+        "disassembly-flavor" => ["att", ""],
+        "logging" => ["off", "enabled off"],
+        "print entry-values" => ["default", "no"],
+        _ => return None,
+    };
+    let heeded = usual.contains(&value.as_str());
+    (!heeded).then(|| format!("\"set {name}\" is known here, and changes nothing."))
+}
+
 impl Debugger {
     /// `set`.
     pub(super) fn change_setting(&mut self, setting: Setting) -> Result<()> {
