@@ -132,8 +132,8 @@ struct Followed {
     missing: Vec<OsString>,
 }
 
-/// Follows an absolute path of the guest's below `root`; `None` when there are
-/// more links in it than Linux follows.
+/// Follows an absolute path of the guest's below `root`. Where there are more links
+/// in it than Linux follows: to the one that is too many, or `None` below a sysroot.
 ///
 /// Links are followed here, and not left to the host, because an absolute one
 /// (`/etc/alternatives/awk`) means a file below the root.
@@ -184,7 +184,9 @@ fn follow(root: &Path, path: &[u8], last: LastLink, passes_through: bool) -> Opt
         }
         links += 1;
         if links > MOST_LINKS {
-            return None;
+            // The host finds the same of links that are relative.
+            let missing = rest.into();
+            return passes_through.then_some(Followed { found, missing });
         }
         let target = found.read_link().ok()?.into_os_string().into_vec();
         if target.starts_with(b"/") {
@@ -249,6 +251,7 @@ mod tests {
         symlink("../../usr/bin/mawk", root.join("etc/alternatives/awk")).unwrap();
         symlink("usr/bin", root.join("bin")).unwrap();
         symlink("/loop", root.join("loop")).unwrap();
+        symlink("circle/inside", root.join("circle")).unwrap();
         symlink("/proc/self", root.join("me")).unwrap();
         let below = |files: &Files, path: &str, last| {
             let found = files.find(path.as_bytes(), last)?;
@@ -274,6 +277,9 @@ mod tests {
         let inside = |path| below(&whole, path, LastLink::Followed).unwrap();
         assert_eq!(inside("/bin/awk"), "/usr/bin/mawk");
         assert_eq!(inside("/bin/missing/name"), "/usr/bin/missing/name");
+        let path = root.join(&inside("/circle/name")[1..]);
+        let error = fs::metadata(path).unwrap_err().raw_os_error();
+        assert_eq!(error, Some(libc::ELOOP));
         assert_eq!(inside("/proc/self/stat"), "host:/proc/self/stat");
         assert_eq!(inside("/bin/../../proc"), "host:/proc");
         assert_eq!(inside("/proc/../bin"), "/usr/bin");

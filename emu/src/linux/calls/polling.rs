@@ -10,8 +10,11 @@ use crate::memory::bytes_of;
 
 /// Bytes of `struct epoll_event` on x86-64: 32 bits of events, 64 of data.
 const PACKED: usize = 12;
-/// Events asked for at once; more wait for the next call.
-const MOST_EVENTS: usize = 1024;
+/// Events asked for at once; more wait for the next call. No process has as many
+/// files open, and memory for what does not come is never touched.
+const MOST_EVENTS: usize = 1 << 20;
+/// What Linux takes for a count: all bytes of the events have to be an `int`.
+const MOST_ASKED: i32 = i32::MAX / size_of::<EpollEvent>() as i32;
 
 /// `epoll_ctl(epoll, operation, fd, event)`
 pub fn epoll_ctl(call: &mut Call<'_>) -> Result<u64, Errno> {
@@ -51,7 +54,7 @@ pub fn epoll_pwait2(call: &mut Call<'_>) -> Result<u64, Errno> {
 
 fn wait(call: &Call<'_>, number: i64, timeout: Argument<'_>) -> Result<u64, Errno> {
     let count = call.int(2);
-    if count <= 0 {
+    if !(1..=MOST_ASKED).contains(&count) {
         return Err(Errno::EINVAL);
     }
     let count = (count as usize).min(MOST_EVENTS);
