@@ -8,14 +8,11 @@
 //! and returns: the instruction faults again, and the process dies as it would
 //! have, core file and all. A program that installs handlers of its own never
 //! reaches this one, and one that asks finds a handler where it might expect
-//! none. It runs on a stack of its own on the main thread, so that an overflow is
-//! written down too; another thread's leaves no record, unless the program gave that
-//! thread an alternate stack.
+//! none. A stack that overflowed has no room for it, and leaves no record.
 //!
 //! What holds between calls: the record is the worker's own, not a child's that
 //! it forked, and is whole once its first word says so.
 
-use std::cell::UnsafeCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -185,19 +182,7 @@ fn in_image(view: &View, at: HostAddr, after: u64) -> Option<String> {
 /// The worker's end of the record.
 static RECORD: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
-/// The handler's stack on the main thread. The kernel puts all registers on it,
-/// vectors too, and the handler calls nothing deep. Nothing of it is touched before
-/// a crash.
-#[repr(align(64))]
-struct HandlerStack(UnsafeCell<[u8; 64 << 10]>);
-
-// SAFETY: only the kernel, and the handler of the one thread that it was given
-// to, use the bytes.
-unsafe impl Sync for HandlerStack {}
-
-static HANDLER_STACK: HandlerStack = HandlerStack(UnsafeCell::new([0; 64 << 10]));
-
-/// Maps the record and installs the handlers. Called on the main thread.
+/// Maps the record and installs the handlers.
 pub fn write_down_crashes(file: &File) -> io::Result<()> {
     begin(libc::MAP_SHARED, file.as_raw_fd())
 }
@@ -224,15 +209,6 @@ fn begin(kind: libc::c_int, file: libc::c_int) -> io::Result<()> {
     }
     RECORD.store(start.cast(), Ordering::Release);
     put(PROCESS, u64::from(std::process::id()));
-    let stack = libc::stack_t {
-        ss_sp: HANDLER_STACK.0.get().cast(),
-        ss_flags: 0,
-        ss_size: size_of::<HandlerStack>(),
-    };
-    // SAFETY: memory that is nobody else's, for good.
-    if unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
     for signal in SIGNALS {
         signals::write_down(signal, crashed)?;
     }
