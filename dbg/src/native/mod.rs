@@ -27,7 +27,7 @@ mod terminal;
 mod wait;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
@@ -97,6 +97,9 @@ pub struct Native {
     /// Nothing of us is in the process: see [`rest`].
     at_rest: bool,
     guardian: Option<rest::Guardian>,
+    /// Where breakpoints were: a thread that was stopped just after it had executed
+    /// one has yet to report that.
+    removed: BTreeSet<Address>,
     /// What threads are to be put back to that run something of ours.
     kept: BTreeMap<i32, Vec<Saved>>,
     /// What those threads have for us while the process is at rest.
@@ -183,6 +186,7 @@ impl Native {
             patches_suspended: false,
             at_rest: false,
             guardian: None,
+            removed: BTreeSet::new(),
             kept: BTreeMap::new(),
             shelved: BTreeMap::new(),
             follow: Follow::default(),
@@ -373,6 +377,7 @@ impl Native {
     fn finish(&mut self) {
         self.ended = true;
         self.guardian = None;
+        self.removed.clear();
         self.kept.clear();
         self.shelved.clear();
         self.at_rest = false;
@@ -513,6 +518,7 @@ impl Target for Native {
         {
             // Memory that is unmapped by now holds no patch either.
             let _ = self.write_raw(at, &[original]);
+            self.removed.insert(at);
         }
         Ok(())
     }

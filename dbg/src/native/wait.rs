@@ -5,10 +5,12 @@ use std::os::raw::c_int;
 
 use super::watch::HardwareStop;
 use super::{Follow, Native, Thread, open_memory, process, sys};
+use crate::patches::INT3;
 use crate::registers::x86;
 use crate::signal::Signal;
 use crate::target::{
-    Address, Happening, Motion, ProcessId, Result, SignalInfo, TargetError, TargetEvent, ThreadId,
+    Address, Happening, Motion, ProcessId, Result, SignalInfo, Target, TargetError, TargetEvent,
+    ThreadId,
 };
 
 /// `si_code` of a trap that the processor raised for an `int3`.
@@ -206,12 +208,20 @@ impl Native {
         let before = Address(registers.pc().0.wrapping_sub(1));
         let displaced = self.threads[&thread].displaced.is_some();
         let patched = !displaced && !self.patches_suspended && self.patches.contains(before);
-        if stepping && !patched {
+        let buried = !displaced && !patched && self.removed.contains(&before);
+        if stepping && !patched && !buried {
             return Ok(Meaning::Event(Happening::Stepped));
         }
         let Ok(info) = sys::signal_info(thread) else {
             return Ok(Meaning::GoOn);
         };
+        if buried && info.si_code == SI_KERNEL && !self.has_trap_of_its_own(before) {
+            // The kernel stopped it for us before it told of the trap, and the
+            // breakpoint was taken out meanwhile.
+            registers.set_pc(before);
+            self.set_target_registers(id, registers);
+            return Ok(Meaning::GoOn);
+        }
         if patched && info.si_code == SI_KERNEL {
             registers.set_pc(before);
             self.set_target_registers(id, registers);
@@ -221,6 +231,12 @@ impl Native {
             return Ok(Meaning::Event(Happening::Stepped));
         }
         self.signalled(thread, libc::SIGTRAP)
+    }
+
+    /// Whether the program itself has a trap there.
+    fn has_trap_of_its_own(&mut self, at: Address) -> bool {
+        let mut byte = [0];
+        self.read(at, &mut byte).is_ok() && byte == [INT3]
     }
 
     /// A signal on its way to the program; or our own nudge.
