@@ -415,12 +415,6 @@ fn a_crash_is_placed() {
             "reads+0x",
             "SIGILL",
         ),
-        // A stack that overflows.
-        (
-            "long reads(long *x) { volatile char room[400]; room[0] = 1; return room[0] + reads(x + room[9]) + room[1]; }",
-            "reads+0x",
-            "SIGSEGV",
-        ),
     ];
     let main = compile(
         FLAGS,
