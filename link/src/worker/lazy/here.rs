@@ -24,7 +24,7 @@ use rustc_hash::FxHashMap;
 
 use super::asking::give_up;
 use super::deferring::Deferring;
-use super::libraries::{Failure, Libraries, LibraryId, function, said};
+use super::libraries::{Failure, Libraries, LibraryId, function, load_once, said};
 use super::progress::{Caller, Claim, Known, Process, Progress};
 use super::stubs::{self, MOST_STUBS, Token};
 use crate::fork::Fork;
@@ -251,24 +251,8 @@ impl Call<'_> {
         if self.shared.is_ready(library) {
             return Ok(());
         }
-        match self.shared.progress.claim(self.caller, library) {
-            Claim::GoOn => Ok(()),
-            Claim::Failed => Err(Failure::Silent),
-            Claim::Circular => {
-                let name = self.shared.libraries.name(library);
-                let why = format!(
-                    "it and {name} want more than calls of each other: one of them must be \
-                     loaded eagerly"
-                );
-                Err(Failure::Said(why))
-            }
-            Claim::Load => {
-                let loaded = self.load(library);
-                let progress = &self.shared.progress;
-                progress.ended(self.caller, library, loaded.is_ok());
-                loaded
-            }
-        }
+        let (progress, name) = (&self.shared.progress, self.shared.libraries.name(library));
+        load_once(progress, self.caller, library, name, || self.load(library))
     }
 
     fn load(&self, library: LibraryId) -> Result<(), Failure> {

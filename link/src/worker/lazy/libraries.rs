@@ -265,6 +265,30 @@ pub(super) enum Failure {
     Silent,
 }
 
+/// Has a library loaded by the first who wants it: others wait for that, or learn
+/// why there is no waiting.
+pub(super) fn load_once(
+    progress: &Progress,
+    caller: Caller,
+    library: LibraryId,
+    name: &str,
+    load: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    match progress.claim(caller, library) {
+        Claim::GoOn => Ok(()),
+        Claim::Failed => Err(Failure::Silent),
+        Claim::Circular => Err(Failure::Said(format!(
+            "it and {name} want more than calls of each other: one of them must be loaded \
+             eagerly"
+        ))),
+        Claim::Load => {
+            let loaded = load();
+            progress.ended(caller, library, loaded.is_ok());
+            loaded
+        }
+    }
+}
+
 /// Answers one question.
 fn converse(shared: &Shared, question: &Question, connection: std::io::Result<(Channel, u32)>) {
     // A caller that is gone, or that cannot be known, has its socket closed.
@@ -333,24 +357,8 @@ impl Call<'_> {
         if self.is_there(library) {
             return Ok(());
         }
-        match self.shared.progress.claim(self.caller, library) {
-            Claim::GoOn => Ok(()),
-            Claim::Failed => Err(Failure::Silent),
-            Claim::Circular => {
-                let name = self.shared.libraries.name(library);
-                let why = format!(
-                    "it and {name} want more than calls of each other: one of them must be \
-                     loaded eagerly"
-                );
-                Err(Failure::Said(why))
-            }
-            Claim::Load => {
-                let loaded = self.load(library);
-                let progress = &self.shared.progress;
-                progress.ended(self.caller, library, loaded.is_ok());
-                loaded
-            }
-        }
+        let (progress, name) = (&self.shared.progress, self.shared.libraries.name(library));
+        load_once(progress, self.caller, library, name, || self.load(library))
     }
 
     /// Whether the calling process had the library before this call was made, and
