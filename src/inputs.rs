@@ -126,7 +126,7 @@ impl Request {
                         bytes: one.object,
                     }
                 }
-                None => read(file)?,
+                None => read(file, &mut files)?,
             });
         }
         for library in &libraries.system {
@@ -138,13 +138,6 @@ impl Request {
                 files.push(std.clone());
             }
             inputs.push(Input::Shared(std));
-        }
-        let has_others_in_it = |input: &Input| match input {
-            Input::Archive { bytes, .. } => bytes.starts_with(b"!<thin>\n"),
-            _ => false,
-        };
-        if inputs.iter().any(has_others_in_it) {
-            files = None;
         }
         let mut gathered = Gathered {
             inputs,
@@ -370,17 +363,26 @@ fn open_library(library: &Library, files: &mut Option<Vec<PathBuf>>) -> Result<I
     }
     match library {
         Library::Shared(path) => Ok(Input::Shared(path.clone())),
-        Library::Archive(path) => read(path),
+        Library::Archive(path) => read(path, files),
     }
 }
 
-/// Reads a file that is no source.
-fn read(path: &Path) -> Result<Input, Failure> {
+/// Reads a file that is no source, and the files that it names as its members.
+fn read(path: &Path, files: &mut Option<Vec<PathBuf>>) -> Result<Input, Failure> {
     let bytes = fs::read(path).map_err(|error| cannot_read(path, &error))?;
     let name = path.display().to_string();
     match kind(&bytes) {
         Some(Kind::Object) => Ok(Input::Object { name, bytes }),
-        Some(Kind::Archive) => Ok(Input::Archive { name, bytes }),
+        Some(Kind::Archive) => {
+            let whole = source::whole_archive(path, bytes).map_err(Failure::new)?;
+            if let Some(files) = files {
+                files.extend(whole.files);
+            }
+            Ok(Input::Archive {
+                name,
+                bytes: whole.bytes,
+            })
+        }
         Some(Kind::Shared) => Ok(Input::Shared(absolute(path)?)),
         None => Err(Failure::new(format!(
             "{name}: neither a source by its name, nor an object, an archive or a shared \

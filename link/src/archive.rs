@@ -37,7 +37,7 @@ impl Archive {
         if file.is_thin() {
             return Err(Error::unsupported(
                 name,
-                "a thin archive, whose members are elsewhere",
+                "a thin archive, whose members are elsewhere (`source::whole_archive` reads them)",
             ));
         }
         let mut members = Vec::new();

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use sapwood_dwarf::ModuleId;
+use sapwood_link::source::whole_archive;
 
 use super::calls::{Called, Purpose};
 use super::image::{Input, machine_call};
@@ -170,7 +171,11 @@ impl Debugger {
                 }
                 Input::Object(name, object.bytes)
             }
-            "a" => Input::Archive(name.clone(), read()?),
+            "a" => {
+                let whole = whole_archive(file, read()?);
+                let whole = whole.map_err(|error| Error::new(error.to_string()))?;
+                Input::Archive(name.clone(), whole.bytes)
+            }
             _ => Input::Object(name.clone(), read()?),
         })
     }

@@ -15,6 +15,7 @@ use super::library::{Library, find_library};
 use super::references::{Reference, References};
 use super::registry::{Load, Registry, SourceLibrary};
 use super::rust::rust_library;
+use super::thin::whole_archive;
 use crate::worker::lazy::{Libraries, LibraryId, Made};
 
 /// How chosen libraries are compiled.
@@ -225,6 +226,8 @@ impl Libraries for Chosen {
                 Library::Archive(path) => {
                     let name = path.display().to_string();
                     let bytes = std::fs::read(&path).map_err(|error| format!("{name}: {error}"))?;
+                    let whole = whole_archive(&path, bytes).map_err(|error| error.to_string())?;
+                    let bytes = whole.bytes;
                     references.archive(&bytes);
                     made.archives.push((name, bytes));
                 }

@@ -16,6 +16,7 @@
 //! | `scratch` | [`Scratch`]: a temporary folder that is removed again |
 //! | `user` | [`user_folder`]: where a user keeps what is ours |
 //! | `library` | [`find_library`]: `-l NAME` to files; linker scripts |
+//! | `thin` | [`whole_archive`]: thin archives, with their members in them |
 //!
 //! The session's core does no I/O and does not import this; it is given the
 //! bytes. What is done here is decided by arguments alone: no environment
@@ -34,6 +35,7 @@ mod registry;
 mod runs;
 mod rust;
 mod scratch;
+mod thin;
 mod user;
 
 pub use autoload::definers;
@@ -47,4 +49,5 @@ pub use registry::{Load, Pattern, Registry, RegistryError, SourceLibrary};
 pub use runs::{Answer, Asking, Question};
 pub use rust::rust_library;
 pub use scratch::Scratch;
+pub use thin::{ThinError, WholeArchive, whole_archive};
 pub use user::{UserFolder, user_folder};
