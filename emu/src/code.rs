@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sapwood_link::{
-    AtomKind, Cells, HostAddr, LocalSpace, Near, Options, Protection, Region, Session,
+    AtomKind, Cells, HostAddr, LocalSpace, Near, Options, Parts, Protection, Region, Session,
 };
 
 use crate::enter::Ways;
@@ -290,7 +290,11 @@ impl Drop for Mapping {
             session, mut space, ..
         } = std::mem::replace(image, Image::new(SLAB_BYTES[2]));
         // Who runs code there holds a share, so nobody does any more.
-        let released = session.release(&mut space, &mut ());
+        let released = session.release(&mut Parts {
+            space: &mut space,
+            host: &mut (),
+            resolver: &mut (),
+        });
         released.expect("this space holds the image's regions");
     }
 }

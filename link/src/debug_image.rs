@@ -24,7 +24,7 @@ use crate::arch::x86_64;
 use crate::error::Error;
 use crate::ids::{AtomId, InputId};
 use crate::model::{NONE, RelocKind};
-use crate::session::{DebugSource, Session};
+use crate::session::{DebugSource, MergedSection, Session};
 use crate::table::count_before;
 use crate::view::View;
 
@@ -106,6 +106,18 @@ impl Session {
     }
 }
 
+/// What a symbol stands for.
+#[derive(Clone, Copy)]
+enum Value {
+    /// It was discarded, or nobody defines it.
+    Nowhere,
+    /// It is there.
+    At(u64),
+    /// It is the symbol of a section that is in no one place, with its value: the
+    /// addend of a reference says what is meant.
+    Section(SectionIndex, u64),
+}
+
 struct Image<'s> {
     view: &'s View,
     source: &'s DebugSource,
@@ -150,11 +162,8 @@ impl Image<'_> {
             .file_range(LE)
             .map_or(0, |(offset, _)| offset as usize);
         for (index, value) in values.iter().enumerate().skip(1) {
-            put(
-                &mut out,
-                table_at + index * SYMBOL_LEN + ST_VALUE,
-                value.unwrap_or(0),
-            );
+            let at = table_at + index * SYMBOL_LEN + ST_VALUE;
+            put(&mut out, at, self.address(*value, 0).unwrap_or(0));
         }
         Ok(out)
     }
@@ -167,14 +176,50 @@ impl Image<'_> {
         is_there.then(|| self.view.atom(AtomId(atom)).address.get())
     }
 
-    /// Every symbol's address, or `None` for what was discarded or is nowhere.
+    /// Where what lay at an offset in a section is.
+    fn place(&self, section: SectionIndex, offset: u64) -> Option<u64> {
+        if let Some(start) = self.section_address(section) {
+            return Some(start.wrapping_add(offset));
+        }
+        let merged = self.merged(section)?;
+        let place = merged.place(offset)?;
+        Some(self.view.atom(merged.atom).address.add(place).get())
+    }
+
+    /// A section whose entries went elsewhere.
+    fn merged(&self, section: SectionIndex) -> Option<&MergedSection> {
+        let mut merged = self.source.merged.iter();
+        merged.find(|merged| merged.section == section.0)
+    }
+
+    /// A symbol's address for a reference with an addend, less that.
+    fn address(&self, value: Value, addend: i64) -> Option<u64> {
+        match value {
+            Value::Nowhere => None,
+            Value::At(address) => Some(address),
+            Value::Section(section, value) => {
+                let place = value.wrapping_add(addend.cast_unsigned());
+                let place = self.place(section, place)?;
+                Some(place.wrapping_sub(addend.cast_unsigned()))
+            }
+        }
+    }
+
+    /// Every symbol's value.
     fn symbol_values(
         &self,
         sections: &object::read::elf::SectionTable<'_, FileHeader64<LittleEndian>>,
         symbols: &object::read::elf::SymbolTable<'_, FileHeader64<LittleEndian>>,
-    ) -> Result_<Vec<Option<u64>>> {
+    ) -> Result_<Vec<Value>> {
         let mut values = Vec::with_capacity(symbols.len());
         for (index, symbol) in symbols.iter().enumerate() {
+            if symbol.st_type() == elf::STT_SECTION
+                && let Some(section) = symbols.symbol_section(LE, symbol, SymbolIndex(index))?
+                && self.merged(section).is_some()
+            {
+                values.push(Value::Section(section, symbol.st_value(LE)));
+                continue;
+            }
             let own = self.own_value(sections, symbols, SymbolIndex(index), symbol)?;
             let elsewhere = || {
                 let name = symbols.symbol_name(LE, symbol).ok()?;
@@ -186,7 +231,8 @@ impl Image<'_> {
                 }
                 Some(self.view.symbol(name)?.address.get())
             };
-            values.push(own.or_else(elsewhere));
+            let address = own.or_else(elsewhere);
+            values.push(address.map_or(Value::Nowhere, Value::At));
         }
         Ok(values)
     }
@@ -208,9 +254,7 @@ impl Image<'_> {
                 if !allocated || thread_local {
                     return Ok(Some(value));
                 }
-                Ok(self
-                    .section_address(section)
-                    .map(|at| at.wrapping_add(value)))
+                Ok(self.place(section, value))
             }
             None if symbol.st_shndx(LE) == elf::SHN_ABS => Ok(Some(value)),
             None => Ok(None),
@@ -263,7 +307,7 @@ impl Image<'_> {
         out: &mut [u8],
         header_at: usize,
         relocs: &[Rela64<LittleEndian>],
-        values: &[Option<u64>],
+        values: &[Value],
     ) {
         let address = get(out, header_at + SH_ADDR);
         let offset = get(out, header_at + SH_OFFSET) as usize;
@@ -275,7 +319,8 @@ impl Image<'_> {
             let at = reloc.r_offset(LE);
             let kind = RelocKind(Rela::r_type(reloc, LE, false).0);
             let symbol = Rela::r_sym(reloc, LE, false) as usize;
-            let value = values.get(symbol).copied().flatten();
+            let value = values.get(symbol).copied();
+            let value = value.and_then(|value| self.address(value, reloc.r_addend(LE)));
             let letters = x86_64::Letters {
                 s: value.unwrap_or(0),
                 a: reloc.r_addend(LE),

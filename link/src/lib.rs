@@ -43,7 +43,7 @@
 //! // SAFETY: the bytes at `answer` are the function above.
 //! let answer: extern "C" fn() -> i32 = unsafe { std::mem::transmute(answer.get() as *const ()) };
 //! assert_eq!(answer(), 42);
-//! # session.release(&mut space, &mut ())?;
+//! # session.release(&mut Parts { space: &mut space, host: &mut (), resolver: &mut () })?;
 //! # Ok::<(), sapwood_link::Error>(())
 //! ```
 

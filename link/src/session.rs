@@ -9,10 +9,10 @@ use rustc_hash::FxHashSet;
 use crate::addr::HostAddr;
 use crate::arch::Arch;
 use crate::archive::Archive;
-use crate::batch::{Batch, Parts};
+use crate::batch::{Batch, Ground};
 use crate::error::Error;
-use crate::host::{Host, Libgcc};
-use crate::ids::{Generation, InputId};
+use crate::host::Libgcc;
+use crate::ids::{AtomId, Generation, InputId};
 use crate::image::{self, Image};
 use crate::publish::Bound;
 use crate::publish::unwind::{Adopted, give_back};
@@ -52,6 +52,31 @@ pub(crate) struct DebugSource {
     pub bytes: Box<[u8]>,
     /// For each section its atom's index, or `NONE`.
     pub sections: Box<[u32]>,
+    /// The sections of constants whose entries went elsewhere.
+    pub merged: Box<[MergedSection]>,
+}
+
+/// A section of constants of which the batch kept one of each.
+pub(crate) struct MergedSection {
+    /// Its number in the object.
+    pub section: usize,
+    pub size: u32,
+    /// The atom that has its entries.
+    pub atom: AtomId,
+    /// Where each entry began in the section, and where it is in the atom: in the
+    /// order of the former.
+    pub entries: Box<[(u32, u32)]>,
+}
+
+impl MergedSection {
+    /// Where in the atom what lay at an offset in the section is.
+    pub fn place(&self, offset: u64) -> Option<u64> {
+        let entries = &self.entries;
+        let after = entries.partition_point(|(old, _)| u64::from(*old) <= offset);
+        let (old, new) = entries[after.checked_sub(1)?];
+        let inside = offset - u64::from(old);
+        (offset <= u64::from(self.size)).then(|| u64::from(new) + inside)
+    }
 }
 
 /// A link session; see the [crate page](crate).
@@ -176,28 +201,19 @@ impl Session {
 
     /// Takes the image out of the target: its unwind entries, then its address
     /// space. The caller knows that nothing in the target uses it any more.
-    pub fn release(
-        mut self,
-        space: &mut dyn AddressSpace,
-        host: &mut dyn Host,
-    ) -> Result<(), Error> {
-        self.image.check_space(space.id())?;
-        if let Some(unwind) = host.unwind() {
+    pub fn release(mut self, ground: &mut dyn Ground) -> Result<(), Error> {
+        self.image.check_space(ground.space().id())?;
+        if let Some(unwind) = ground.host().unwind() {
             for range in self.unwind.drain(..) {
                 unwind.deregister(range)?;
             }
         }
-        if !self.adopted.is_empty() && host.call().is_some() {
-            let ground = &mut Parts {
-                space,
-                host,
-                resolver: &mut (),
-            };
+        if ground.host().call().is_some() {
             for adopted in self.adopted.drain(..) {
                 give_back(adopted, ground)?;
             }
         }
-        if let Some(thread_locals) = host.thread_locals() {
+        if let Some(thread_locals) = ground.host().thread_locals() {
             for block in self.thread_blocks.drain(..).rev() {
                 thread_locals.release(block)?;
             }
@@ -208,6 +224,6 @@ impl Session {
             .map(|(region, _)| region.clone())
             .collect();
         self.image = Image::default();
-        image::release(space, &regions)
+        image::release(ground.space(), &regions)
     }
 }

@@ -24,7 +24,9 @@ use every_kind::{
 };
 use sapwood_link::host::Call;
 use sapwood_link::worker::{Program, Worker};
-use sapwood_link::{AddressSpace, Error, Ground, Host, LocalHost, LocalSpace, Resolver, Session};
+use sapwood_link::{
+    AddressSpace, Error, Ground, Host, LocalHost, LocalSpace, Parts, Resolver, Session,
+};
 use tripping::{How, Tripping};
 
 const CASES: &[cases::Case] = &[
@@ -135,7 +137,13 @@ impl Target for Local {
         *FIRST.get_or_init(|| first_thread_local(&mut Local::new()))
     }
     fn end(mut self, session: Session) {
-        session.release(&mut self.space, &mut self.host).unwrap();
+        session
+            .release(&mut Parts {
+                space: &mut self.space,
+                host: &mut self.host,
+                resolver: &mut (),
+            })
+            .unwrap();
     }
 }
 
@@ -152,7 +160,13 @@ impl Target for Other {
     }
     fn end(mut self, session: Session) {
         let Worker { space, host, .. } = &mut self.worker;
-        session.release(space, host).unwrap();
+        session
+            .release(&mut Parts {
+                space,
+                host,
+                resolver: &mut (),
+            })
+            .unwrap();
     }
 }
 

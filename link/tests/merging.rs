@@ -7,6 +7,7 @@ mod common;
 use std::ffi::{CStr, CString};
 
 use common::{Bench, Folder, compile, compile_with};
+use object::{Object, ObjectSection, ObjectSymbol};
 use sapwood_link::{LocalSpace, Near, Options};
 
 /// Texts and constants in every form in which compilers refer to them. `NAME` is
@@ -383,4 +384,41 @@ fn an_addend_past_the_end_is_refused() {
         "{text}"
     );
     bench.publish(&[("one.o", &one)]).unwrap();
+}
+
+/// A debug image says where a shared entry is, by its own symbol and by its
+/// section's.
+#[test]
+fn debug_images_say_where_shared_entries_are() {
+    let part = |name: &str, first: &str| {
+        let source = format!(
+            ".section .rodata.one, \"aMS\", @progbits, 1\n{first}{name}_text: .string \"both\"\n\
+             .section .debug_words, \"\", @progbits\n\
+             .reloc ., R_X86_64_64, {name}_text\n.quad 0\n\
+             .reloc ., R_X86_64_64, .rodata.one + {}\n.quad 0\n",
+            if first.is_empty() { 0 } else { 6 },
+        );
+        compile_with("cc", "assembler", &[], &source)
+    };
+    let (one, two) = (part("one", ""), part("two", ".string \"first\"\n"));
+    let mut bench = Bench::new();
+    let published = bench.publish(&[("one.o", &one), ("two.o", &two)]);
+    let view = bench.session.view();
+    let inputs = view.added(published.unwrap().generation).input_ids();
+    let mut places = Vec::new();
+    for (input, name) in inputs.zip(["one", "two"]) {
+        let image = bench.session.debug_image(input).unwrap().unwrap();
+        let image = object::File::parse(&*image).unwrap();
+        let symbol = image.symbol_by_name(&format!("{name}_text")).unwrap();
+        let words = image.section_by_name(".debug_words").unwrap();
+        let words: Vec<u64> = (words.data().unwrap().chunks(8))
+            .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
+            .collect();
+        assert_eq!(words, [symbol.address(); 2], "{name}");
+        places.push(symbol.address());
+    }
+    assert_eq!(places[0], places[1]);
+    // SAFETY: the address of a text that ends.
+    let text = unsafe { CStr::from_ptr(places[0] as *const libc::c_char) };
+    assert_eq!(text.to_str().unwrap(), "both");
 }

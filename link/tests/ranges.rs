@@ -141,7 +141,13 @@ fn with_linked(object: &[u8], look: impl FnOnce(&mut LocalSpace, HostAddr)) -> R
         look(&mut space, target);
     }
     if session.space().is_some() {
-        session.release(&mut space, &mut host).unwrap();
+        session
+            .release(&mut Parts {
+                space: &mut space,
+                host: &mut host,
+                resolver: &mut (),
+            })
+            .unwrap();
     }
     result.map(drop)
 }

@@ -465,7 +465,13 @@ fn a_failing_step_puts_the_old_code_back() {
             // A second small batch finds pages committed, and windows need no apply.
             assert_eq!(failed, step == "seal" || (step == "apply" && !windows));
             assert_eq!(before == after, failed, "{step}, windows: {windows}");
-            session.release(&mut space, &mut World::at(&[])).unwrap();
+            session
+                .release(&mut Parts {
+                    space: &mut space,
+                    host: &mut World::at(&[]),
+                    resolver: &mut (),
+                })
+                .unwrap();
         }
     }
 }

@@ -74,7 +74,13 @@ fn views_stay_good_on_another_thread_while_generations_land() {
         }
         done.store(true, Ordering::Release);
     });
-    session.release(&mut space, &mut ()).unwrap();
+    session
+        .release(&mut Parts {
+            space: &mut space,
+            host: &mut (),
+            resolver: &mut (),
+        })
+        .unwrap();
 }
 
 #[test]

@@ -128,7 +128,11 @@ impl Image {
     fn release(mut self) {
         let session = std::mem::replace(&mut self.session, Session::new(Options::default()));
         session
-            .release(&mut self.space, &mut self.host)
+            .release(&mut Parts {
+                space: &mut self.space,
+                host: &mut self.host,
+                resolver: &mut (),
+            })
             .expect("it grew here");
     }
 }

@@ -10,7 +10,7 @@ use crate::model::{AtomKind, NONE};
 use crate::publish::Taken;
 use crate::publish::bind::Bound;
 use crate::publish::plan::local_records;
-use crate::session::{DebugSource, Session};
+use crate::session::{DebugSource, MergedSection, Session};
 use crate::space::SpaceId;
 use crate::staged::Staged;
 use crate::table::{Table, Writer};
@@ -214,9 +214,20 @@ fn keep_debug(
             Some(number) => first_atom + number,
         };
         let sections = input.sections.start as usize..input.sections.end as usize;
+        let sections = &staged.sections[sections];
+        let merged = |(section, &entry): (usize, &u32)| {
+            let (into, size, entries) = staged.merged.section(entry)?;
+            Some(MergedSection {
+                section,
+                size,
+                atom: AtomId(published(&into)),
+                entries,
+            })
+        };
         let source = DebugSource {
             bytes: staged.bytes_of(number as u32).into(),
-            sections: staged.sections[sections].iter().map(published).collect(),
+            sections: sections.iter().map(published).collect(),
+            merged: sections.iter().enumerate().filter_map(merged).collect(),
         };
         let id = InputId(first_input + number as u32);
         session.writer.push(&session.debug, (id, Arc::new(source)));

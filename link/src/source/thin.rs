@@ -153,7 +153,9 @@ impl<'t> Reader<'t> {
                 (name.ok_or_else(|| bad(self))?, nested)
             }
         };
-        let text = std::str::from_utf8(name).ok().filter(|name| !name.is_empty());
+        let text = std::str::from_utf8(name)
+            .ok()
+            .filter(|name| !name.is_empty());
         let text = text.ok_or_else(|| bad(self))?;
         let file = match self.path.parent() {
             Some(folder) => folder.join(text),
@@ -287,8 +289,14 @@ mod tests {
             })
             .collect();
         let expected = [("sub/a.o", "one"), ("b.o", "two")];
-        assert_eq!(members, expected.map(|(name, data)| (name.into(), data.into())));
-        assert_eq!(whole.files, ["sub/a.o", "b.o"].map(|name| folder.join(name)));
+        assert_eq!(
+            members,
+            expected.map(|(name, data)| (name.into(), data.into()))
+        );
+        assert_eq!(
+            whole.files,
+            ["sub/a.o", "b.o"].map(|name| folder.join(name))
+        );
 
         fs::remove_file(folder.join("b.o")).unwrap();
         let error = whole_archive(&path, thin(&["sub/a.o", "b.o"])).unwrap_err();

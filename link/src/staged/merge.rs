@@ -144,6 +144,16 @@ impl Merged {
         Some((section.into, u64::from(piece.new) + inside))
     }
 
+    /// The class's atom of a section, given by its entry in [`Staged::sections`], how
+    /// long the section was, and of each of its entries where it was in it and is in
+    /// the atom; none for a section that was not merged.
+    pub fn section(&self, section: u32) -> Option<(u32, u32, Box<[(u32, u32)]>)> {
+        let section = is_merged(section).then(|| &self.sections[(section & !MERGED) as usize])?;
+        let pieces = &self.pieces[section.pieces.start as usize..section.pieces.end as usize];
+        let entries = pieces.iter().map(|piece| (piece.old, piece.new));
+        Some((section.into, section.size, entries.collect()))
+    }
+
     pub fn clear(&mut self) {
         self.sections.clear();
         self.pieces.clear();

@@ -236,7 +236,13 @@ impl Drop for Bench {
         let session = std::mem::replace(&mut self.session, Session::new(Options::default()));
         // SAFETY: it publishes nothing.
         let mut host = unsafe { LocalHost::new() };
-        session.release(&mut self.space, &mut host).unwrap();
+        session
+            .release(&mut Parts {
+                space: &mut self.space,
+                host: &mut host,
+                resolver: &mut (),
+            })
+            .unwrap();
     }
 }
 

@@ -24,7 +24,7 @@ use common::{compile, compile_with};
 use damage::{Good, archive};
 use paper::Paper;
 use sapwood_link::{
-    AtomKind, AtomSpec, Error, Near, Options, Published, RelocKind, RelocSpec, Session,
+    AtomKind, AtomSpec, Error, Near, Options, Parts, Published, RelocKind, RelocSpec, Session,
 };
 
 /// What one input of a few kilobytes may allocate at most, in bytes.
@@ -355,7 +355,13 @@ fn sequence(good: &[Good], seed: u64, reached: &mut Reached) {
         }
     }
     if session.space().is_some() {
-        session.release(&mut paper, &mut ()).unwrap();
+        session
+            .release(&mut Parts {
+                space: &mut paper,
+                host: &mut (),
+                resolver: &mut (),
+            })
+            .unwrap();
         assert!(paper.memory().is_empty(), "a region is left");
     }
 }
