@@ -153,11 +153,27 @@ pub enum Outside {
     ThreadOffset(i64),
 }
 
+/// What lies at an address outside the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// How long it is, in bytes; 0 where that is not known.
+    pub size: u64,
+    /// Whether it is a function.
+    pub function: bool,
+}
+
 /// What the session asks when neither image nor batch defines a name.
 pub trait Resolver {
     /// Looks up many names at once (one round trip to a far target). Gives one
     /// answer for each, `None` for a name nobody knows.
     fn resolve(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Outside>>, HostError>;
+
+    /// Says what begins at addresses that it gave, one answer for each, `None` where
+    /// it cannot tell. It is asked for code that holds addresses in 32 bits: a stub
+    /// in reach may stand for a function, and a copy for a class's tables.
+    fn extents(&mut self, at: &[HostAddr]) -> Result<Vec<Option<Extent>>, HostError> {
+        Ok(vec![None; at.len()])
+    }
 }
 
 /// Knows no name.

@@ -55,6 +55,7 @@ mod batch;
 mod debug_image;
 mod elf;
 mod error;
+mod extent;
 mod fork;
 pub mod gap;
 pub mod gdb;
@@ -85,7 +86,7 @@ pub use arch::Arch;
 pub use batch::{AtomSpec, Batch, Emission, Ground, Parts, Published, RelocSpec};
 pub use debug_image::DebugObject;
 pub use error::{Error, Place, Undefined};
-pub use host::{Host, HostError, Libgcc, Outside, Resolver, Wanted};
+pub use host::{Extent, Host, HostError, Libgcc, Outside, Resolver, Wanted};
 pub use ids::{AtomId, Generation, InputId, SymbolId};
 pub use local::{Cells, LocalHost, LocalSpace};
 pub use model::{

@@ -22,10 +22,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::addr::HostAddr;
 use crate::arena::{self, OwnArena};
+use crate::extent::extent;
 use crate::fork::{self, Fork};
 use crate::gap::{find_gap, parse_maps};
 use crate::host::{
-    Call, Host, HostError, Libgcc, Outside, Resolver, StopWorld, ThreadLocals, Unwind, Wanted,
+    Call, Extent, Host, HostError, Libgcc, Outside, Resolver, StopWorld, ThreadLocals, Unwind,
+    Wanted,
 };
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
 use crate::stop::{self, Stopped};
@@ -691,6 +693,10 @@ impl Unwind for LocalHost {
 impl Resolver for LocalHost {
     fn resolve(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Outside>>, HostError> {
         Ok(wanted.iter().map(lookup).collect())
+    }
+
+    fn extents(&mut self, at: &[HostAddr]) -> Result<Vec<Option<Extent>>, HostError> {
+        Ok(at.iter().copied().map(extent).collect())
     }
 }
 

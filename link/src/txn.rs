@@ -147,7 +147,7 @@ pub(crate) struct Txn {
     /// New cells and stubs: address held or jumped to → where.
     pub cells: FxHashMap<u64, HostAddr>,
     pub stubs: FxHashMap<u64, HostAddr>,
-    /// New copies of type information: its address → where.
+    /// New copies of classes' tables outside: address → where.
     pub copies: FxHashMap<u64, HostAddr>,
     /// Thread-local atoms, counted in `atoms`, and their offsets from the
     /// thread pointer.

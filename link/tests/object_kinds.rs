@@ -281,3 +281,55 @@ fn code_of_executables_reaches_the_library() {
         }
     }
 }
+
+/// Code that is not position-independent holds addresses in 32 bits, and libraries
+/// lie beyond them: stubs stand for functions, and copies for classes' tables.
+#[test]
+fn low_code_names_functions_and_classes_of_libraries() {
+    load_library(c"libstdc++.so.6");
+    let c = "
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <string.h>
+        static int (*const table[])(const char *) = { puts, atoi };
+        size_t (*length)(const char *) = strlen;
+        static int by(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+        long functions(long a, long b) {
+            int (*volatile first)(const char *) = puts;
+            int (*volatile second)(const char *) = atoi;
+            size_t (*volatile third)(const char *) = strlen;
+            int numbers[] = { 3, 1, 2 };
+            qsort(numbers, 3, sizeof *numbers, by);
+            return first == table[0] && second == table[1] && third == length
+                && second(\"12\") == 12 && third(\"four\") == 4 && numbers[0] == 1; }";
+    let cxx = "
+        #include <sstream>
+        #include <stdexcept>
+        struct Own : std::runtime_error { using runtime_error::runtime_error; int more = 5; };
+        struct Plain : std::exception { const char *what() const noexcept override { return \"plain\"; } };
+        struct Buffer : std::streambuf { int seen = 0;
+            int overflow(int c) override { seen += c; return c; } };
+        extern \"C\" long classes(long a, long b) {
+            std::ostringstream out; out << \"x\" << a;
+            std::stringstream both(out.str() + \" 7\"); std::string x; long seven = 0; both >> x >> seven;
+            Buffer buffer; std::ostream to(&buffer); to.put(3).put(4);
+            try { if (b) throw Own(\"own\"); throw Plain(); }
+            catch (std::runtime_error &e) { return seven * 100 + dynamic_cast<Own &>(e).more; }
+            catch (std::exception &e) { return seven * 10 + buffer.seen + (x == \"x2\"); } }";
+    for compiler in ["gcc", "clang"].into_iter().filter(|name| is_there(name)) {
+        for level in ["-O0", "-O2"] {
+            let flags = ["-fno-pic", "-fno-pie", level];
+            let functions = compile_with(compiler, "c", &flags, c);
+            let classes = compile_with(compiler, "c++", &flags, cxx);
+            let mut bench = Bench::with(Options {
+                near: LocalSpace::near_libraries(),
+                ..Options::default()
+            });
+            bench.publish(&[("c.o", &functions)]).unwrap();
+            assert_eq!(bench.call("functions", 0, 0), 1, "{compiler} {level}");
+            bench.publish(&[("cxx.o", &classes)]).unwrap();
+            assert_eq!(bench.call("classes", 2, 0), 78, "{compiler} {level}");
+            assert_eq!(bench.call("classes", 2, 1), 705, "{compiler} {level}");
+        }
+    }
+}

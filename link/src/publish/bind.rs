@@ -74,9 +74,14 @@ pub(super) struct BoundOutside {
     pub thread_local: bool,
 }
 
-/// How much of an outside `std::type_info` is copied: a class of 14 bases has
-/// no more.
-pub(super) const COPY_LEN: usize = 256;
+/// How much of an outside `std::type_info` is copied whose length nobody knows: a
+/// class of 14 bases has no more.
+const COPY_LEN: usize = 256;
+/// The longest table of a class that is copied, in bytes.
+const LONGEST_COPY: u64 = 64 << 10;
+/// What names of the tables that a C++ compiler makes of a class begin with: its
+/// type information, virtual functions and, for a class with virtual bases, tables.
+const CLASS_TABLES: [&[u8]; 3] = [b"_ZTI", b"_ZTV", b"_ZTT"];
 
 /// The result of binding: what each name stands for, and what local symbols of
 /// special kinds do. The lists are kept from batch to batch.
@@ -87,9 +92,11 @@ pub(crate) struct Bound {
     pub(super) ifuncs: Vec<(u32, u64)>,
     /// The atoms of each section name whose bounds are wanted.
     pub(super) brackets: Vec<Vec<u32>>,
-    /// Type information outside that 32-bit fields may not reach: its address
-    /// and first bytes.
-    pub(super) copies: Vec<(u64, [u8; COPY_LEN])>,
+    /// Tables of classes outside that 32-bit fields do not reach: where each is, and
+    /// its bytes.
+    pub(super) copies: Vec<(u64, Box<[u8]>)>,
+    /// Where functions outside are that such fields do not reach.
+    pub(super) far_functions: FxHashSet<u64>,
     /// The image's functions whose place a definition of the batch takes, with
     /// that definition.
     pub(super) replaced: Vec<(SymbolAt, SymbolId)>,
@@ -199,6 +206,7 @@ pub(super) fn bind(
     bound.brackets.clear();
     bound.asked.clear();
     bound.copies.clear();
+    bound.far_functions.clear();
     bound.replaced.clear();
     bound.aliases.clear();
     bound.slots.clear();
@@ -218,7 +226,7 @@ pub(super) fn bind(
     binder.refer()?;
     binder.ask(ground)?;
     if binder.staged.wants_low {
-        binder.copy_type_information(ground);
+        binder.find_stand_ins(ground)?;
     }
     Ok(())
 }
@@ -460,44 +468,76 @@ impl Binder<'_, '_> {
         }
     }
 
-    /// Reads the type information outside that the batch refers to. Code that is
-    /// not position-independent holds its address in 32 bits, so it is copied to
-    /// where such a field reaches, as a static linker does with copy
-    /// relocations. It never changes, and is compared by name.
-    fn copy_type_information(&mut self, ground: &mut dyn Ground) {
+    /// Code that is not position-independent holds addresses in 32 bits, which do
+    /// not reach a library. As a static linker has it, a stub in reach then stands
+    /// for a function wherever the batch names it, and a copy for a class's tables,
+    /// which never change (type information is compared by name).
+    fn find_stand_ins(&mut self, ground: &mut dyn Ground) -> Result<(), Error> {
+        let mut far: Vec<(u32, HostAddr)> = Vec::new();
         for number in 0..self.bound.names.len() as u32 {
-            let entry = self.bound.names.entry(number);
-            let address = match entry.target {
-                Target::Outside(number) => self.bound.outside[number as usize].value,
-                Target::Known(known) => match self.session.tables.symbol(known).definition() {
-                    Definition::Outside(address) => address.get(),
-                    _ => continue,
-                },
-                _ => continue,
-            };
-            if !self.staged.name_bytes(number).starts_with(b"_ZTI")
-                || u32::try_from(address).is_ok()
-            {
-                continue;
-            }
-            let mut bytes = [0; COPY_LEN];
-            // Near the end of a mapping there may be less to read.
-            for len in [COPY_LEN, COPY_LEN / 4, 16] {
-                if ground
-                    .space()
-                    .read(HostAddr(address), &mut bytes[..len])
-                    .is_ok()
-                {
-                    self.bound.copies.push((address, bytes));
-                    break;
+            let address = match self.bound.names.entry(number).target {
+                Target::Outside(outside) => {
+                    let outside = &self.bound.outside[outside as usize];
+                    (!outside.thread_local).then_some(HostAddr(outside.value))
                 }
+                Target::Known(known) => match self.session.tables.symbol(known).definition() {
+                    Definition::Outside(address) => Some(address),
+                    _ => None,
+                },
+                _ => None,
+            };
+            let address = address.filter(|address| u32::try_from(address.get()).is_err());
+            far.extend(address.map(|address| (number, address)));
+        }
+        if far.is_empty() {
+            return Ok(());
+        }
+        let addresses: Vec<HostAddr> = far.iter().map(|(_, address)| *address).collect();
+        let extents = ground.resolver().extents(&addresses)?;
+        assert_eq!(
+            extents.len(),
+            addresses.len(),
+            "a resolver gives one answer for each address"
+        );
+        for ((number, address), extent) in far.into_iter().zip(extents) {
+            let name = self.staged.name_bytes(number);
+            if CLASS_TABLES.iter().any(|table| name.starts_with(table)) {
+                let of_unknown_length = name.starts_with(CLASS_TABLES[0]);
+                let size = extent.map_or(0, |extent| extent.size);
+                let bytes = copy(address, size, of_unknown_length, ground);
+                self.bound.copies.extend(bytes.map(|b| (address.get(), b)));
+            } else if extent.is_some_and(|extent| extent.function) {
+                self.bound.far_functions.insert(address.get());
             }
         }
+        Ok(())
     }
 
     fn discarded(&self, atom: u32) -> bool {
         self.staged.atoms[atom as usize].discarded
     }
+}
+
+/// The bytes of a class's table outside. Where nobody knows how long it is, as much
+/// as there may be of type information: near the end of a mapping there is less to
+/// read.
+fn copy(
+    at: HostAddr,
+    size: u64,
+    of_unknown_length: bool,
+    ground: &mut dyn Ground,
+) -> Option<Box<[u8]>> {
+    let known = [size as usize];
+    let lengths = match size {
+        1..=LONGEST_COPY => &known[..],
+        0 if of_unknown_length => &[COPY_LEN, COPY_LEN / 4, 16],
+        _ => return None,
+    };
+    lengths.iter().find_map(|len| {
+        let mut bytes = vec![0; *len].into_boxed_slice();
+        ground.space().read(at, &mut bytes).ok()?;
+        Some(bytes)
+    })
 }
 
 /// Takes a symbol for the definition of a name, if it is one and no better is

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::ids::{AtomId, InputId, SymbolId};
 use crate::image::{Ground, SEGMENTS, Slab, segment_of};
 use crate::model::{AtomKind, AtomRecord, Binding, NONE, PackedTarget, SymbolKind, SymbolRecord};
-use crate::publish::bind::{Bound, COPY_LEN, Target};
+use crate::publish::bind::{Bound, Target};
 use crate::publish::unwind;
 use crate::session::Session;
 use crate::staged::{self, Role, Says, Staged, StagedDefinition, SymbolAt, Symbols};
@@ -49,7 +49,11 @@ pub(super) fn wanted(staged: &Staged<'_>, bound: &Bound) -> [u64; SEGMENTS] {
     wanted[unwind::SEGMENT] += unwind::ARRAY + frames * 8;
     let made = (staged.relocs + bound.ifuncs.len()) as u64;
     wanted[0] += made * STUB_LEN;
-    wanted[2] += made * CELL_LEN + (bound.copies.len() * COPY_LEN) as u64;
+    let copied = bound
+        .copies
+        .iter()
+        .map(|(_, bytes)| bytes.len() as u64 + CELL_LEN);
+    wanted[2] += made * CELL_LEN + copied.sum::<u64>();
     wanted
 }
 
@@ -411,6 +415,31 @@ impl Plan<'_, '_> {
                 true => named(self.resolve(entry.target, first_outside), entry.record),
             };
             self.txn.by_name.push(resolved);
+        }
+        if !self.bound.far_functions.is_empty() || !self.bound.copies.is_empty() {
+            self.let_others_stand_in();
+        }
+    }
+
+    /// Puts stubs and copies in the place of what is outside and out of 32-bit
+    /// fields' reach. All of the batch takes them for it, so that an address is the
+    /// same wherever it is named.
+    fn let_others_stand_in(&mut self) {
+        for name in 0..self.txn.by_name.len() {
+            let Resolved { address, state, .. } = self.txn.by_name[name];
+            if state != State::Plain {
+                continue;
+            }
+            let stands_in = match self.bound.far_functions.contains(&address) {
+                true => {
+                    let stub = self.stub_for(address);
+                    Some(stub.expect("a slab's segments are in reach of one another"))
+                }
+                false => self.copy_of(address),
+            };
+            if let Some(at) = stands_in {
+                self.txn.by_name[name].address = at.get();
+            }
         }
     }
 

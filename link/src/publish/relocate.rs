@@ -195,14 +195,10 @@ impl Plan<'_, '_> {
         if needs == Needs::Reach && self.is_branch(atom, reloc) {
             // The displacement counts from its own end, so this is where it goes.
             let to = resolved.address.wrapping_add(reloc.addend as u64);
-            letters.s = self.stub_for(to.wrapping_add(4), atom, reloc)?.get();
+            letters.s = self.stub_at(to.wrapping_add(4), atom, reloc)?.get();
             letters.a = -4;
-        } else if x86_64::is_absolute_32(reloc.kind) {
-            if let Some(copy) = self.copy_of(resolved.address) {
-                letters.s = copy.get();
-            } else if self.names_function(atom, reloc) {
-                letters.s = self.stub_for(resolved.address, atom, reloc)?.get();
-            }
+        } else if x86_64::is_absolute_32(reloc.kind) && self.names_function(atom, reloc) {
+            letters.s = self.stub_at(resolved.address, atom, reloc)?.get();
         }
         let field = x86_64::field(reloc.kind, &letters);
         field.ok_or_else(|| self.out_of_range(atom, reloc, &letters))
@@ -316,22 +312,30 @@ impl Plan<'_, '_> {
         outside && (mangled || self.staged.atoms[atom as usize].role == Role::EhFrame)
     }
 
-    /// The slab's copy of type information outside, made now if it is known.
-    fn copy_of(&mut self, address: u64) -> Option<HostAddr> {
+    /// The slab's copy of a class's table outside, made now if it is known.
+    pub(super) fn copy_of(&mut self, address: u64) -> Option<HostAddr> {
         let known = self.slab.copies.get(address);
         if let Some(copy) = known.or_else(|| self.txn.copies.get(&address).copied()) {
             return Some(copy);
         }
         let copies = &self.bound.copies;
-        let (_, bytes) = *copies.iter().find(|(known, _)| *known == address)?;
+        let copied = copies.iter().position(|(known, _)| *known == address)?;
+        let words = self.bound.copies[copied]
+            .1
+            .len()
+            .div_ceil(CELL_LEN as usize);
         let mut first = None;
-        for word in bytes.chunks_exact(CELL_LEN as usize) {
+        for number in 0..words {
             let (offset, at) = self.take_own(2, CELL_LEN);
             first.get_or_insert(at);
+            let mut bytes = [0; CELL_LEN as usize];
+            let rest = &self.bound.copies[copied].1[number * CELL_LEN as usize..];
+            let len = rest.len().min(bytes.len());
+            bytes[..len].copy_from_slice(&rest[..len]);
             self.txn.made.push(Made {
                 segment: 2,
                 offset,
-                bytes: word.try_into().expect("a chunk is a word"),
+                bytes,
             });
         }
         let first = first.expect("a copy has words");
@@ -355,32 +359,38 @@ impl Plan<'_, '_> {
         cell
     }
 
-    /// The stub that jumps to `value`, made if there is none in reach.
-    fn stub_for(&mut self, value: u64, atom: u32, reloc: &StagedReloc) -> Result<HostAddr, Error> {
+    /// The stub that jumps to `value`, made if there is none in reach. None when it
+    /// does not reach its own cell.
+    pub(super) fn stub_for(&mut self, value: u64) -> Option<HostAddr> {
         let known = self.slab.stubs.get(value);
         if let Some(stub) = known.or_else(|| self.txn.stubs.get(&value).copied()) {
-            return Ok(stub);
+            return Some(stub);
         }
         let cell = self.cell_for(value).get();
         let (offset, stub) = self.take_own(0, STUB_LEN);
-        let Some(bytes) = x86_64::stub(stub.get(), cell) else {
-            let letters = Letters {
-                s: cell,
-                a: 0,
-                p: stub.get(),
-                z: 0,
-                cell,
-                got: 0,
-            };
-            return Err(self.out_of_range(atom, reloc, &letters));
-        };
+        let bytes = x86_64::stub(stub.get(), cell)?;
         self.txn.stubs.insert(value, stub);
         self.txn.made.push(Made {
             segment: 0,
             offset,
             bytes,
         });
-        Ok(stub)
+        Some(stub)
+    }
+
+    /// The same for a field.
+    fn stub_at(&mut self, value: u64, atom: u32, reloc: &StagedReloc) -> Result<HostAddr, Error> {
+        self.stub_for(value).ok_or_else(|| {
+            let letters = Letters {
+                s: value,
+                a: 0,
+                p: 0,
+                z: 0,
+                cell: 0,
+                got: 0,
+            };
+            self.out_of_range(atom, reloc, &letters)
+        })
     }
 
     fn bad_field(&self, atom: u32, reloc: &StagedReloc, what: &str) -> Error {

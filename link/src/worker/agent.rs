@@ -17,6 +17,7 @@ use super::mapping::PAGE;
 use super::wire::{Reply, Request};
 use super::{crash, signals, start};
 use crate::arena;
+use crate::extent::extent;
 use crate::fork::{self, Fork};
 use crate::gdb::Listed;
 use crate::{HostAddr, Outside, Protection, Reserve, gap};
@@ -226,6 +227,10 @@ pub(super) fn answer(request: Request, file: Option<File>) -> io::Result<Reply> 
             Ok(Reply::Done)
         }
         Request::Resolve { names } => Ok(Reply::Found(resolve_all(&names))),
+        Request::Describe { at } => {
+            let extents = at.into_iter().map(|at| extent(HostAddr(at)));
+            Ok(Reply::Described(extents.collect()))
+        }
         Request::Open { library } => open_library(&library)
             .map(|()| Reply::Done)
             .map_err(io::Error::other),

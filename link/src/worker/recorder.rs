@@ -19,7 +19,7 @@ use super::wire::Request;
 use crate::HostAddr;
 use crate::arena::Arena;
 use crate::batch::Ground;
-use crate::host::{Call, Host, HostError, Outside, Resolver, ThreadLocals, Unwind, Wanted};
+use crate::host::{Call, Extent, Host, HostError, Outside, Resolver, ThreadLocals, Unwind, Wanted};
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
 
 /// Where kept images lie: far above the executable and its heap, far below
@@ -62,6 +62,10 @@ impl Resolver for Noting<'_> {
             self.answers.insert(key(wanted), *answer);
         }
         Ok(found)
+    }
+
+    fn extents(&mut self, at: &[HostAddr]) -> Result<Vec<Option<Extent>>, HostError> {
+        self.inner.extents(at)
     }
 }
 

@@ -9,7 +9,8 @@ use super::stop::{self, StoppedWorker};
 use super::wire::{Reply, Request};
 use crate::HostAddr;
 use crate::host::{
-    Call, Host, HostError, Libgcc, Outside, Resolver, StopWorld, ThreadLocals, Unwind, Wanted,
+    Call, Extent, Host, HostError, Libgcc, Outside, Resolver, StopWorld, ThreadLocals, Unwind,
+    Wanted,
 };
 
 /// A worker's abilities: calls, and its unwinder.
@@ -205,6 +206,16 @@ impl Resolver for WorkerResolver {
             .collect();
         match self.line.ask_host(&Request::Resolve { names })? {
             Reply::Found(found) if found.len() == wanted.len() => Ok(found),
+            other => Err(senseless(&other)),
+        }
+    }
+
+    fn extents(&mut self, at: &[HostAddr]) -> Result<Vec<Option<Extent>>, HostError> {
+        let request = Request::Describe {
+            at: at.iter().map(|at| at.get()).collect(),
+        };
+        match self.line.ask_host(&request)? {
+            Reply::Described(extents) if extents.len() == at.len() => Ok(extents),
             other => Err(senseless(&other)),
         }
     }

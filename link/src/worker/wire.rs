@@ -8,7 +8,7 @@
 //!
 //! This file does no I/O: `channel` moves the frames.
 
-use crate::host::Outside;
+use crate::host::{Extent, Outside};
 use crate::{HostAddr, Near, Protection, Reserve};
 
 /// The longest message either side takes: a bound on what a broken peer can
@@ -95,6 +95,8 @@ pub enum Request {
     GoOn { function: u64 },
     /// The lazy call has nowhere to go, for this reason. Not answered.
     GiveUp { why: String },
+    /// What begins at these addresses? Answered by `Described`.
+    Describe { at: Vec<u64> },
 }
 
 /// What a worker asks, or a child of it, when a lazy symbol is called: not a
@@ -144,6 +146,8 @@ pub enum Reply {
     Bytes(Vec<u8>),
     /// What the names stand for, in order.
     Found(Vec<Option<Outside>>),
+    /// What begins at the addresses, in order.
+    Described(Vec<Option<Extent>>),
     /// There is no room for the reservation.
     NoRoom,
     /// It could not be done, and nothing changed.
@@ -262,6 +266,10 @@ impl Request {
                 out.tag(24);
                 out.bytes(why.as_bytes());
             }
+            Request::Describe { at } => {
+                out.record(25, &[at.len() as u64]);
+                out.numbers(at);
+            }
         }
         out.0
     }
@@ -377,6 +385,9 @@ impl Request {
                     instance,
                 }
             }
+            25 => Request::Describe {
+                at: from.list(Decoder::number)?,
+            },
             23 => Request::GoOn {
                 function: from.number()?,
             },
@@ -411,6 +422,17 @@ impl Reply {
                     }
                 }
             }
+            Reply::Described(extents) => {
+                out.record(6, &[extents.len() as u64]);
+                for extent in extents {
+                    match extent {
+                        None => out.tag(0),
+                        Some(Extent { size, function }) => {
+                            out.record(1 + u8::from(*function), &[*size]);
+                        }
+                    }
+                }
+            }
             Reply::NoRoom => out.tag(4),
             Reply::Failed(why) => {
                 out.tag(5);
@@ -438,6 +460,16 @@ impl Reply {
             })?),
             4 => Reply::NoRoom,
             5 => Reply::Failed(from.text()?),
+            6 => Reply::Described(from.list(|from| {
+                let function = match from.tag()? {
+                    0 => return Ok(None),
+                    1 => false,
+                    2 => true,
+                    _ => return Err(Garbled),
+                };
+                let size = from.number()?;
+                Ok(Some(Extent { size, function }))
+            })?),
             _ => return Err(Garbled),
         };
         from.end(reply)
@@ -649,6 +681,7 @@ mod tests {
             Request::GiveUp {
                 why: "it does not compile".into(),
             },
+            Request::Describe { at: vec![33, 34] },
         ]
     }
 
@@ -662,6 +695,17 @@ mod tests {
                 Some(Outside::Address(HostAddr(1))),
                 Some(Outside::Ifunc(HostAddr(2))),
                 Some(Outside::ThreadOffset(-8)),
+            ]),
+            Reply::Described(vec![
+                None,
+                Some(Extent {
+                    size: 24,
+                    function: false,
+                }),
+                Some(Extent {
+                    size: 0,
+                    function: true,
+                }),
             ]),
             Reply::NoRoom,
             Reply::Failed("no such library".into()),

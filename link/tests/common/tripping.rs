@@ -11,8 +11,8 @@ use std::ops::Range;
 
 use sapwood_link::host::{Call, StopWorld, ThreadLocals, Unwind};
 use sapwood_link::{
-    AddressSpace, Ground, Host, HostAddr, HostError, Libgcc, Outside, Protection, Region, Reserve,
-    Resolver, SpaceError, SpaceId, Wanted, Write,
+    AddressSpace, Extent, Ground, Host, HostAddr, HostError, Libgcc, Outside, Protection, Region,
+    Reserve, Resolver, SpaceError, SpaceId, Wanted, Write,
 };
 
 /// How calls fail.
@@ -296,5 +296,10 @@ impl<G: Ground> Resolver for Tripping<G> {
     fn resolve(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Outside>>, HostError> {
         self.host_step("resolve", false)?;
         self.inner.resolver().resolve(wanted)
+    }
+
+    fn extents(&mut self, at: &[HostAddr]) -> Result<Vec<Option<Extent>>, HostError> {
+        self.host_step("extents", false)?;
+        self.inner.resolver().extents(at)
     }
 }

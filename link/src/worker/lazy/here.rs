@@ -28,7 +28,7 @@ use super::libraries::{Failure, Libraries, LibraryId, function, load_once, said}
 use super::progress::{Caller, Claim, Known, Process, Progress};
 use super::stubs::{self, MOST_STUBS, Token};
 use crate::fork::Fork;
-use crate::host::{HostError, Outside, Resolver, Wanted};
+use crate::host::{Extent, HostError, Outside, Resolver, Wanted};
 use crate::worker::signals;
 use crate::{Error, Ground, HostAddr, LocalHost, LocalSpace, Parts, Session};
 
@@ -362,6 +362,10 @@ impl Resolver for Names {
             found.push(known);
         }
         Ok(found)
+    }
+
+    fn extents(&mut self, at: &[HostAddr]) -> Result<Vec<Option<Extent>>, HostError> {
+        self.inner.extents(at)
     }
 }
 

@@ -17,7 +17,7 @@ use super::asking::MOST_LIBRARIES;
 use super::deferring::Deferring;
 use super::progress::{Caller, Claim, Process, Progress};
 use super::stubs::{MOST_STUBS, Token};
-use crate::host::{HostError, Outside, Resolver, Wanted};
+use crate::host::{Extent, HostError, Outside, Resolver, Wanted};
 use crate::model::{AtomKind, Definition, Symbol, SymbolKind};
 use crate::worker::channel::{Bell, Channel};
 use crate::worker::debuggers::Listing;
@@ -646,5 +646,9 @@ impl Resolver for Names<'_, '_> {
             found[number] = answer;
         }
         Ok(found)
+    }
+
+    fn extents(&mut self, at: &[HostAddr]) -> Result<Vec<Option<Extent>>, HostError> {
+        self.inner.extents(at)
     }
 }
