@@ -18,6 +18,7 @@ use crate::publish::Bound;
 use crate::publish::unwind::{Adopted, give_back};
 use crate::space::{AddressSpace, Near, Protection, Region, SpaceError, SpaceId};
 use crate::staged::Staged;
+use crate::staged::merge::Entries;
 use crate::table::{Table, Writer};
 use crate::tables::Tables;
 use crate::txn::Txn;
@@ -65,7 +66,7 @@ pub(crate) struct MergedSection {
     pub atom: AtomId,
     /// Where each entry began in the section, and where it is in the atom: in the
     /// order of the former.
-    pub entries: Box<[(u32, u32)]>,
+    pub entries: Entries,
 }
 
 impl MergedSection {

@@ -89,6 +89,9 @@ struct Piece {
     new: u32,
 }
 
+/// Where each entry of a section was in it, and is in the class's atom.
+pub(crate) type Entries = Box<[(u32, u32)]>;
+
 /// A section whose entries went elsewhere.
 struct Section {
     size: u32,
@@ -147,7 +150,7 @@ impl Merged {
     /// The class's atom of a section, given by its entry in [`Staged::sections`], how
     /// long the section was, and of each of its entries where it was in it and is in
     /// the atom; none for a section that was not merged.
-    pub fn section(&self, section: u32) -> Option<(u32, u32, Box<[(u32, u32)]>)> {
+    pub fn section(&self, section: u32) -> Option<(u32, u32, Entries)> {
         let section = is_merged(section).then(|| &self.sections[(section & !MERGED) as usize])?;
         let pieces = &self.pieces[section.pieces.start as usize..section.pieces.end as usize];
         let entries = pieces.iter().map(|piece| (piece.old, piece.new));

@@ -8,11 +8,15 @@
 //! and returns: the instruction faults again, and the process dies as it would
 //! have, core file and all. A program that installs handlers of its own never
 //! reaches this one, and one that asks finds a handler where it might expect
-//! none. A stack that overflowed has no room for it, and leaves no record.
+//! none. It runs on a stack of its own on the main thread, so that an overflow is
+//! written down too; another thread's leaves no record, unless the program gave that
+//! thread an alternate stack. The program does not see that stack either, by the C
+//! library's functions.
 //!
 //! What holds between calls: the record is the worker's own, not a child's that
 //! it forked, and is whole once its first word says so.
 
+use std::cell::UnsafeCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -182,7 +186,23 @@ fn in_image(view: &View, at: HostAddr, after: u64) -> Option<String> {
 /// The worker's end of the record.
 static RECORD: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
-/// Maps the record and installs the handlers.
+/// The handler's stack on the main thread. The kernel puts all registers on it,
+/// vectors too, and the handler calls nothing deep. Nothing of it is touched before
+/// a crash.
+#[repr(align(64))]
+struct HandlerStack(UnsafeCell<[u8; HANDLER_STACK_LEN]>);
+
+/// Its length in bytes: a program's handler that asks for an alternate stack, and has
+/// made none, runs there too.
+const HANDLER_STACK_LEN: usize = 256 << 10;
+
+// SAFETY: only the kernel, and the handler of the one thread that it was given
+// to, use the bytes.
+unsafe impl Sync for HandlerStack {}
+
+static HANDLER_STACK: HandlerStack = HandlerStack(UnsafeCell::new([0; HANDLER_STACK_LEN]));
+
+/// Maps the record and installs the handlers. Called on the main thread.
 pub fn write_down_crashes(file: &File) -> io::Result<()> {
     begin(libc::MAP_SHARED, file.as_raw_fd())
 }
@@ -209,10 +229,25 @@ fn begin(kind: libc::c_int, file: libc::c_int) -> io::Result<()> {
     }
     RECORD.store(start.cast(), Ordering::Release);
     put(PROCESS, u64::from(std::process::id()));
+    take_handler_stack()?;
     for signal in SIGNALS {
         signals::write_down(signal, crashed)?;
     }
     Ok(())
+}
+
+/// Makes the handler's stack the calling thread's alternate one.
+fn take_handler_stack() -> io::Result<()> {
+    let stack = libc::stack_t {
+        ss_sp: HANDLER_STACK.0.get().cast(),
+        ss_flags: 0,
+        ss_size: HANDLER_STACK_LEN,
+    };
+    // SAFETY: memory that is nobody else's, for good.
+    match unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 fn put(index: usize, value: u64) {
@@ -291,8 +326,8 @@ unsafe fn read_maps(into: *mut u8) -> u64 {
 }
 
 /// What a program is given for the C library's functions that tell a signal's
-/// handler: the same, but for a handler that is this file's, which they call the
-/// default.
+/// handler, and the alternate stack: the same, but for a handler that is this file's,
+/// which they call the default, and for the handler's stack, which they call none.
 pub fn stands_in_for(name: &str) -> Option<HostAddr> {
     if RECORD.load(Ordering::Relaxed).is_null() {
         return None;
@@ -300,6 +335,7 @@ pub fn stands_in_for(name: &str) -> Option<HostAddr> {
     let function = match name {
         "sigaction" => sigaction as *const (),
         "signal" => signal as *const (),
+        "sigaltstack" => sigaltstack as *const (),
         _ => return None,
     };
     Some(HostAddr(function as u64))
@@ -331,5 +367,36 @@ unsafe extern "C" fn signal(
         libc::SIG_DFL
     } else {
         old
+    }
+}
+
+unsafe extern "C" fn sigaltstack(
+    new: *const libc::stack_t,
+    old: *mut libc::stack_t,
+) -> libc::c_int {
+    // SAFETY: the arguments are the program's, as the C library takes them.
+    unsafe {
+        let mut before: libc::stack_t = std::mem::zeroed();
+        let result = libc::sigaltstack(new, &raw mut before);
+        if result != 0 {
+            return result;
+        }
+        let was_ours = before.ss_sp == HANDLER_STACK.0.get().cast();
+        if !old.is_null() {
+            *old = match was_ours {
+                false => before,
+                true => libc::stack_t {
+                    ss_sp: ptr::null_mut(),
+                    ss_flags: libc::SS_DISABLE,
+                    ss_size: 0,
+                },
+            };
+        }
+        let takes_its_own_away = !new.is_null() && (*new).ss_flags & libc::SS_DISABLE != 0;
+        if takes_its_own_away && libc::gettid() == libc::getpid() {
+            // Without it an overflow leaves no record, and that is all.
+            let _ = take_handler_stack();
+        }
+        result
     }
 }
