@@ -98,10 +98,31 @@ pub(crate) enum State {
     ThreadLocal,
     /// In a discarded copy of a COMDAT group.
     Discarded,
-    /// The symbol of a merged section, whose entry in `Staged::sections` is in
-    /// `address` and whose own value in `offset`: the addend says which place in
-    /// it is meant.
+    /// The symbol of a merged section: the addend says which place in it is meant.
+    /// The address is that of the atom which has the entries, and the offset a
+    /// [`MergedAt`].
     Merged,
+}
+
+/// A section, by its entry in `Staged::sections`, and its symbol's own value in it, in
+/// a word.
+#[derive(Clone, Copy)]
+pub(crate) struct MergedAt(pub u64);
+
+impl MergedAt {
+    /// None for a value past any section's end.
+    pub fn new(section: u32, value: u64) -> Option<MergedAt> {
+        let value = u32::try_from(value).ok()?;
+        Some(MergedAt(u64::from(section) << 32 | u64::from(value)))
+    }
+
+    pub fn section(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    pub fn value(self) -> u64 {
+        u64::from(self.0 as u32)
+    }
 }
 
 /// The thread-local block of a batch.

@@ -21,7 +21,9 @@ use crate::publish::bind::{Bound, Target};
 use crate::publish::unwind;
 use crate::session::Session;
 use crate::staged::{self, Role, Says, Staged, StagedDefinition, SymbolAt, Symbols};
-use crate::txn::{FunctionList, IfuncCell, InSlot, Made, Resolved, State, ThreadBlock, Txn};
+use crate::txn::{
+    FunctionList, IfuncCell, InSlot, Made, MergedAt, Resolved, State, ThreadBlock, Txn,
+};
 
 /// Zero bytes after each input's `.eh_frame`, which end the unwinder's list.
 const EH_FRAME_TERMINATOR: u32 = 4;
@@ -482,11 +484,12 @@ impl Plan<'_, '_> {
                         return NOTHING;
                     }
                     if let Some(section) = symbols.merged_section(record) {
+                        let value = record.st_value(LittleEndian);
+                        let at = MergedAt::new(section, value);
                         return Resolved {
-                            address: u64::from(section),
-                            offset: record.st_value(LittleEndian),
+                            offset: at.expect("it was checked to lie in its section").0,
                             state: State::Merged,
-                            ..NOTHING
+                            ..self.resolve_plainly(self.staged.merged.atom(section), 0)
                         };
                     }
                     named(self.resolve_local(record, definition), id)

@@ -15,8 +15,9 @@ use crate::model::{AtomKind, Definition, NONE, RelocKind, RelocRecord};
 use crate::publish::apply::Sink;
 use crate::publish::bind::{Target, place};
 use crate::publish::plan::Plan;
+use crate::staged::merge::Merged;
 use crate::staged::{Relocs, Role, StagedAtom, StagedDefinition, StagedReloc, SymbolAt, read_rela};
-use crate::txn::{Made, Resolved, State, Txn};
+use crate::txn::{Made, MergedAt, Resolved, State, Txn};
 
 /// A field that is written already, because a sequence takes its place.
 const WRITTEN: Field = Field { value: 0, width: 0 };
@@ -74,7 +75,8 @@ impl Plan<'_, '_> {
     /// Fills in the fields of one atom, and keeps its relocations.
     fn relocate(&mut self, atom: u32, base: HostAddr, bytes: &mut [u8]) -> Result<(), Error> {
         let mut relocs = self.staged.relocs(atom);
-        while let Some(reloc) = fill_in_plainly(&mut relocs, self.txn, base.get(), bytes) {
+        let merged = &self.staged.merged;
+        while let Some(reloc) = fill_in_plainly(&mut relocs, merged, self.txn, base.get(), bytes) {
             if reloc.kind.0 == elf::R_X86_64_NONE.0 {
                 continue;
             }
@@ -122,16 +124,18 @@ impl Plan<'_, '_> {
         reloc: &StagedReloc,
         section: &Resolved,
     ) -> Result<Resolved, Error> {
-        let place = section.offset.wrapping_add(reloc.addend as u64);
-        let Some((into, offset)) = self.staged.merged.place(section.address as u32, place) else {
+        let at = MergedAt(section.offset);
+        let place = at.value().wrapping_add(reloc.addend as u64);
+        let Some(offset) = self.staged.merged.place(at.section(), place) else {
             let what = format!("refers to {place:#x} in a section of constants that ends before");
             return Err(self.bad_field(atom, reloc, &what));
         };
-        let entry = self.resolve_plainly(into, offset);
+        let less = |value: u64| value.wrapping_sub(reloc.addend as u64);
         Ok(Resolved {
-            address: entry.address.wrapping_sub(reloc.addend as u64),
-            offset: entry.offset.wrapping_sub(reloc.addend as u64),
-            ..entry
+            address: less(section.address.wrapping_add(offset)),
+            offset: less(offset),
+            target: section.target,
+            state: State::Plain,
         })
     }
 
@@ -426,6 +430,7 @@ impl Plan<'_, '_> {
 /// reach. That is given back.
 fn fill_in_plainly(
     relocs: &mut Relocs<'_>,
+    merged: &Merged,
     txn: &mut Txn,
     base: u64,
     bytes: &mut [u8],
@@ -441,9 +446,24 @@ fn fill_in_plainly(
         let Some(symbol) = symbols.get((info >> 32) as usize) else {
             return unusual(relocs);
         };
-        let target = symbol.address.wrapping_add(addend);
-        let kept = addend.wrapping_add(symbol.offset) as i64;
-        if symbol.state != State::Plain || !RelocRecord::is_short(kept) {
+        let mut place = symbol.offset.wrapping_add(addend);
+        let mut target = symbol.address.wrapping_add(addend);
+        if symbol.state != State::Plain {
+            let at = MergedAt(symbol.offset);
+            let wanted = at.value().wrapping_add(addend);
+            match symbol.state {
+                State::Merged => match merged.place(at.section(), wanted) {
+                    Some(offset) => {
+                        place = offset;
+                        target = symbol.address.wrapping_add(offset);
+                    }
+                    None => return unusual(relocs),
+                },
+                _ => return unusual(relocs),
+            }
+        }
+        let kept = place as i64;
+        if !RelocRecord::is_short(kept) {
             return unusual(relocs);
         }
         if kind == PLT32 || kind == PC32 {

@@ -19,7 +19,7 @@
 //! Source: System V ABI, chapter 4, on `SHF_MERGE` and `SHF_STRINGS`.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use object::LittleEndian;
 use object::elf;
@@ -99,6 +99,8 @@ struct Section {
     into: u32,
     /// Its pieces in [`Merged::pieces`].
     pieces: Range<u32>,
+    /// The one that was looked up last: an object names one after the other.
+    last: AtomicU32,
 }
 
 /// Where the entries of merged sections went.
@@ -107,9 +109,6 @@ pub(crate) struct Merged {
     sections: Vec<Section>,
     /// Of each section in the order of their places in it.
     pieces: Vec<Piece>,
-    /// The number of the piece that was looked up last: tables of texts name one
-    /// after the other.
-    last: AtomicUsize,
 }
 
 impl Merged {
@@ -119,32 +118,36 @@ impl Merged {
         self.sections.is_empty()
     }
 
-    /// The class's atom and the place in it that an offset in a section, given by
-    /// its entry in [`Staged::sections`], went to; none past the section's end.
-    pub fn place(&self, section: u32, offset: u64) -> Option<(u32, u64)> {
+    /// The class's atom of a section, given by its entry in [`Staged::sections`].
+    #[inline]
+    pub fn atom(&self, section: u32) -> u32 {
+        self.sections[(section & !MERGED) as usize].into
+    }
+
+    /// The place in the class's atom that an offset in a section went to; none past
+    /// the section's end.
+    #[inline]
+    pub fn place(&self, section: u32, offset: u64) -> Option<u64> {
         let section = &self.sections[(section & !MERGED) as usize];
         if offset > u64::from(section.size) {
             return None;
         }
-        let (start, end) = (section.pieces.start as usize, section.pieces.end as usize);
-        let begins_after = |number: usize| {
-            let piece = self.pieces[..end].get(number);
-            piece.is_none_or(|piece| u64::from(piece.old) > offset)
+        let (offset, pieces) = (offset as u32, section.pieces.clone());
+        let pieces = &self.pieces[pieces.start as usize..pieces.end as usize];
+        let last = section.last.load(Ordering::Relaxed) as usize;
+        let (now, next) = (pieces[last].old, pieces.get(last + 1));
+        let number = match next {
+            // The one after it, as a rule, or itself.
+            Some(next) if next.old <= offset => match pieces.get(last + 2) {
+                Some(third) if third.old <= offset => search(pieces, offset),
+                _ => last + 1,
+            },
+            _ if now <= offset => last,
+            _ => search(pieces, offset),
         };
-        let holds = |number: &usize| {
-            (start..end).contains(number) && !begins_after(*number) && begins_after(number + 1)
-        };
-        let last = self.last.load(Ordering::Relaxed);
-        let number = [last + 1, last].into_iter().find(holds);
-        let number = number.unwrap_or_else(|| {
-            let pieces = &self.pieces[start..end];
-            let after = pieces.partition_point(|piece| u64::from(piece.old) <= offset);
-            start + after.saturating_sub(1)
-        });
-        self.last.store(number, Ordering::Relaxed);
-        let piece = self.pieces[number];
-        let inside = offset - u64::from(piece.old);
-        Some((section.into, u64::from(piece.new) + inside))
+        section.last.store(number as u32, Ordering::Relaxed);
+        let piece = pieces[number];
+        Some(u64::from(piece.new + (offset - piece.old)))
     }
 
     /// The class's atom of a section, given by its entry in [`Staged::sections`], how
@@ -160,8 +163,14 @@ impl Merged {
     pub fn clear(&mut self) {
         self.sections.clear();
         self.pieces.clear();
-        *self.last.get_mut() = 0;
     }
+}
+
+/// The number of the piece that an offset lies in.
+#[cold]
+fn search(pieces: &[Piece], offset: u32) -> usize {
+    let after = pieces.partition_point(|piece| piece.old <= offset);
+    after.saturating_sub(1)
 }
 
 /// Keeps one of each entry of the sections that can be merged. What is discarded
@@ -278,6 +287,7 @@ fn merge_class(staged: &mut Staged<'_>, sections: &[Mergeable]) {
             size: bytes.len() as u32,
             into,
             pieces: first..merged.pieces.len() as u32,
+            last: AtomicU32::new(0),
         });
         staged.sections[section.slot as usize] = MERGED | (merged.sections.len() - 1) as u32;
         staged.atoms[section.atom as usize].discarded = true;

@@ -77,8 +77,8 @@ impl<'s> Symbols<'s> {
             NONE => StagedDefinition::Elsewhere,
             merged if merge::is_merged(merged) => {
                 let place = self.merged.place(merged, value);
-                let (atom, offset) = place.expect("it was checked to lie in its section");
-                StagedDefinition::Atom(atom, offset)
+                let offset = place.expect("it was checked to lie in its section");
+                StagedDefinition::Atom(self.merged.atom(merged), offset)
             }
             atom => StagedDefinition::Atom(atom, value),
         }
