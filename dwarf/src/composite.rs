@@ -17,6 +17,10 @@ pub struct Composite {
     pub statics: Vec<StaticMember>,
     /// Its template or generic type arguments.
     pub arguments: Vec<TemplateArgument>,
+    /// Those that its last parameter takes all of, where that is a pack.
+    pub pack: Option<Vec<TemplateArgument>>,
+    /// The types with names that are declared within it.
+    pub nested: Vec<(TypeId, Access)>,
     /// What tells the variants of a Rust enum apart, and the variants.
     pub variants: Option<Variants>,
     /// Its functions, in order of declaration.
@@ -91,6 +95,10 @@ pub struct Method {
     pub is_artificial: bool,
     /// Its place in the table of virtual functions.
     pub slot: Option<u64>,
+    /// Whether the class leaves it to the compiler, and says so.
+    pub is_defaulted: bool,
+    /// Whether nobody may call it.
+    pub is_deleted: bool,
 }
 
 /// Where a member begins, from the start of its struct.
@@ -164,6 +172,8 @@ impl Reading<'_, '_> {
             members: Vec::new(),
             statics: Vec::new(),
             arguments: Vec::new(),
+            pack: None,
+            nested: Vec::new(),
             variants: None,
             methods: Vec::new(),
             typedefs: Vec::new(),
@@ -201,11 +211,21 @@ impl Reading<'_, '_> {
                     composite.typedefs.push((TypeId(child.id), access));
                 }
                 c::DW_TAG_template_type_parameter | c::DW_TAG_template_value_parameter => {
-                    composite.arguments.push(TemplateArgument {
-                        name: child.text(c::DW_AT_name),
-                        type_id: child.reference(c::DW_AT_type),
-                        value: child.number(c::DW_AT_const_value),
-                    });
+                    composite.arguments.push(child.template_argument());
+                }
+                c::DW_TAG_GNU_template_parameter_pack => {
+                    let children = child.children();
+                    let arguments = children.iter().map(Reading::template_argument);
+                    composite.pack = Some(arguments.collect());
+                }
+                c::DW_TAG_structure_type
+                | c::DW_TAG_class_type
+                | c::DW_TAG_union_type
+                | c::DW_TAG_enumeration_type
+                    if child.entry.has_attr(c::DW_AT_name) =>
+                {
+                    let access = child.access(usual);
+                    composite.nested.push((TypeId(child.id), access));
                 }
                 c::DW_TAG_subprogram => {
                     composite.methods.push(child.method(usual));
@@ -215,6 +235,14 @@ impl Reading<'_, '_> {
             }
         }
         composite
+    }
+
+    fn template_argument(&self) -> TemplateArgument {
+        TemplateArgument {
+            name: self.text(c::DW_AT_name),
+            type_id: self.reference(c::DW_AT_type),
+            value: self.number(c::DW_AT_const_value),
+        }
     }
 
     fn is_static(&self) -> bool {
@@ -278,6 +306,8 @@ impl Reading<'_, '_> {
             hidden: hidden.count(),
             is_artificial: self.flag(c::DW_AT_artificial),
             slot,
+            is_defaulted: self.number(c::DW_AT_defaulted) == Some(1),
+            is_deleted: self.flag(c::DW_AT_deleted),
         }
     }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 
 use gimli::{LittleEndian, Section as _, SectionId};
 use rustc_hash::FxHashMap;
@@ -178,6 +178,10 @@ pub(crate) struct Info<'a> {
     pub(crate) ranges: OnceLock<UnitRanges>,
     pub(crate) files: OnceLock<FileIndex>,
     pub(crate) names: OnceLock<NameIndex>,
+    /// Whether an index of names that an earlier run kept was asked for.
+    pub(crate) names_asked: Once,
+    /// What was found of names without that index, by hash.
+    pub(crate) sought: Mutex<FxHashMap<u32, Vec<[u32; 3]>>>,
     pub(crate) signatures: OnceLock<FxHashMap<u64, EntryId>>,
     /// Rust's tables of methods, by address: the types that they are for.
     pub(crate) vtables: OnceLock<FxHashMap<u64, TypeId>>,
@@ -269,6 +273,8 @@ impl<'a> Info<'a> {
             ranges: OnceLock::new(),
             files: OnceLock::new(),
             names: OnceLock::new(),
+            names_asked: Once::new(),
+            sought: Mutex::default(),
             signatures: OnceLock::new(),
             vtables: OnceLock::new(),
             types: Mutex::default(),
@@ -444,7 +450,7 @@ impl<'a> Info<'a> {
     }
 
     /// The entry at an offset of the section that those units make up.
-    fn containing(&self, units: Range<usize>, offset: usize) -> Option<EntryId> {
+    pub(crate) fn containing(&self, units: Range<usize>, offset: usize) -> Option<EntryId> {
         let slots = &self.units[units.clone()];
         let after = slots.partition_point(|slot| slot.start() <= offset);
         let index = after.checked_sub(1)?;

@@ -122,12 +122,29 @@ fn is_silent(part: &str) -> bool {
 }
 
 impl<'a> Info<'a> {
-    /// The index, read or built on first use.
-    fn names(&self) -> &HashedRows {
-        let index = self.names.get_or_init(|| {
+    /// The rows for the last part of a name: from the index, where there is one.
+    fn rows_of(&self, last: &str) -> Vec<[u32; 3]> {
+        self.take_kept_names();
+        let sought = match self.names.get() {
+            Some(_) => None,
+            None => self.sought(last),
+        };
+        sought.unwrap_or_else(|| self.names().with_hash(hash_last(last.as_bytes())))
+    }
+
+    /// The index an earlier run kept, if it is there.
+    fn take_kept_names(&self) {
+        self.names_asked.call_once(|| {
             if let Some((_, names)) = self.kept(KeptKind::Names) {
-                return NameIndex(names);
+                let _ = self.names.set(NameIndex(names));
             }
+        });
+    }
+
+    /// The index, read or built on first use.
+    pub(crate) fn names(&self) -> &HashedRows {
+        self.take_kept_names();
+        let index = self.names.get_or_init(|| {
             let mut parts = parallel::gather(self.units.len(), |unit, names: &mut Vec<_>| {
                 self.index_unit(unit as u32, names);
             });
@@ -152,8 +169,7 @@ impl<'a> Info<'a> {
         let Some(&last) = wanted.last() else {
             return Vec::new();
         };
-        let hash = hash_last(last.as_bytes());
-        let same = self.names().with_hash(hash).into_iter();
+        let same = self.rows_of(last).into_iter();
         same.filter(|&name| is_any(name, kinds))
             .map(id_of)
             .filter(|&id| self.is_named(id, &wanted))
@@ -213,7 +229,7 @@ impl<'a> Info<'a> {
         ids
     }
 
-    fn index_unit(&self, index: u32, names: &mut Vec<[u32; 3]>) {
+    pub(crate) fn index_unit(&self, index: u32, names: &mut Vec<[u32; 3]>) {
         let Some(slot) = self.slot(index) else {
             return;
         };

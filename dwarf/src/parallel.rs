@@ -17,26 +17,42 @@ pub(crate) fn gather<T: Default + Send>(
     count: usize,
     work: impl Fn(usize, &mut T) + Sync,
 ) -> Vec<T> {
+    let threads = if count < MIN_UNITS { 1 } else { MAX_THREADS };
+    gather_on(threads, CHUNK, count, work)
+}
+
+/// The same for pieces that are each as much work as many units.
+pub(crate) fn gather_pieces<T: Default + Send>(
+    count: usize,
+    work: impl Fn(usize, &mut T) + Sync,
+) -> Vec<T> {
+    gather_on(count.min(MAX_THREADS), 1, count, work)
+}
+
+/// Runs it on so many threads, as far as there are cores, each of which takes
+/// `chunk` of them at a time.
+fn gather_on<T: Default + Send>(
+    threads: usize,
+    chunk: usize,
+    count: usize,
+    work: impl Fn(usize, &mut T) + Sync,
+) -> Vec<T> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if count < MIN_UNITS {
-        1
-    } else {
-        cores.min(MAX_THREADS)
-    };
+    let threads = threads.min(cores);
     let next = AtomicUsize::new(0);
     let run = || {
         let mut gathered = T::default();
         loop {
-            let start = next.fetch_add(CHUNK, Ordering::Relaxed);
+            let start = next.fetch_add(chunk, Ordering::Relaxed);
             if start >= count {
                 return gathered;
             }
-            for index in start..(start + CHUNK).min(count) {
+            for index in start..(start + chunk).min(count) {
                 work(index, &mut gathered);
             }
         }
     };
-    if threads == 1 {
+    if threads <= 1 {
         return vec![run()];
     }
     std::thread::scope(|scope| {
