@@ -69,7 +69,8 @@ pub fn read_word(target: &mut dyn Target, at: Address) -> Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-fn read_text(target: &mut dyn Target, at: Address) -> Result<Vec<u8>> {
+/// Reads a text up to its zero.
+pub fn read_text(target: &mut dyn Target, at: Address) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     while text.len() < LONGEST_NAME {
         // As much as is left of the page, so that no read crosses into nothing.

@@ -15,6 +15,7 @@ use crate::command::{Format, FrameArguments, TypeFlags};
 use crate::error::{Error, Result};
 use crate::event::{Event, ValueView, VariableView};
 use crate::expr::{self, Evaluator, Expr};
+use crate::libraries::read_word;
 use crate::registers::x86;
 use crate::stack::Frame;
 use crate::target::{Address, ThreadId};
@@ -575,6 +576,7 @@ impl Debugger {
         function: &str,
         variable: &str,
         at: Address,
+        is_pointed_to: bool,
     ) -> Result<ValueView> {
         let module = self.modules.get(id).cloned();
         let found = module.and_then(|module| {
@@ -584,7 +586,14 @@ impl Debugger {
         });
         let found = found.ok_or_else(|| Error::new("the snippet's value has no type."))?;
         let ty = Type::described(id, found.type_id);
-        self.view(&Value::in_memory(ty, at), None)
+        let value = match (is_pointed_to, ty.shape(&self.modules)?) {
+            (true, Shape::Pointer(to)) => {
+                let to_what = read_word(self.live()?, at)?;
+                Value::in_memory(to, Address(to_what))
+            }
+            _ => Value::in_memory(ty, at),
+        };
+        self.view(&value, None)
     }
 
     /// `display EXPR`.

@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::{DECLARATIONS, Dialect};
+
 /// What is to be compiled.
 #[derive(Clone, Copy, Debug)]
 pub enum SourceFile<'a> {
     /// A text that is in no file. `#line` in it says what its lines are called.
     Text(&'a str),
+    /// The same in C++, by a standard if one is named.
+    Cpp(&'a str, Option<&'a str>),
     /// A file.
     File(&'a Path),
     /// A file, each of its functions and variables in a section of its own.
@@ -26,25 +30,29 @@ pub struct Object {
     pub warnings: String,
 }
 
-/// Turns C into relocatable objects with debug information, position
+/// Turns C and C++ into relocatable objects with debug information, position
 /// independent, unoptimised.
 pub trait Compiler {
     /// Compiles, or gives the compiler's own messages.
     fn compile(&mut self, source: SourceFile<'_>) -> Result<Object, String>;
 }
 
-/// The system's C compiler: `$CC`, or `cc`.
+/// The system's compilers: `$CC` or `cc` for C, `$CXX` or `c++` for C++.
 #[derive(Clone, Debug)]
 pub struct Cc {
-    program: OsString,
+    c: OsString,
+    cpp: OsString,
 }
 
 impl Default for Cc {
     fn default() -> Cc {
+        let chosen = |variable: &str, usual: &str| {
+            let set = std::env::var_os(variable).filter(|cc| !cc.is_empty());
+            set.unwrap_or_else(|| usual.into())
+        };
         Cc {
-            program: std::env::var_os("CC")
-                .filter(|cc| !cc.is_empty())
-                .unwrap_or_else(|| "cc".into()),
+            c: chosen("CC", "cc"),
+            cpp: chosen("CXX", "c++"),
         }
     }
 }
@@ -69,22 +77,34 @@ impl Drop for Temporary {
 
 /// What is always asked for. Unused values and the like are no news in a
 /// snippet.
-const FLAGS: &[&str] = &[
-    "-g",
-    "-O0",
-    "-fPIC",
-    "-c",
-    "-Wno-unused-value",
-    "-Wno-builtin-declaration-mismatch",
-];
+const FLAGS: &[&str] = &["-g", "-O0", "-fPIC", "-c", "-Wno-unused-value"];
+/// What is asked of a compiler of C.
+const C_FLAGS: &[&str] = &["-Wno-builtin-declaration-mismatch"];
+/// What is asked of a compiler of C++. A debugger sees what is private.
+const CPP_FLAGS: &[&str] = &["-fno-access-control", "-Wno-deprecated"];
+
+/// Whether the name of a file says that it is C++.
+fn is_cpp(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    Dialect::of_file(&name) == Some(Dialect::Cpp)
+}
 
 impl Compiler for Cc {
     fn compile(&mut self, source: SourceFile<'_>) -> Result<Object, String> {
         let output = Temporary::new();
-        let mut command = Command::new(&self.program);
-        command.args(FLAGS).arg("-o").arg(&output.0);
+        let is_cpp = match source {
+            SourceFile::Text(_) => false,
+            SourceFile::Cpp(..) => true,
+            SourceFile::File(path) | SourceFile::Sectioned(path) => is_cpp(path),
+        };
+        let (program, flags) = match is_cpp {
+            false => (&self.c, C_FLAGS),
+            true => (&self.cpp, CPP_FLAGS),
+        };
+        let mut command = Command::new(program);
+        command.args(FLAGS).args(flags).arg("-o").arg(&output.0);
         let text = match source {
-            SourceFile::Text(text) => {
+            SourceFile::Text(text) | SourceFile::Cpp(text, _) => {
                 // A snippet lies in no folder: its name is its path.
                 if let Ok(here) = std::env::current_dir() {
                     let mut map = OsString::from("-fdebug-prefix-map=");
@@ -92,7 +112,10 @@ impl Compiler for Cc {
                     map.push("=");
                     command.arg(map);
                 }
-                command.args(["-x", "c", "-"]);
+                if let SourceFile::Cpp(_, Some(standard)) = source {
+                    command.arg(format!("-std={standard}"));
+                }
+                command.args(["-x", if is_cpp { "c++" } else { "c" }, "-"]);
                 text
             }
             SourceFile::File(path) => {
@@ -105,14 +128,20 @@ impl Compiler for Cc {
                 ""
             }
         };
-        let name = self.program.to_string_lossy();
+        let name = program.to_string_lossy();
         let started = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
         let mut compiler = started.map_err(|e| {
-            format!("{name}: {e}. A C compiler is needed (Debian: apt-get install gcc libc6-dev).")
+            let (language, package) = match is_cpp {
+                false => ("C", "gcc libc6-dev"),
+                true => ("C++", "g++"),
+            };
+            format!(
+                "{name}: {e}. A {language} compiler is needed (Debian: apt-get install {package})."
+            )
         })?;
         if let Some(mut input) = compiler.stdin.take() {
             // A compiler that ends early says why on its error output.
@@ -137,7 +166,11 @@ impl Compiler for Cc {
 }
 
 /// Names of the wrapper's own, as messages quote them.
-const OURS: [&str; 6] = [
+const OURS: [&str; 10] = [
+    ": In function '__sapwood::result __eval",
+    ": In function ‘__sapwood::result __eval",
+    ": In lambda function:",
+    ": In instantiation of",
     ": In function '__eval",
     ": In function ‘__eval",
     "'__now'",
@@ -151,7 +184,9 @@ const OURS: [&str; 6] = [
 fn without_repetitions(messages: &str) -> String {
     let mut blocks: Vec<Vec<&str>> = Vec::new();
     for line in messages.lines() {
-        if OURS.iter().any(|ours| line.contains(ours)) {
+        // What the program says of itself is nobody's to change.
+        let is_idle = line.starts_with(DECLARATIONS) && line.contains(": warning: ");
+        if is_idle || OURS.iter().any(|ours| line.contains(ours)) {
             continue;
         }
         // A message begins with its place; what follows is its illustration.
@@ -159,6 +194,11 @@ fn without_repetitions(messages: &str) -> String {
             Some(block) if line.starts_with(' ') => block.push(line),
             _ => blocks.push(vec![line]),
         }
+    }
+    // What our own templates make of an error is no news beside the error.
+    let errors = blocks.iter().filter(|block| block[0].contains(": error: "));
+    if errors.count() > 1 {
+        blocks.retain(|block| !block[0].ends_with(": error: template argument 1 is invalid"));
     }
     let mut seen: Vec<&str> = Vec::new();
     blocks.retain(|block| {

@@ -1,4 +1,4 @@
-//! [`snippet`]: a C file from the text of an `eval`.
+//! [`snippet`]: a C or C++ file from the text of an `eval`.
 //!
 //! The text is taken apart at the top level only, by tokens, without knowing
 //! types. Directives, functions, types, prototypes, and variables with `static`
@@ -11,6 +11,8 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use super::Dialect;
+use super::cpp::{self, Around};
 use super::mentions::{Mentions, mentions};
 use crate::clex::{Kind, Token, tokens};
 
@@ -23,11 +25,13 @@ pub const DECLARATIONS: &str = "<the program>";
 /// A snippet made into a C file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Snippet {
-    /// The C file.
+    /// The file.
     pub c: String,
     /// The function that runs its statements, if it has any. It gives the
     /// address of the value, or null when there is none.
     pub wrapper: Option<String>,
+    /// What is called to run it: the wrapper, or what catches what it throws.
+    pub entry: Option<String>,
     /// The snippet's own lines: what stops and `list` show.
     pub text: String,
 }
@@ -61,22 +65,23 @@ fn from_first_line(text: &str) -> &str {
 }
 
 /// Which of the program's names a snippet uses.
-pub fn mentioned(text: &str) -> Mentions {
+pub fn mentioned(text: &str, dialect: Dialect) -> Mentions {
     let text = from_first_line(text);
-    let mut pieces = pieces(text);
+    let mut pieces = pieces(text, dialect);
     assign(&mut pieces);
-    mentions(text, |at| {
+    mentions(text, dialect, |at| {
         let piece = pieces.iter().find(|piece| piece.at.contains(&at));
         piece.is_some_and(|piece| piece.role == Role::File)
     })
 }
 
-/// Makes a C file of a snippet. `name` is the file its lines belong to,
-/// `number` makes the wrapper's name its own; `declarations` are put before
+/// Makes a file of a snippet. `name` is the file its lines belong to, `number`
+/// makes the wrapper's name its own; the declarations `around` it are put before
 /// everything but the directives that the snippet begins with.
-pub fn snippet(text: &str, name: &str, number: u32, declarations: &str) -> Snippet {
+pub fn snippet(text: &str, name: &str, number: u32, dialect: Dialect, around: &Around) -> Snippet {
     let text = from_first_line(text);
-    let mut pieces = pieces(text);
+    let declarations = &around.declarations;
+    let mut pieces = pieces(text, dialect);
     assign(&mut pieces);
     let runs = pieces.iter().any(|p| p.role != Role::File);
     let mut c = String::new();
@@ -86,19 +91,43 @@ pub fn snippet(text: &str, name: &str, number: u32, declarations: &str) -> Snipp
     for piece in directives {
         place(&mut c, text, name, piece);
     }
+    for header in &around.includes {
+        let _ = writeln!(c, "#include <{header}>");
+    }
     if !declarations.is_empty() {
         let _ = writeln!(c, "#line 1 \"{DECLARATIONS}\"\n{declarations}");
+    }
+    // The frame's variables are the whole file's where a function may use them.
+    let has_function = rest.iter().any(|piece| piece.is_function);
+    if dialect == Dialect::Cpp && has_function {
+        let _ = writeln!(c, "{}{}", around.spaces_opened(), around.usings());
     }
     for piece in rest.iter().filter(|p| p.role == Role::File) {
         place(&mut c, text, name, piece);
     }
     let wrapper = runs.then(|| format!("__eval{number}"));
     if let Some(wrapper) = &wrapper {
-        write_wrapper(&mut c, text, name, wrapper, &pieces);
+        match dialect {
+            Dialect::C => write_wrapper(&mut c, text, name, wrapper, &pieces),
+            Dialect::Cpp => {
+                let usings = if has_function {
+                    String::new()
+                } else {
+                    around.usings()
+                };
+                let before = format!("{}{usings}", around.opening());
+                write_cpp_wrapper(&mut c, text, name, wrapper, &pieces, &before);
+            }
+        }
     }
+    let entry = wrapper.as_ref().map(|wrapper| match dialect {
+        Dialect::C => wrapper.clone(),
+        Dialect::Cpp => cpp::entry(wrapper),
+    });
     Snippet {
         c,
         wrapper,
+        entry,
         text: text.trim_end().to_owned(),
     }
 }
@@ -171,6 +200,57 @@ fn write_wrapper(c: &mut String, text: &str, name: &str, wrapper: &str, pieces: 
     );
 }
 
+/// The same in C++: what is thrown is caught, and told.
+fn write_cpp_wrapper(
+    c: &mut String,
+    text: &str,
+    name: &str,
+    wrapper: &str,
+    pieces: &[Piece],
+    before_all: &str,
+) {
+    let running: Vec<&Piece> = pieces.iter().filter(|p| p.role != Role::File).collect();
+    let (last, before) = running.split_last().expect("there is something to run");
+    let at_first = format!("#line {} \"{name}\"", line_of(text, running[0].at.start));
+    let at_last = format!("#line {} \"{name}\"", line_of(text, last.at.end - 1));
+    let _ = writeln!(
+        c,
+        "#line 1 \"{DECLARATIONS}\"\n{}\n{at_first}\n{} {{",
+        cpp::KEEPING,
+        cpp::head(wrapper)
+    );
+    let _ = writeln!(
+        c,
+        "#line 1 \"{DECLARATIONS}\"\n{before_all}\n#define this __this\n{at_first}"
+    );
+    for piece in before {
+        place(c, text, name, piece);
+        end_statement(c, text, piece);
+    }
+    if last.role != Role::Expression {
+        place(c, text, name, last);
+        end_statement(c, text, last);
+        let _ = writeln!(c, "{at_last}\nreturn {{ 0, 0 }}; {}", cpp::tail(wrapper));
+        return;
+    }
+    let bare = text[last.at.clone()].trim_end().trim_end_matches(';');
+    let piece = Piece {
+        at: last.at.start..last.at.start + bare.len(),
+        ..(*last).clone()
+    };
+    let mut expression = String::new();
+    place(&mut expression, text, name, &piece);
+    let _ = writeln!(
+        c,
+        "{at_last}\nauto __run = [&]() -> decltype(auto) {{ return (\n{expression});\n{at_last}\n}};"
+    );
+    let _ = writeln!(
+        c,
+        "{at_last}\nstatic decltype(__sapwood::keeper<decltype(__run())>::of(__run)) {RESULT}; {RESULT} = __sapwood::keeper<decltype(__run())>::of(__run); return {{ {RESULT} ? (void *)&{RESULT} : 0, 0 }}; {}",
+        cpp::tail(wrapper)
+    );
+}
+
 /// A last statement may lack its semicolon.
 fn end_statement(c: &mut String, text: &str, piece: &Piece) {
     if !text[piece.at.clone()].trim_end().ends_with([';', '}']) {
@@ -179,16 +259,16 @@ fn end_statement(c: &mut String, text: &str, piece: &Piece) {
 }
 
 /// Takes a text apart at its top level.
-fn pieces(text: &str) -> Vec<Piece> {
+fn pieces(text: &str, dialect: Dialect) -> Vec<Piece> {
     let tokens = tokens(text);
     let mut pieces = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
-        let end = piece_end(text, &tokens, at);
+        let end = piece_end(text, &tokens, at, dialect);
         let piece = &tokens[at..end];
         let is_empty = piece.iter().all(|t| t.kind == Kind::Mark(b';'));
         if !is_empty {
-            let (role, is_function) = role(text, piece, end == tokens.len());
+            let (role, is_function) = role(text, piece, end == tokens.len(), dialect);
             pieces.push(Piece {
                 at: piece[0].at.start..piece[piece.len() - 1].at.end,
                 role,
@@ -208,7 +288,7 @@ fn word<'t>(text: &'t str, token: Option<&Token>) -> &'t str {
 }
 
 /// One past the last token of the piece that begins at `from`.
-fn piece_end(text: &str, tokens: &[Token], from: usize) -> usize {
+fn piece_end(text: &str, tokens: &[Token], from: usize, dialect: Dialect) -> usize {
     if tokens[from].kind == Kind::Directive {
         return from + 1;
     }
@@ -216,13 +296,20 @@ fn piece_end(text: &str, tokens: &[Token], from: usize) -> usize {
     // After an initialiser's `=`, a brace is no body.
     let mut assigned = false;
     let first = word(text, tokens.get(from));
-    let type_first = matches!(first, "struct" | "union" | "enum" | "typedef");
+    let is_cpp = dialect == Dialect::Cpp;
+    let type_first =
+        matches!(first, "struct" | "union" | "enum" | "typedef") || is_cpp && first == "class";
+    // In C++ a brace behind a name may be an initialiser.
+    let opens_block = !is_cpp
+        || matches!(first, "namespace" | "extern" | "try" | "template")
+        || tokens[from].kind == Kind::Mark(b'{');
     let mut parens = false;
     while at < tokens.len() {
         match tokens[at].kind {
             Kind::Directive if depth == 0 && at > from => return at,
             Kind::Mark(b'(' | b'[' | b'{') => {
-                parens |= tokens[at].kind == Kind::Mark(b'(');
+                // Those within a class's braces are its functions'.
+                parens |= tokens[at].kind == Kind::Mark(b'(') && (depth == 0 || !is_cpp);
                 depth += 1;
             }
             Kind::Mark(b')' | b']') => depth = depth.saturating_sub(1),
@@ -232,11 +319,13 @@ fn piece_end(text: &str, tokens: &[Token], from: usize) -> usize {
                 let goes_on = match first {
                     "if" => next == "else",
                     "do" => next == "while",
+                    "try" => next == "catch",
                     _ => false,
                 };
                 // The braces of a type are followed by what is declared of it.
                 let is_type = type_first && !parens;
-                let body = !assigned && !is_type && first != "do";
+                let is_block = parens || opens_block;
+                let body = !assigned && !is_type && first != "do" && is_block;
                 if depth == 0 && body && !goes_on {
                     return at + 1;
                 }
@@ -259,6 +348,37 @@ fn piece_end(text: &str, tokens: &[Token], from: usize) -> usize {
 const STATEMENTS: &[&str] = &[
     "if", "else", "for", "while", "do", "switch", "return", "break", "continue", "goto", "case",
     "default", "asm", "__asm__", "__asm",
+];
+
+/// Words that begin statements of C++ alone.
+const CPP_STATEMENTS: &[&str] = &["try", "throw", "delete"];
+
+/// Words that begin expressions of C++ alone.
+const CPP_EXPRESSIONS: &[&str] = &[
+    "new",
+    "typeid",
+    "this",
+    "nullptr",
+    "true",
+    "false",
+    "not",
+    "static_cast",
+    "const_cast",
+    "dynamic_cast",
+    "reinterpret_cast",
+    "alignof",
+];
+
+/// Words that begin what stays, in C++ alone.
+const CPP_FILE: &[&str] = &["template", "using", "namespace", "class", "friend"];
+
+/// Words that begin declarations of C++ alone.
+const CPP_TYPES: &[&str] = &[
+    "constexpr",
+    "wchar_t",
+    "decltype",
+    "typename",
+    "thread_local",
 ];
 
 /// Words that begin declarations.
@@ -296,22 +416,44 @@ const TYPES: &[&str] = &[
 ];
 
 /// What a piece is, and whether it defines a function.
-fn role(text: &str, piece: &[Token], is_last: bool) -> (Role, bool) {
+fn role(text: &str, piece: &[Token], is_last: bool, dialect: Dialect) -> (Role, bool) {
     let first = word(text, piece.first());
+    let is_cpp = dialect == Dialect::Cpp;
     if piece[0].kind == Kind::Directive {
         return (Role::File, false);
     }
     if first == "_Static_assert" || first == "static_assert" {
         return (Role::File, false);
     }
-    if STATEMENTS.contains(&first) || piece[0].kind == Kind::Mark(b'{') {
+    let is_statement = STATEMENTS.contains(&first) || is_cpp && CPP_STATEMENTS.contains(&first);
+    if is_statement || piece[0].kind == Kind::Mark(b'{') {
         return (Role::Statement, false);
+    }
+    if is_cpp && CPP_FILE.contains(&first) {
+        return (Role::File, first == "template");
+    }
+    if is_cpp && CPP_EXPRESSIONS.contains(&first) {
+        return (Role::Expression, false);
+    }
+    if is_cpp && CPP_TYPES.contains(&first) && !is_function_definition(piece) {
+        return (declaration(text, piece), false);
+    }
+    if is_cpp
+        && !TYPES.contains(&first)
+        && !is_function_definition(piece)
+        && let Some(end) = cpp::type_end(text, piece)
+    {
+        return match looks_declared_behind(piece, end, is_last) {
+            true => (declaration(text, piece), false),
+            false => (Role::Expression, false),
+        };
     }
     if first.is_empty() || first == "sizeof" || first == "_Alignof" {
         return (Role::Expression, false);
     }
     // A label.
-    if piece.get(1).map(|t| t.kind) == Some(Kind::Mark(b':')) {
+    let is_colon = |at: usize| piece.get(at).map(|t| t.kind) == Some(Kind::Mark(b':'));
+    if is_colon(1) && !(is_cpp && is_colon(2)) {
         return (Role::Statement, false);
     }
     if is_function_definition(piece) {
@@ -356,6 +498,26 @@ fn looks_declared(piece: &[Token], is_last: bool) -> bool {
     assigned || stars > 1 || (!is_last && matches!(after, Some(Kind::Mark(b';' | b',' | b'['))))
 }
 
+/// Whether a variable is declared behind a type that ends there, as `vec<int> v`
+/// and `ns::node *n = …` do.
+fn looks_declared_behind(piece: &[Token], end: usize, is_last: bool) -> bool {
+    let kind = |index: usize| piece.get(index).map(|t: &Token| t.kind);
+    let signs = piece[end..]
+        .iter()
+        .take_while(|t| matches!(t.kind, Kind::Mark(b'*' | b'&')))
+        .count();
+    if kind(end + signs) != Some(Kind::Word) {
+        return false;
+    }
+    if signs == 0 {
+        return true;
+    }
+    let after = kind(end + signs + 1);
+    let assigned =
+        after == Some(Kind::Mark(b'=')) && kind(end + signs + 2) != Some(Kind::Mark(b'='));
+    assigned || (!is_last && matches!(after, Some(Kind::Mark(b';' | b',' | b'[' | b'{'))))
+}
+
 /// A declaration: a prototype or a type stays, a variable may be a local.
 fn declaration(text: &str, piece: &[Token]) -> Role {
     let first = word(text, piece.first());
@@ -371,6 +533,13 @@ fn declaration(text: &str, piece: &[Token]) -> Role {
             return Role::File;
         }
     }
+    let is_initialised = |open: usize| {
+        // `T v(1)` and `T v("a")`: what is in brackets is a value.
+        matches!(
+            kinds.get(open + 1),
+            Some(Kind::Number | Kind::Literal | Kind::Mark(b'&' | b'{' | b'-'))
+        )
+    };
     let is_thread_local = matches!(first, "__thread" | "_Thread_local");
     let open = kinds.iter().position(|k| *k == Kind::Mark(b'('));
     // `int f(int);` but not `int (*f)(int);`
@@ -379,6 +548,7 @@ fn declaration(text: &str, piece: &[Token]) -> Role {
             kinds[open - 1] == Kind::Word
                 && !text_is_attribute(text, &piece[open - 1])
                 && kinds.get(open + 1) != Some(&Kind::Mark(b'*'))
+                && !is_initialised(open)
         }
         _ => false,
     };
@@ -402,7 +572,12 @@ mod tests {
     /// Each piece as its role's letter and its text.
     #[track_caller]
     fn check(text: &str, expected: &[(char, &str)]) {
-        let mut found = pieces(text);
+        check_in(Dialect::C, text, expected);
+    }
+
+    #[track_caller]
+    fn check_in(dialect: Dialect, text: &str, expected: &[(char, &str)]) {
+        let mut found = pieces(text, dialect);
         assign(&mut found);
         let found: Vec<(char, &str)> = found
             .iter()
@@ -492,7 +667,13 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_snippet() {
-        let made = snippet("\nint f(void);\n\n  f()\n", "snip.c", 1, "");
+        let made = snippet(
+            "\nint f(void);\n\n  f()\n",
+            "snip.c",
+            1,
+            Dialect::C,
+            &Around::default(),
+        );
         assert!(
             made.c.contains("#line 1 \"snip.c\"\nint f(void);"),
             "{}",
@@ -501,7 +682,7 @@ mod tests {
         assert!(made.c.contains("#line 3 \"snip.c\"\n  f()\n"), "{}", made.c);
         assert_eq!(made.text, "int f(void);\n\n  f()");
         assert_eq!(made.wrapper.as_deref(), Some("__eval1"));
-        let same_line = snippet(" 1 + 1 ", "snip.c", 2, "");
+        let same_line = snippet(" 1 + 1 ", "snip.c", 2, Dialect::C, &Around::default());
         assert!(
             same_line.c.contains("#line 1 \"snip.c\"\n 1 + 1"),
             "{}",
@@ -511,14 +692,66 @@ mod tests {
 
     #[test]
     fn definitions_alone_run_nothing() {
-        let made = snippet("int f(void) { return 1; }", "a.c", 1, "");
+        let made = snippet(
+            "int f(void) { return 1; }",
+            "a.c",
+            1,
+            Dialect::C,
+            &Around::default(),
+        );
         assert_eq!(made.wrapper, None);
+    }
+
+    #[test]
+    fn pieces_of_cpp() {
+        let check = |text, expected: &[(char, &str)]| check_in(Dialect::Cpp, text, expected);
+        check(
+            "std::string s = \"a\"; s.size()",
+            &[('v', "std::string s = \"a\";"), ('e', "s.size()")],
+        );
+        check(
+            "std::vector<int> v{1, 2}; v.size()",
+            &[('v', "std::vector<int> v{1, 2};"), ('e', "v.size()")],
+        );
+        check(
+            "auto f = [&](int x) { return x; }; f(1)",
+            &[('v', "auto f = [&](int x) { return x; };"), ('e', "f(1)")],
+        );
+        check("ns::f(1)", &[('e', "ns::f(1)")]);
+        check("f<int>(1)", &[('e', "f<int>(1)")]);
+        check("new T(1)", &[('e', "new T(1)")]);
+        check("a < b", &[('e', "a < b")]);
+        check(
+            "struct p { int f() { return 1; } }; using namespace std; try { g(); } catch (...) { } p{}.f()",
+            &[
+                ('f', "struct p { int f() { return 1; } };"),
+                ('f', "using namespace std;"),
+                ('s', "try { g(); } catch (...) { }"),
+                ('e', "p{}.f()"),
+            ],
+        );
+        check(
+            "template<class T> T twice(T t) { return t + t; } twice(2)",
+            &[
+                ('f', "template<class T> T twice(T t) { return t + t; }"),
+                ('e', "twice(2)"),
+            ],
+        );
+        check(
+            "ns::node *n = head; for (auto &x : v) g(x); n->next",
+            &[
+                ('v', "ns::node *n = head;"),
+                ('s', "for (auto &x : v) g(x);"),
+                ('e', "n->next"),
+            ],
+        );
     }
 
     #[test]
     fn unfinished_text_is_left_to_the_compiler() {
         for text in ["(", "}", "int f(", "{{", "a = {", "else", ";;;", ""] {
-            let _ = snippet(text, "a.c", 1, "");
+            let _ = snippet(text, "a.c", 1, Dialect::C, &Around::default());
+            let _ = snippet(text, "a.cc", 1, Dialect::Cpp, &Around::default());
         }
     }
 }

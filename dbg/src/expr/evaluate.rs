@@ -55,7 +55,10 @@ impl Reader<'_> {
     }
 
     /// The modules that may have that name, the frame's first.
-    fn nearest_modules(&self, name: &str) -> Vec<(ModuleId, Arc<sapwood_dwarf::Module>)> {
+    pub(crate) fn nearest_modules(
+        &self,
+        name: &str,
+    ) -> Vec<(ModuleId, Arc<sapwood_dwarf::Module>)> {
         let own = self.frame.and_then(|frame| frame.module);
         let mut modules: Vec<_> = self
             .modules
@@ -232,7 +235,7 @@ impl Evaluator<'_> {
     }
 
     /// A member of the object whose method the frame is in.
-    fn member_of_this(&mut self, name: &str) -> Result<Option<Value>, Error> {
+    pub(crate) fn member_of_this(&mut self, name: &str) -> Result<Option<Value>, Error> {
         if self.reader.language() != Language::Cpp {
             return Ok(None);
         }
@@ -245,6 +248,12 @@ impl Evaluator<'_> {
             Err(Error::Other(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// A variable of the frame's.
+    pub(crate) fn frame_variable(&mut self, name: &str) -> Option<Value> {
+        let (id, variable) = self.reader.local(name)?;
+        self.reader.variable(id, &variable).ok()
     }
 
     /// What a name stands for where the frame is: a local, or a global, function
