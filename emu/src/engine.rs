@@ -84,7 +84,7 @@ struct Inner {
     /// can be no other thread.
     second: Option<Lowering>,
     /// The regions that were published, by the first of their exits: their
-    /// heads, and how often they went back to a checkpoint.
+    /// heads, and what they lost.
     regions: FxHashMap<ExitId, (GuestAddr, u32)>,
     /// Where translations are kept from one run to the next.
     cache: Option<Cache>,
@@ -99,6 +99,8 @@ struct Inner {
     watch: Option<Arc<dyn Watch>>,
     /// The blocks of all regions there ever were here.
     members: FxHashSet<GuestAddr>,
+    /// The blocks of regions that no other is to have a part in.
+    tight: FxHashSet<GuestAddr>,
     /// Those of the regions that are being compiled: that they run in the first
     /// tier meanwhile says nothing.
     pending: FxHashSet<GuestAddr>,
@@ -146,6 +148,7 @@ impl Inner {
             statistics: Statistics::default(),
             watch: None,
             members: FxHashSet::default(),
+            tight: FxHashSet::default(),
             pending: FxHashSet::default(),
             fetched: Vec::new(),
             ops: Vec::new(),
@@ -173,6 +176,7 @@ impl Inner {
         self.kept = 0;
         self.statistics.renewed += 1;
         self.members.clear();
+        self.tight.clear();
         self.pending.clear();
         self.retired.push(old);
     }
@@ -377,7 +381,7 @@ impl Engine {
             Err(block) => return Step::Interpret(block),
         };
         if translate && !matches!(block.end, End::Breakpoint(_)) {
-            let region = inner.gather(self.guest, pc, true, false);
+            let region = inner.gather(self.guest, pc, memory, true, false);
             if let Some(code) = inner.optimise_here(region, pc) {
                 return inner.step_into(code, state);
             }
@@ -402,18 +406,20 @@ impl Engine {
             }
             reason::DISPATCH => Ok(Next::Block),
             reason::FUEL => {
-                inner.sample(self.guest, state.pc);
+                inner.sample(self.guest, state.pc, memory);
                 Ok(Next::Block)
             }
             reason::SYSCALL => Err(Exit::Syscall),
             reason::BREAKPOINT => Err(Exit::Breakpoint),
             reason::ILLEGAL => Err(Exit::Illegal),
             reason::INTERRUPTED => Err(Exit::Interrupted),
-            reason::INTERPRET | reason::FAULT | reason::REPLAY => {
-                if left.reason == reason::FAULT {
-                    state.pc = inner.guest_pc(state.fault_pc);
-                } else if left.reason == reason::REPLAY {
-                    inner.count_replay(HostAddr(left.payload));
+            reason::INTERPRET | reason::FAULT | reason::REPLAY | reason::REFUSED => {
+                let region = HostAddr(left.payload);
+                match left.reason {
+                    reason::FAULT => state.pc = inner.guest_pc(state.fault_pc),
+                    reason::REPLAY => inner.count_loss(region, hot::REPLAY_LOSS),
+                    reason::REFUSED => inner.count_loss(region, 1),
+                    _ => {}
                 }
                 let began = inner.statistics.now();
                 drop(inner);

@@ -45,6 +45,9 @@ pub mod reason {
     /// Second-tier code found what it does not do, and is back at a checkpoint,
     /// which is `pc`; the payload is the cell of the first of its exits.
     pub const REPLAY: u64 = 9;
+    /// Second-tier code cannot begin with the registers as they are; all else is
+    /// as with a replay.
+    pub const REFUSED: u64 = 10;
     /// The fuel is used up; `pc` is where to go on.
     pub const FUEL: u64 = 8;
     /// The host faulted. `pc` is not set: the host pc is in the state.

@@ -46,6 +46,12 @@ impl Blocks {
             let Some(code) = record.code else { continue };
             if inside(start, record.bytes.1.into()) {
                 let translation = &self.translations[code.0 as usize];
+                let bytes = |member| self.code_of(member).map_or(0, |code| code.len() as u64);
+                let mut members = translation.members.iter();
+                if !members.all(|&member| inside(member, bytes(member))) {
+                    // The loop goes through several files.
+                    continue;
+                }
                 worth += match (&translation.thawed, translation.members.is_empty()) {
                     (Some(_), _) => 0,
                     (None, true) => 1,

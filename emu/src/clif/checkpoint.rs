@@ -105,6 +105,15 @@ impl Emit<'_> {
         }
     }
 
+    /// The checkpoint of the entry itself: what leads to it is known before
+    /// anything is done.
+    pub(super) fn not_entered(&mut self) -> Checkpoint {
+        Checkpoint {
+            way_out: self.leave_by_block(self.first, reason::REFUSED),
+            ..self.entry_checkpoint()
+        }
+    }
+
     /// Makes a checkpoint of the current instruction, which has set nothing yet.
     pub(super) fn begin_checkpoint(&mut self) -> clif::Block {
         debug_assert!(!self.has_unseen(), "what may be NaN is not written");

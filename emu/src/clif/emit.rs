@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::checkpoint::{Checkpoint, Steady, WayOut};
 use super::dirty::{dirty_at_entry, home, set_by, stored_at_entry};
-use super::flags::{FlagsRegister, Known, flags_at_entry};
+use super::flags::{FlagsRegister, Kind, Known, flags_at_entry};
 use super::float::{is_float, may_raise, raises_unseen, single_registers};
 use super::numbers::{float_type, scalar_registers};
 use crate::addr::GuestAddr;
@@ -83,7 +83,7 @@ pub(super) struct Emit<'a> {
     pub(super) nzcv: Option<FlagsRegister>,
     /// What the flags register is of while the block has not set it, if that is
     /// known, and the values that are these flags.
-    flags_of: Option<u64>,
+    flags_of: Option<Kind>,
     pub(super) known: FxHashMap<Value, Known>,
     /// The flags that the block has set last.
     flags_now: Option<clif::Value>,
@@ -198,7 +198,7 @@ impl<'a> Emit<'a> {
 
     /// Reads every register that the region touches, and looks for an interrupt.
     fn entry(&mut self, region: &[Block]) {
-        self.checkpoint = Some(self.entry_checkpoint());
+        self.checkpoint = Some(self.not_entered());
         for op in region.iter().flat_map(|block| &block.ops) {
             let (Op::Get(place) | Op::Set(place, _)) = *op else {
                 continue;
@@ -279,6 +279,9 @@ impl<'a> Emit<'a> {
         self.checkpoint = (!stored).then(|| self.entry_checkpoint());
         self.steady = Steady::new(dirty, set_by(block));
         self.flags_now = None;
+        if let (Some(register), Some(kind)) = (self.nzcv, self.flags_of) {
+            self.fix_kind(register, kind);
+        }
         self.fcsr_now = None;
         self.boxes.clear();
         self.known.clear();
@@ -512,8 +515,8 @@ impl<'a> Emit<'a> {
         let register = self.nzcv.expect("declared");
         match (self.flags_now, self.flags_of) {
             (Some(flags), _) => flags,
-            (None, Some(of)) => {
-                let known = self.known_flags(register, of);
+            (None, Some(kind)) => {
+                let known = self.known_flags(register, kind);
                 self.known.insert(self.current(), known);
                 self.work_out(known)
             }
@@ -629,8 +632,16 @@ impl<'a> Emit<'a> {
                 self.go(next);
             }
             End::Indirect(to, hint) => {
-                if hint == Hint::Return {
-                    self.return_within(block.start, to);
+                match hint {
+                    Hint::Return => {
+                        for back in self.returns.get(&block.start).cloned().unwrap_or_default() {
+                            self.go_if(to, back);
+                        }
+                    }
+                    Hint::Likely { to: likely, .. } if self.labels.contains_key(&likely) => {
+                        self.go_if(to, likely);
+                    }
+                    _ => {}
                 }
                 self.indirect(to);
             }
@@ -651,16 +662,14 @@ impl<'a> Emit<'a> {
         self.b.switch_to_block(no);
     }
 
-    /// Goes to where a call of this region goes on, if that is the address.
-    fn return_within(&mut self, start: GuestAddr, to: Value) {
-        for back in self.returns.get(&start).cloned().unwrap_or_default() {
-            let known = self.constant(back.0);
-            let address = self.get(to);
-            let same = self.b.ins().icmp(IntCC::Equal, address, known);
-            let (yes, no) = (self.b.create_block(), self.b.create_block());
-            self.b.ins().brif(same, yes, &[], no, &[]);
-            self.go_of_two(back, yes, no);
-        }
+    /// Goes to a block of this region, if that is the address.
+    fn go_if(&mut self, to: Value, block: GuestAddr) {
+        let known = self.constant(block.0);
+        let address = self.get(to);
+        let same = self.b.ins().icmp(IntCC::Equal, address, known);
+        let (yes, no) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(same, yes, &[], no, &[]);
+        self.go_of_two(block, yes, no);
     }
 
     fn leave_exactly(&mut self, pc: GuestAddr, reason: u64) {

@@ -70,9 +70,46 @@ fn deferred_as(op: &Op) -> u64 {
     DeferredFlags::SOME | DeferredFlags::OF | of
 }
 
+/// What the flags register holds flags of.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Kind {
+    of: u64,
+    /// The second operand, if it is always this.
+    second: Option<u64>,
+}
+
+impl Kind {
+    /// Flags themselves.
+    const PACKED: Kind = Kind {
+        of: DeferredFlags::SOME,
+        second: Some(0),
+    };
+
+    /// Of the flags that an operation of a block gives.
+    fn given(ops: &[Op], v: Value) -> Kind {
+        let op = &ops[v.index()];
+        let of = deferred_as(op);
+        let second = match *op {
+            Op::Flags(Flags::Sub(_, _, b) | Flags::Add(_, _, b)) => match ops[b.index()] {
+                Op::Const(n) => Some(n),
+                _ => None,
+            },
+            Op::Flags(Flags::Float(..)) => None,
+            _ => Some(0),
+        };
+        Kind { of, second }
+    }
+
+    /// What holds of both.
+    fn join(self, other: Kind) -> Option<Kind> {
+        let second = self.second.filter(|_| self.second == other.second);
+        (self.of == other.of).then_some(Kind { second, ..self })
+    }
+}
+
 /// For each block of a region, what the flags register holds flags of when it is
 /// entered, where that is the same on every way there.
-pub(super) fn flags_at_entry(region: &[Block], returns: &Returns) -> Vec<Option<u64>> {
+pub(super) fn flags_at_entry(region: &[Block], returns: &Returns) -> Vec<Option<Kind>> {
     let index: FxHashMap<GuestAddr, usize> = region
         .iter()
         .enumerate()
@@ -83,12 +120,12 @@ pub(super) fn flags_at_entry(region: &[Block], returns: &Returns) -> Vec<Option<
             Op::Set(Place::Nzcv, v) => Some(v),
             _ => None,
         });
-        last.map(|v| deferred_as(&block.ops[v.index()]))
+        last.map(|v| Kind::given(&block.ops, v))
     };
-    let set: Vec<Option<u64>> = region.iter().map(set).collect();
+    let set: Vec<Option<Kind>> = region.iter().map(set).collect();
     // Nothing yet, or what all ways so far agree on.
-    let mut known: Vec<Option<Option<u64>>> = vec![None; region.len()];
-    known[0] = Some(Some(DeferredFlags::SOME));
+    let mut known: Vec<Option<Option<Kind>>> = vec![None; region.len()];
+    known[0] = Some(Some(Kind::PACKED));
     let mut wanted: Vec<usize> = (0..region.len()).collect();
     while let Some(at) = wanted.pop() {
         let Some(entry) = known[at] else { continue };
@@ -98,8 +135,8 @@ pub(super) fn flags_at_entry(region: &[Block], returns: &Returns) -> Vec<Option<
                 continue;
             };
             let joined = match known[next] {
-                Some(other) if other != after => Some(None),
-                _ => Some(after),
+                Some(other) => Some(other.zip(after).and_then(|(one, two)| one.join(two))),
+                None => Some(after),
             };
             if joined != known[next] {
                 known[next] = joined;
@@ -112,9 +149,9 @@ pub(super) fn flags_at_entry(region: &[Block], returns: &Returns) -> Vec<Option<
 
 impl Emit<'_> {
     /// What the flags register holds, of a known kind.
-    pub(super) fn known_flags(&mut self, register: FlagsRegister, of: u64) -> Known {
+    pub(super) fn known_flags(&mut self, register: FlagsRegister, kind: Kind) -> Known {
         let (a, b) = (self.b.use_var(register.a), self.b.use_var(register.b));
-        Known { of, a, b }
+        Known { of: kind.of, a, b }
     }
 
     /// Known flags, worked out.
@@ -197,6 +234,17 @@ impl Emit<'_> {
         };
         let holds = self.b.ins().icmp(cond, a, b);
         Some(self.widen(holds))
+    }
+
+    /// The register holds flags of this kind, whichever way led here: what it has
+    /// of that are constants, which need no register.
+    pub(super) fn fix_kind(&mut self, register: FlagsRegister, kind: Kind) {
+        let of = self.constant(kind.of);
+        self.b.def_var(register.of, of);
+        if let Some(second) = kind.second {
+            let second = self.constant(second);
+            self.b.def_var(register.b, second);
+        }
     }
 
     /// The register now holds these flags.

@@ -10,10 +10,10 @@ use rustc_hash::FxHashSet;
 use sapwood_link::HostAddr;
 
 use super::{Guest, Inner, Phase, Tier};
-use crate::GuestAddr;
 use crate::clif::Lowering;
 use crate::compiler::{Done, Region};
 use crate::ir::Block;
+use crate::{GuestAddr, GuestMemory};
 use crate::{regions, riscv};
 
 /// A jump target at which the fuel ran out this often is the head of a hot loop.
@@ -32,14 +32,23 @@ const REGION_INSTRUCTIONS: u32 = 1024;
 /// the way to its head may take long.
 const HOT_WITHIN: u32 = 64;
 
-/// A region that went back to a checkpoint this often is given up.
-const MOST_REPLAYS: u32 = 16;
+/// A loop that goes round so many times each time it is entered gets a region of
+/// its own.
+const MANY_TURNS: u32 = 8;
+
+/// A region that lost so much is given up: what it loses each time that it cannot
+/// be entered is one.
+const MOST_LOSS: u32 = 16 * REPLAY_LOSS;
+
+/// What a region loses when it goes back to a checkpoint, and does its work twice:
+/// one that has to does so in many of its turns.
+pub(super) const REPLAY_LOSS: u32 = 4096;
 
 impl Inner {
     /// The fuel ran out on the way to `pc`: a sample of where time goes. When
     /// it is often the same place, and a loop, that is compiled by the second
     /// tier.
-    pub(super) fn sample(&mut self, guest: Guest, pc: GuestAddr) {
+    pub(super) fn sample(&mut self, guest: Guest, pc: GuestAddr, memory: &GuestMemory) {
         if self.pending.contains(&pc) {
             return;
         }
@@ -57,13 +66,17 @@ impl Inner {
         }
         // The first tier does more operations than the second; a loop that left
         // for the interpreter in each turn would be slower than it.
-        let mut blocks = regions::loop_through_first(self.gather(guest, pc, true, true));
+        let mut blocks = regions::loop_through_first(self.gather(guest, pc, memory, true, true));
         if blocks.is_empty() {
             // Too much is called.
-            blocks = regions::loop_through_first(self.gather(guest, pc, false, true));
+            blocks = regions::loop_through_first(self.gather(guest, pc, memory, false, true));
         }
         if blocks.is_empty() {
             return;
+        }
+        if enough == HOT {
+            blocks = self.worth_their_registers(blocks);
+            blocks = regions::begin_without_flags(blocks);
         }
         let Some(region) = self.region(blocks) else {
             return;
@@ -75,6 +88,22 @@ impl Inner {
             let done = self.compile_here(region);
             self.publish(&done);
         }
+    }
+
+    /// A loop without those around it, if it goes round many times before it goes
+    /// on with them: then it has the host's registers for itself, and the others
+    /// will leave it alone.
+    fn worth_their_registers(&mut self, mut blocks: Vec<Block>) -> Vec<Block> {
+        let Some(nest) = regions::nest(&blocks) else {
+            return blocks;
+        };
+        let mut heat = |at: GuestAddr| self.blocks.record(at).map_or(0, |record| record.heat);
+        let around = nest.around.iter().map(|&at| heat(at)).max();
+        if around.unwrap_or(0) * MANY_TURNS <= heat(blocks[0].start) {
+            blocks.retain(|block| nest.inner.contains(&block.start));
+            self.tight.extend(nest.inner);
+        }
+        blocks
     }
 
     /// What the compiler needs to know. `None` when the space was full; then a
@@ -149,9 +178,9 @@ impl Inner {
         }
     }
 
-    /// A region went back to its last checkpoint. One that does so again and
-    /// again does its work twice: the first tier is better then.
-    pub(super) fn count_replay(&mut self, first_cell: HostAddr) {
+    /// A region was not entered, or went back to its last checkpoint. If that
+    /// happens again and again, the first tier is better.
+    pub(super) fn count_loss(&mut self, first_cell: HostAddr, loss: u32) {
         let frozen = self.blocks.frozen_region(first_cell);
         let Some(first) = self.blocks.taken(first_cell) else {
             return;
@@ -159,11 +188,12 @@ impl Inner {
         if let Some(head) = frozen {
             self.regions.entry(first).or_insert((head, 0));
         }
-        let Some((head, replays)) = self.regions.get_mut(&first) else {
+        let Some((head, lost)) = self.regions.get_mut(&first) else {
             return;
         };
-        *replays += 1;
-        if *replays == MOST_REPLAYS && self.tier == Tier::Translate {
+        let before = *lost;
+        *lost = before.saturating_add(loss);
+        if before < MOST_LOSS && *lost >= MOST_LOSS && self.tier == Tier::Translate {
             self.statistics.given_up += 1;
             self.blocks.demote(*head);
         }
@@ -176,6 +206,7 @@ impl Inner {
         &mut self,
         guest: Guest,
         head: GuestAddr,
+        memory: &GuestMemory,
         calls: bool,
         whole: bool,
     ) -> Vec<Block> {
@@ -185,14 +216,17 @@ impl Inner {
         let mut instructions = 0;
         while let Some(pc) = wanted.pop_front() {
             let full = region.len() == REGION_BLOCKS || instructions >= REGION_INSTRUCTIONS;
-            if full || self.breakpoints.contains(&pc) || !seen.insert(pc) {
+            let apart = pc != head && self.tight.contains(&pc);
+            if full || apart || self.breakpoints.contains(&pc) || !seen.insert(pc) {
                 continue;
             }
             if let Some(code) = self.blocks.code_of(pc) {
-                let block = guest.lift_code(Vec::new(), pc, code, riscv::lift::MAX_INSTRUCTIONS);
+                let mut block =
+                    guest.lift_code(Vec::new(), pc, code, riscv::lift::MAX_INSTRUCTIONS);
                 if whole && !crate::clif::does_all(&block) {
                     continue;
                 }
+                regions::foresee(&mut block, |at| memory.read(at).ok());
                 wanted.extend(regions::onward(&block.end, calls));
                 instructions += block.instructions;
                 region.push(block);

@@ -34,13 +34,14 @@ const PHASES: [(Phase, &str); 7] = [
     (Phase::Optimise, "optimising, mostly beside"),
 ];
 
-const REASONS: [(u64, &str); 10] = [
+const REASONS: [(u64, &str); 11] = [
     (reason::LINK, "exits not linked"),
     (reason::DISPATCH, "targets not in the table"),
     (reason::FUEL, "samples"),
     (reason::SYSCALL, "system calls"),
     (reason::INTERPRET, "instructions for the interpreter"),
     (reason::REPLAY, "replays"),
+    (reason::REFUSED, "regions not entered"),
     (reason::FAULT, "faults"),
     (reason::INTERRUPTED, "interrupts"),
     (reason::BREAKPOINT, "breakpoints"),

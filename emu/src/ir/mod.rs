@@ -439,6 +439,13 @@ pub enum Hint {
     Call(GuestAddr),
     /// A return.
     Return,
+    /// Most likely to `to`; a call if it returns to `back`. A lifter does not
+    /// know that: [`regions::foresee`](crate::regions::foresee) does.
+    #[allow(missing_docs)]
+    Likely {
+        to: GuestAddr,
+        back: Option<GuestAddr>,
+    },
 }
 
 /// How a block ends: where the guest goes.
