@@ -14,7 +14,7 @@ use rustc_hash::FxHasher;
 use crate::elf::path_of;
 use crate::info::{Info, KeptKind, Slice, Unit};
 use crate::parallel;
-use crate::rows::HashedRows;
+use crate::rows::{HashedRows, Index, Rows};
 use crate::units::UnitRanges;
 
 /// The mentions of source files.
@@ -58,9 +58,9 @@ impl<'a> Info<'a> {
         if self.files.get().is_some() {
             return;
         }
-        if let Some((ranges, files)) = self.kept(KeptKind::Lines) {
-            let _ = self.ranges.set(UnitRanges::unpack(&ranges));
-            let _ = self.files.set(FileIndex(files));
+        if let Some(index) = self.files_of.lines.clone() {
+            let _ = self.ranges.set(UnitRanges::kept(index.ranges));
+            let _ = self.files.set(FileIndex(index.hashed));
             return;
         }
         let count = self.sections[0];
@@ -74,9 +74,16 @@ impl<'a> Info<'a> {
             mentions.push(part.mentions);
         }
         let (ranges, files) = (UnitRanges::new(ranges), HashedRows::build(&mentions));
-        self.keep(KeptKind::Lines, &ranges.pack(), &files);
+        let starts = self.units[..count].iter();
+        let starts = starts.map(|slot| [slot.start() as u32]).collect();
+        let index = Index {
+            starts: Rows::Built(starts),
+            ranges: ranges.rows().clone(),
+            hashed: files,
+        };
+        self.keep(KeptKind::Lines, &index);
         let _ = self.ranges.set(ranges);
-        let _ = self.files.set(FileIndex(files));
+        let _ = self.files.set(FileIndex(index.hashed));
     }
 
     fn skim_unit(&self, index: u32, count: usize, found: &mut Skimmed) {

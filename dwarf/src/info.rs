@@ -19,7 +19,7 @@ use crate::files::FileIndex;
 use crate::functions::{Body, Function};
 use crate::lines::UnitLines;
 use crate::names::NameIndex;
-use crate::rows::{self, HashedRows, Identity, Rows};
+use crate::rows::{self, Identity, Index};
 use crate::split::{Package, SplitFiles};
 use crate::units::{Slot, UnitRanges};
 use crate::{Bytes, DebugFiles, EntryId, Error, Result, Type, TypeId, Variable};
@@ -51,6 +51,8 @@ pub(crate) struct Sections {
     /// linker dropped.
     pub(crate) code: Vec<Range<u64>>,
     pub(crate) splits: SplitFiles,
+    /// What an earlier run kept of the units and the source files.
+    pub(crate) lines: Option<Index>,
     /// Who keeps indexes, and the build id to keep them under.
     pub(crate) keeper: Option<(Arc<dyn DebugFiles>, Vec<u8>)>,
 }
@@ -211,7 +213,7 @@ pub(crate) enum KeptKind {
 }
 
 /// Debug information smaller than this is read again sooner than an index.
-const MIN_KEPT: usize = 1 << 18;
+pub(crate) const MIN_KEPT: usize = 1 << 18;
 
 impl<'a> Info<'a> {
     /// What a kept index must be of.
@@ -232,7 +234,7 @@ impl<'a> Info<'a> {
     }
 
     /// An index of an earlier run.
-    pub(crate) fn kept(&self, kind: KeptKind) -> Option<(Rows<5>, HashedRows)> {
+    pub(crate) fn kept(&self, kind: KeptKind) -> Option<Index> {
         let (keeper, build_id) = self.keeper()?;
         let bytes = keeper.kept_index(build_id, kind as u32)?;
         rows::unpack(&bytes, self.identity(kind))
@@ -240,13 +242,13 @@ impl<'a> Info<'a> {
 
     /// Keeps an index for later runs. One that has numbers of split files' units
     /// is not: these come to light in no certain order.
-    pub(crate) fn keep(&self, kind: KeptKind, ranges: &Rows<5>, hashed: &HashedRows) {
+    pub(crate) fn keep(&self, kind: KeptKind, index: &Index) {
         let Some((keeper, build_id)) = self.keeper() else {
             return;
         };
         let is_split = |slot: &Slot<'_>| matches!(slot.split.get(), Some(Some(_)));
         if self.late.count() == 0 && !self.units.iter().any(is_split) {
-            let packed = rows::pack(self.identity(kind), ranges, hashed);
+            let packed = rows::pack(self.identity(kind), index);
             keeper.keep_index(build_id, kind as u32, &packed);
         }
     }
@@ -289,6 +291,15 @@ impl<'a> Info<'a> {
     }
 
     fn read_headers(&mut self) {
+        if let Some(index) = &self.files_of.lines
+            && self.dwarf.sup.is_none()
+            && self.dwarf.debug_types.reader().is_empty()
+        {
+            let starts = index.starts.iter();
+            self.units = starts.map(|[start]| Slot::at(start as usize)).collect();
+            self.sections = [self.units.len(); 2];
+            return;
+        }
         let mut units = self.dwarf.units();
         self.units = self.collect(
             std::iter::from_fn(|| units.next().transpose()),
@@ -386,7 +397,10 @@ impl<'a> Info<'a> {
         let slot = self
             .slot(unit)
             .ok_or(gimli::Error::NoEntryAtGivenOffset(0))?;
-        self.home_dwarf(unit).unit(slot.header)
+        match (self.header(unit), slot.start()) {
+            (Some(header), _) => self.home_dwarf(unit).unit(*header),
+            (None, start) => Err(gimli::Error::OffsetOutOfBounds(start as u64)),
+        }
     }
 
     /// The entry of that id.
@@ -464,10 +478,8 @@ impl<'a> Info<'a> {
     /// The type that each type unit defines, by its signature.
     fn signatures(&self) -> &FxHashMap<u64, EntryId> {
         self.signatures.get_or_init(|| {
-            let units = self.units.iter().enumerate();
-            units
-                .filter_map(|(index, slot)| slot.signature(index as u32))
-                .collect()
+            let units = 0..self.units.len() as u32;
+            units.filter_map(|unit| self.signature(unit)).collect()
         })
     }
 

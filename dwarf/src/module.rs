@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 use crate::elf::Elf;
 use crate::files::hash_name;
 use crate::frames::FrameTables;
-use crate::info::{Info, InfoCell, KeptKind, SectionFile, Sections};
-use crate::rows::{self, HashedRows, Identity};
+use crate::info::{Info, InfoCell, KeptKind, MIN_KEPT, SectionFile, Sections};
+use crate::rows::{self, Identity, Index};
 use crate::symbols::SymbolTable;
 use crate::{Address, Arch, Bytes, DebugFiles, Error, Input, Memory, ModuleKind, Result, Wanted};
 
@@ -51,7 +51,7 @@ pub struct Module {
     /// How often a name was looked for among all symbols.
     pub(crate) symbol_scans: AtomicU32,
     /// What an earlier run kept of the mentions of source files.
-    pub(crate) kept_files: OnceLock<Option<HashedRows>>,
+    pub(crate) kept_lines: OnceLock<Option<Index>>,
     pub(crate) frames: OnceLock<FrameTables>,
 }
 
@@ -79,7 +79,7 @@ impl Module {
             info_fault: OnceLock::new(),
             symbols: OnceLock::new(),
             symbol_scans: AtomicU32::new(0),
-            kept_files: OnceLock::new(),
+            kept_lines: OnceLock::new(),
             frames: OnceLock::new(),
         };
         module.take_debug_file(input.debug)?;
@@ -330,16 +330,22 @@ impl Module {
         if self.info.get().is_some() {
             return true;
         }
-        let known = self.kept_files.get_or_init(|| self.read_kept_files());
+        let known = self.lines_kept();
         let base = Path::new(suffix).file_name();
         let hash = base.map(|base| hash_name(base.as_bytes()));
         match (known, hash) {
-            (Some(known), Some(hash)) => !known.with_hash(hash).is_empty(),
+            (Some(known), Some(hash)) => !known.hashed.with_hash(hash).is_empty(),
             _ => true,
         }
     }
 
-    fn read_kept_files(&self) -> Option<HashedRows> {
+    /// What an earlier run kept of the units and the source files.
+    fn lines_kept(&self) -> Option<&Index> {
+        let kept = self.kept_lines.get_or_init(|| self.read_kept_lines());
+        kept.as_ref()
+    }
+
+    fn read_kept_lines(&self) -> Option<Index> {
         let (bytes, elf) = self.debug_file();
         let size = |name: &str| {
             let section = elf.section(&format!(".{name}"));
@@ -349,11 +355,13 @@ impl Module {
             })
         };
         let sizes = [size("debug_info")? as u32, size("debug_line")? as u32];
+        if (sizes[0] as usize) < MIN_KEPT {
+            return None;
+        }
         let kind = KeptKind::Lines as u32;
         let build_id = self.elf.build_id.as_deref()?;
         let kept = self.files.as_ref()?.kept_index(build_id, kind)?;
-        let (_, files) = rows::unpack(&kept, Identity { kind, sizes })?;
-        Some(files)
+        rows::unpack(&kept, Identity { kind, sizes })
     }
 
     fn read_info(&self) -> Result<Option<InfoCell>> {
@@ -370,6 +378,7 @@ impl Module {
             files,
             code: self.elf.code(),
             splits: Default::default(),
+            lines: self.lines_kept().cloned(),
             keeper: self.files.clone().zip(self.elf.build_id.clone()),
         }
         .with_splits(self.files.clone());

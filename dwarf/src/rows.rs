@@ -16,6 +16,7 @@ use std::ops::Range;
 use crate::Bytes;
 
 /// A table of `N` numbers a row.
+#[derive(Clone)]
 pub(crate) enum Rows<const N: usize> {
     Built(Vec<[u32; N]>),
     Kept(Bytes, Range<usize>),
@@ -69,7 +70,7 @@ impl<const N: usize> Rows<N> {
 }
 
 /// Rows that are found by a hash.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct HashedRows {
     /// Where each part begins, and the end.
     parts: Rows<1>,
@@ -147,18 +148,35 @@ pub(crate) struct Identity {
     pub(crate) sizes: [u32; 2],
 }
 
+/// All that is kept of one kind.
+#[derive(Clone, Default)]
+pub(crate) struct Index {
+    /// Where each unit of `.debug_info` begins.
+    pub(crate) starts: Rows<1>,
+    /// The units' ranges, see [`UnitRanges`](crate::units::UnitRanges).
+    pub(crate) ranges: Rows<7>,
+    pub(crate) hashed: HashedRows,
+}
+
 /// `sapwoodi`, and the version of the form.
-const MAGIC: [u32; 3] = [0x7770_6173, 0x6964_6f6f, 2];
-/// Magic, identity, three lengths, checksum.
-const HEADER: usize = 4 * (3 + 3 + 3 + 1);
+const MAGIC: [u32; 3] = [0x7770_6173, 0x6964_6f6f, 3];
+/// Magic, identity, four lengths, checksum.
+const HEADER: usize = 4 * (3 + 3 + 4 + 1);
 
 /// The kept form of an index.
-pub(crate) fn pack(identity: Identity, ranges: &Rows<5>, hashed: &HashedRows) -> Vec<u8> {
+pub(crate) fn pack(identity: Identity, index: &Index) -> Vec<u8> {
+    let hashed = &index.hashed;
     let mut body = Vec::with_capacity(12 * hashed.rows.len() + 64);
-    ranges.write(&mut body);
+    index.starts.write(&mut body);
+    index.ranges.write(&mut body);
     hashed.parts.write(&mut body);
     hashed.rows.write(&mut body);
-    let lengths = [ranges.len(), hashed.parts.len(), hashed.rows.len()];
+    let lengths = [
+        index.starts.len(),
+        index.ranges.len(),
+        hashed.parts.len(),
+        hashed.rows.len(),
+    ];
     let mut packed = Vec::with_capacity(HEADER + body.len());
     let words = MAGIC.into_iter().chain([identity.kind]);
     let words = words.chain(identity.sizes);
@@ -177,7 +195,7 @@ fn checksum(header: &[u8], body: &[u8]) -> u32 {
 }
 
 /// Reads the kept form; `None` where it is damaged or of something else.
-pub(crate) fn unpack(bytes: &Bytes, identity: Identity) -> Option<(Rows<5>, HashedRows)> {
+pub(crate) fn unpack(bytes: &Bytes, identity: Identity) -> Option<Index> {
     let all = bytes.get();
     let (header, body) = all.split_at_checked(HEADER)?;
     let word = |index: usize| {
@@ -192,11 +210,12 @@ pub(crate) fn unpack(bytes: &Bytes, identity: Identity) -> Option<(Rows<5>, Hash
             return None;
         }
     }
-    let sum = word(9)?;
+    let sum = word(10)?;
     if checksum(&header[..HEADER - 4], body) != sum {
         return None;
     }
-    let lengths = [word(6)? as usize, word(7)? as usize, word(8)? as usize];
+    let length = |index: usize| Some(word(index)? as usize);
+    let parts_length = length(8)?;
     let mut at = HEADER;
     let mut next = |length: usize, width: usize| {
         let end = at.checked_add(length.checked_mul(4 * width)?)?;
@@ -204,11 +223,16 @@ pub(crate) fn unpack(bytes: &Bytes, identity: Identity) -> Option<(Rows<5>, Hash
         at = end;
         (end <= all.len()).then_some(range)
     };
-    let ranges = Rows::Kept(bytes.clone(), next(lengths[0], 5)?);
-    let parts = Rows::Kept(bytes.clone(), next(lengths[1], 1)?);
-    let rows = Rows::Kept(bytes.clone(), next(lengths[2], 3)?);
-    let is_whole = at == all.len() && lengths[1].saturating_sub(1).is_power_of_two();
-    is_whole.then_some((ranges, HashedRows { parts, rows }))
+    let starts = Rows::Kept(bytes.clone(), next(length(6)?, 1)?);
+    let ranges = Rows::Kept(bytes.clone(), next(length(7)?, 7)?);
+    let parts = Rows::Kept(bytes.clone(), next(parts_length, 1)?);
+    let rows = Rows::Kept(bytes.clone(), next(length(9)?, 3)?);
+    let is_whole = at == all.len() && parts_length.saturating_sub(1).is_power_of_two();
+    is_whole.then_some(Index {
+        starts,
+        ranges,
+        hashed: HashedRows { parts, rows },
+    })
 }
 
 #[cfg(test)]
@@ -220,23 +244,25 @@ mod tests {
         sizes: [2, 3],
     };
 
-    fn sample() -> (Rows<5>, HashedRows) {
+    fn sample() -> Index {
         let rows: Vec<[u32; 3]> = (0..1000u32)
             .map(|n| [n.wrapping_mul(0x9e37_79b9), n, n + 1])
             .collect();
-        let ranges = Rows::Built(vec![[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]);
-        (
-            ranges,
-            HashedRows::build(&[rows[..400].to_vec(), rows[400..].to_vec()]),
-        )
+        Index {
+            starts: Rows::Built(vec![[0], [77]]),
+            ranges: Rows::Built(vec![[1, 2, 3, 4, 5, 6, 7], [6, 7, 8, 9, 10, 11, 12]]),
+            hashed: HashedRows::build(&[rows[..400].to_vec(), rows[400..].to_vec()]),
+        }
     }
 
     #[test]
     fn every_row_is_found_by_its_hash() {
-        let (ranges, built) = sample();
-        let bytes = Bytes::from(pack(IDENTITY, &ranges, &built));
-        let (kept_ranges, kept) = unpack(&bytes, IDENTITY).expect("it is whole");
-        assert!(kept_ranges.iter().eq(ranges.iter()));
+        let index = sample();
+        let bytes = Bytes::from(pack(IDENTITY, &index));
+        let kept = unpack(&bytes, IDENTITY).expect("it is whole");
+        assert!(kept.ranges.iter().eq(index.ranges.iter()));
+        assert!(kept.starts.iter().eq(index.starts.iter()));
+        let (built, kept) = (index.hashed, kept.hashed);
         for n in 0..1000u32 {
             let hash = n.wrapping_mul(0x9e37_79b9);
             let expected = vec![[hash, n, n + 1]];
@@ -253,8 +279,7 @@ mod tests {
 
     #[test]
     fn what_was_damaged_or_is_of_another_file_is_none() {
-        let (ranges, built) = sample();
-        let whole = pack(IDENTITY, &ranges, &built);
+        let whole = pack(IDENTITY, &sample());
         for at in (0..whole.len()).step_by(37).chain([whole.len() - 1]) {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;

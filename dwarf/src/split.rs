@@ -15,7 +15,7 @@ use gimli::{DwoId, UnitType};
 
 use crate::elf::{Elf, path_of};
 use crate::info::{Info, SectionFile, Sections, Slice, Unit};
-use crate::units::Slot;
+use crate::units::{Slot, signature_of};
 use crate::{DebugFiles, EntryId, Error, Result, Wanted};
 
 /// The split files of one module, each found on first need.
@@ -215,12 +215,13 @@ impl<'a> Info<'a> {
 
     /// Gives a type unit of a split file a number, unless the same type has one.
     fn take_type(&self, slot: Slot<'a>) {
-        let Some((signature, _)) = slot.signature(0) else {
+        let header = slot.header.get().and_then(Option::as_ref);
+        let Some((signature, id)) = header.and_then(|header| signature_of(header, 0)) else {
             return;
         };
         let mut known = self.late_types.lock().unwrap_or_else(|e| e.into_inner());
         known.entry(signature).or_insert_with(|| {
-            let offset = slot.signature(0).map_or(0, |(_, id)| id.offset);
+            let offset = id.offset;
             let unit = (self.units.len() + self.late.push(slot)) as u32;
             EntryId { unit, offset }
         });

@@ -13,9 +13,12 @@ use crate::rows::Rows;
 use crate::split::Split;
 use crate::{EntryId, Language};
 
-/// A unit's header, and whatever was decoded of the unit so far.
+/// A unit's place, and whatever was decoded of the unit so far.
 pub(crate) struct Slot<'a> {
-    pub(crate) header: gimli::UnitHeader<Slice<'a>>,
+    /// The offset of its header in its section.
+    pub(crate) start: usize,
+    /// Read when first asked for, where an index of an earlier run said the place.
+    pub(crate) header: OnceLock<Option<gimli::UnitHeader<Slice<'a>>>>,
     pub(crate) unit: OnceLock<Option<Box<Unit<'a>>>>,
     pub(crate) lines: OnceLock<Option<UnitLines>>,
     pub(crate) files: OnceLock<UnitFiles>,
@@ -29,7 +32,16 @@ pub(crate) struct Slot<'a> {
 impl<'a> Slot<'a> {
     pub(crate) fn new(header: gimli::UnitHeader<Slice<'a>>) -> Slot<'a> {
         Slot {
-            header,
+            header: OnceLock::from(Some(header)),
+            ..Slot::at(header.offset().0)
+        }
+    }
+
+    /// A unit of `.debug_info` whose header is not read yet.
+    pub(crate) fn at(start: usize) -> Slot<'a> {
+        Slot {
+            start,
+            header: OnceLock::new(),
             unit: OnceLock::new(),
             lines: OnceLock::new(),
             files: OnceLock::new(),
@@ -41,39 +53,66 @@ impl<'a> Slot<'a> {
 
     /// The offset of its header in its section.
     pub(crate) fn start(&self) -> usize {
-        self.header.offset().0
+        self.start
     }
 
     pub(crate) fn section_offset(&self) -> Option<u64> {
-        Some(self.start() as u64)
+        Some(self.start as u64)
+    }
+}
+
+impl<'a> Info<'a> {
+    /// A unit's header.
+    pub(crate) fn header(&self, unit: u32) -> Option<&gimli::UnitHeader<Slice<'a>>> {
+        let slot = self.slot(unit)?;
+        let read = || {
+            let at = gimli::DebugInfoOffset(slot.start);
+            self.dwarf.debug_info.header_from_offset(at).ok()
+        };
+        slot.header.get_or_init(read).as_ref()
     }
 
-    /// The type that it defines, if it is a type unit.
+    /// The type that a unit defines, if it is a type unit.
     pub(crate) fn signature(&self, unit: u32) -> Option<(u64, EntryId)> {
-        match self.header.type_() {
-            gimli::UnitType::Type {
-                type_signature,
-                type_offset,
-            }
-            | gimli::UnitType::SplitType {
-                type_signature,
-                type_offset,
-            } => {
-                let offset = u32::try_from(type_offset.0).ok()?;
-                Some((type_signature.0, EntryId { unit, offset }))
-            }
-            _ => None,
+        signature_of(self.header(unit)?, unit)
+    }
+}
+
+/// The type that the unit with that header defines, if it is a type unit.
+pub(crate) fn signature_of(
+    header: &gimli::UnitHeader<Slice<'_>>,
+    unit: u32,
+) -> Option<(u64, EntryId)> {
+    match header.type_() {
+        gimli::UnitType::Type {
+            type_signature,
+            type_offset,
         }
+        | gimli::UnitType::SplitType {
+            type_signature,
+            type_offset,
+        } => {
+            let offset = u32::try_from(type_offset.0).ok()?;
+            Some((type_signature.0, EntryId { unit, offset }))
+        }
+        _ => None,
     }
 }
 
 /// The units' address ranges, sorted, so that one look-up finds the unit.
+///
+/// A row has start, end and reach (the greatest end among the ranges up to and
+/// with it) in two words each, and the unit. That is how they are kept, too: an
+/// index of an earlier run is looked at where it lies.
 #[derive(Default)]
-pub(crate) struct UnitRanges {
-    /// Start, end, unit; sorted by start.
-    ranges: Vec<(u64, u64, u32)>,
-    /// The greatest end among the ranges up to and with each one.
-    reach: Vec<u64>,
+pub(crate) struct UnitRanges(Rows<7>);
+
+/// One of them.
+struct UnitRange {
+    start: u64,
+    end: u64,
+    reach: u64,
+    unit: u32,
 }
 
 impl UnitRanges {
@@ -87,55 +126,73 @@ impl UnitRanges {
             }
             joins
         });
-        let mut furthest = 0;
-        let reach = ranges
-            .iter()
-            .map(|range| {
-                furthest = range.1.max(furthest);
-                furthest
-            })
-            .collect();
-        UnitRanges { ranges, reach }
-    }
-
-    /// The ranges as they are kept: start and end in two words each, and unit.
-    pub(crate) fn pack(&self) -> Rows<5> {
         let halves = |address: u64| [address as u32, (address >> 32) as u32];
-        let rows = self.ranges.iter().map(|&(start, end, unit)| {
-            let ([a, b], [c, d]) = (halves(start), halves(end));
-            [a, b, c, d, unit]
+        let mut furthest = 0;
+        let rows = ranges.iter().map(|&(start, end, unit)| {
+            furthest = end.max(furthest);
+            let ([a, b], [c, d], [e, f]) = (halves(start), halves(end), halves(furthest));
+            [a, b, c, d, e, f, unit]
         });
-        Rows::Built(rows.collect())
+        UnitRanges(Rows::Built(rows.collect()))
     }
 
-    /// The ranges as [`UnitRanges::pack`] made them.
-    pub(crate) fn unpack(rows: &Rows<5>) -> UnitRanges {
+    /// Those of an earlier run.
+    pub(crate) fn kept(rows: Rows<7>) -> UnitRanges {
+        UnitRanges(rows)
+    }
+
+    /// Them as they are kept.
+    pub(crate) fn rows(&self) -> &Rows<7> {
+        &self.0
+    }
+
+    fn get(&self, index: usize) -> UnitRange {
         let whole = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
-        let ranges = rows
-            .iter()
-            .map(|[a, b, c, d, unit]| (whole(a, b), whole(c, d), unit));
-        UnitRanges::new(ranges.collect())
+        let [a, b, c, d, e, f, unit] = self.0.get(index);
+        UnitRange {
+            start: whole(a, b),
+            end: whole(c, d),
+            reach: whole(e, f),
+            unit,
+        }
+    }
+
+    /// How many ranges begin before an address.
+    fn before(&self, address: u64) -> usize {
+        let (mut low, mut high) = (0, self.0.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.get(middle).start < address {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
+    }
+
+    /// The ranges among the first `after` that go beyond an address, last first.
+    fn beyond(&self, after: usize, address: u64) -> impl Iterator<Item = UnitRange> {
+        (0..after)
+            .rev()
+            .map(|index| self.get(index))
+            .take_while(move |range| range.reach > address)
+            .filter(move |range| range.end > address)
     }
 
     /// The units that claim an address: the one with the latest start first.
     pub(crate) fn at(&self, address: u64) -> impl Iterator<Item = u32> {
-        let after = self.ranges.partition_point(|range| range.0 <= address);
-        (0..after)
-            .rev()
-            .take_while(move |&index| self.reach[index] > address)
-            .filter(move |&index| self.ranges[index].1 > address)
-            .map(|index| self.ranges[index].2)
+        let after = match address.checked_add(1) {
+            Some(next) => self.before(next),
+            None => self.0.len(),
+        };
+        self.beyond(after, address).map(|range| range.unit)
     }
 
     /// The units with code in a range of addresses, each once.
     pub(crate) fn overlapping(&self, wanted: &Range<u64>) -> Vec<u32> {
-        let after = self.ranges.partition_point(|range| range.0 < wanted.end);
-        let mut units: Vec<u32> = (0..after)
-            .rev()
-            .take_while(|&index| self.reach[index] > wanted.start)
-            .filter(|&index| self.ranges[index].1 > wanted.start)
-            .map(|index| self.ranges[index].2)
-            .collect();
+        let after = self.before(wanted.end);
+        let found = self.beyond(after, wanted.start);
+        let mut units: Vec<u32> = found.map(|range| range.unit).collect();
         units.sort_unstable();
         units.dedup();
         units

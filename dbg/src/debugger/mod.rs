@@ -18,6 +18,7 @@ mod examine;
 mod frames;
 mod generations;
 mod hidden;
+mod hooks;
 mod image;
 mod info;
 mod info_frame;
@@ -104,10 +105,8 @@ pub struct Debugger {
     sites: Sites,
     /// The debug register that stops at each address which has one.
     armed: BTreeMap<Address, u8>,
-    /// Where a C++ handler begins its work, where the program has C++.
-    catch_hook: Option<Address>,
-    /// Where `longjmp` and its kin begin.
-    jump_hooks: Vec<Address>,
+    /// Where a call may be left without returning.
+    hooks: hooks::Hooks,
     /// How many modules breakpoints have been resolved against.
     resolved: usize,
     threads: Threads,

@@ -6,8 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sapwood_dwarf::{Having, ModuleId, ModuleKind};
+use sapwood_dwarf::{ModuleId, ModuleKind};
 
+use super::hooks::Hooks;
 use super::{Debugger, Events};
 use crate::breakpoint::{BreakpointId, Change, Reason, Wish};
 use crate::error::{Error, Result};
@@ -23,18 +24,6 @@ const USUAL_BIAS: u64 = 0x5555_5555_4000;
 
 /// What the dynamic linker calls whenever its list changes.
 const RENDEZVOUS: [&str; 2] = ["_dl_debug_state", "dl_debug_state"];
-
-/// What a C++ handler calls before anything else.
-const CATCH_HOOK: &str = "__cxa_begin_catch";
-
-/// That, and what leaves a call without returning from it, by its jump buffer.
-const HOOKS: [&str; 5] = [
-    CATCH_HOOK,
-    "longjmp",
-    "_longjmp",
-    "siglongjmp",
-    "__longjmp_chk",
-];
 
 /// Where a linker puts what tells one build from another.
 const BUILD_ID: &str = ".note.gnu.build-id";
@@ -338,8 +327,7 @@ impl Debugger {
             self.remove_module(id);
         }
         self.libraries.clear();
-        self.catch_hook = None;
-        self.jump_hooks.clear();
+        self.hooks = Hooks::default();
         self.unwinder = Default::default();
     }
 
@@ -349,17 +337,6 @@ impl Debugger {
         if from == self.modules.added() {
             return;
         }
-        for (_, module) in self.modules.since(from, Having::Opened) {
-            let hooks = module.symbols_among(&HOOKS).into_iter();
-            let (catch, jumps): (Vec<_>, Vec<_>) =
-                hooks.partition(|symbol| symbol.name == CATCH_HOOK);
-            let caught = catch.first().map(|symbol| symbol.address);
-            self.catch_hook = caught.or(self.catch_hook);
-            self.jump_hooks
-                .extend(jumps.iter().map(|symbol| symbol.address));
-        }
-        self.jump_hooks.sort();
-        self.jump_hooks.dedup();
         let ids: Vec<BreakpointId> = self
             .breakpoints
             .iter()

@@ -99,9 +99,8 @@ impl Debugger {
             unwinder: &mut self.unwinder,
             skips: &self.skips,
             registers,
-            catch_hook: self.catch_hook,
             replaced: &self.replaced,
-            jump_hooks: &self.jump_hooks,
+            hooks: &mut self.hooks,
         })
     }
 

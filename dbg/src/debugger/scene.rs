@@ -6,6 +6,7 @@ use sapwood_dwarf::{FrameAddress, Function, Modules, Unwinder};
 
 use super::Debugger;
 use super::frames::{TargetMemory, dwarf_registers};
+use super::hooks::Hooks;
 use super::motion::is_called;
 use super::replace::Replaced;
 use super::skip::Skips;
@@ -29,12 +30,10 @@ pub(super) struct ThreadScene<'a> {
     pub window: (Address, Vec<u8>),
     /// Inlined calls at its pc that it is still to make.
     pub hidden: usize,
-    /// `__cxa_begin_catch`, where the program has it.
-    pub catch_hook: Option<Address>,
     /// Functions at whose entries jumps to newer versions are.
     pub replaced: &'a [Replaced],
-    /// `longjmp` and its kin, where the program has them.
-    pub jump_hooks: &'a [Address],
+    /// Where a call may be left without returning.
+    pub hooks: &'a mut Hooks,
 }
 
 /// The sections that linkage stubs are in.
@@ -190,14 +189,18 @@ impl Scene for ThreadScene<'_> {
     }
 
     fn jump_hooks(&mut self) -> Vec<Address> {
-        self.jump_hooks.to_vec()
+        self.hooks.jumps(self.modules).to_vec()
     }
 
     /// Formula (glibc's PTR_DEMANGLE): `value <- ror(stored, 17) ^ guard`, the
     /// guard being the word at `fs:0x30`. musl stores both as they are. The
     /// places in the buffer are the same.
     fn jump_target(&mut self) -> Option<Goal> {
-        if !self.jump_hooks.contains(&self.pc()) {
+        if !self
+            .hooks
+            .jumps(self.modules)
+            .contains(&self.registers.pc())
+        {
             return None;
         }
         let buffer = Address(self.registers.get(x86::RDI));
@@ -271,7 +274,7 @@ impl Scene for ThreadScene<'_> {
     }
 
     fn catch_hook(&mut self) -> Option<Address> {
-        self.catch_hook
+        self.hooks.catch(self.modules)
     }
 
     fn stub(&mut self) -> Option<Vec<Address>> {
