@@ -67,6 +67,7 @@ pub use locations::{FrameContext, Location, LocationError, Piece, Storage};
 pub use memory::{Memory, MemoryError, NoMemory};
 pub use module::{EntryId, Module};
 pub use modules::{Having, ModuleId, Modules, OpenModule};
+pub use names::without_arguments;
 pub use nesting::Scope;
 pub use outline::Outline;
 pub use registers::{Arch, OtherRegisters, Register, Registers};

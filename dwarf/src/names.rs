@@ -10,7 +10,7 @@ use gimli::constants as c;
 use crate::files::hash_name;
 use crate::info::{Info, KeptKind, Slice, Unit};
 use crate::parallel;
-use crate::rows::{HashedRows, Rows};
+use crate::rows::{HashedRows, Index};
 use crate::scan::{name_value, scan};
 use crate::{EntryId, Language};
 
@@ -51,26 +51,42 @@ fn is_any([_, unit, _]: [u32; 3], kinds: &[NameKind]) -> bool {
     kinds.iter().any(|&kind| kind as u32 == unit >> KIND_SHIFT)
 }
 
+/// C++'s operators, those before others that these begin with.
+const OPERATORS: [&str; 37] = [
+    "<=>", "<<=", ">>=", "->*", "()", "[]", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "+=",
+    "-=", "*=", "/=", "%=", "&=", "|=", "^=", "++", "--", "->", "+", "-", "*", "/", "%", "<", ">",
+    "=", "!", "~", "&", "|",
+];
+
+/// Where the arguments of a name begin, and so its length where it has none.
+fn arguments_at(name: &[u8]) -> usize {
+    let Some(sign) = name.strip_prefix(b"operator") else {
+        let at = name.iter().position(|&byte| byte == b'<');
+        return at.filter(|&at| at > 0).unwrap_or(name.len());
+    };
+    let known = OPERATORS
+        .iter()
+        .find(|one| sign.starts_with(one.as_bytes()));
+    let Some(known) = known else {
+        return name.len();
+    };
+    let rest = &sign[known.len()..];
+    match rest.starts_with(b"<") || rest.starts_with(b" <") {
+        true => name.len() - rest.len(),
+        false => name.len(),
+    }
+}
+
 /// A name without its template or generic arguments: `vec` of `vec<int>`.
 ///
 /// Operators keep their signs, and a name that begins with `<` stays whole.
-pub(crate) fn without_arguments(name: &str) -> &str {
-    if name.starts_with("operator") {
-        return name;
-    }
-    match name.find('<') {
-        Some(at) if at > 0 => &name[..at],
-        _ => name,
-    }
+pub fn without_arguments(name: &str) -> &str {
+    &name[..arguments_at(name.as_bytes())]
 }
 
 /// The hash by which entries are found: of a name without its arguments.
 pub(crate) fn hash_last(name: &[u8]) -> u32 {
-    let name = match name.iter().position(|&byte| byte == b'<') {
-        Some(at) if at > 0 && !name.starts_with(b"operator") => &name[..at],
-        _ => name,
-    };
-    hash_name(name)
+    hash_name(&name[..arguments_at(name)])
 }
 
 /// The parts of a qualified name: `a::b<c::d>::e` has three.
@@ -106,7 +122,8 @@ fn matches_path(path: &[String], wanted: &[&str]) -> bool {
             let Some(part) = path.next() else {
                 return false;
             };
-            if part == want || (!want.contains('<') && without_arguments(part) == *want) {
+            let is_plain = without_arguments(want) == *want;
+            if part == want || (is_plain && without_arguments(part) == *want) {
                 break;
             }
             if index == 0 || !is_silent(part) {
@@ -135,8 +152,8 @@ impl<'a> Info<'a> {
     /// The index an earlier run kept, if it is there.
     fn take_kept_names(&self) {
         self.names_asked.call_once(|| {
-            if let Some((_, names)) = self.kept(KeptKind::Names) {
-                let _ = self.names.set(NameIndex(names));
+            if let Some(index) = self.kept(KeptKind::Names) {
+                let _ = self.names.set(NameIndex(index.hashed));
             }
         });
     }
@@ -155,9 +172,12 @@ impl<'a> Info<'a> {
                     self.index_unit((self.units.len() + unit) as u32, names);
                 },
             ));
-            let names = HashedRows::build(&parts);
-            self.keep(KeptKind::Names, &Rows::default(), &names);
-            NameIndex(names)
+            let index = Index {
+                hashed: HashedRows::build(&parts),
+                ..Index::default()
+            };
+            self.keep(KeptKind::Names, &index);
+            NameIndex(index.hashed)
         });
         &index.0
     }
@@ -361,6 +381,24 @@ mod tests {
             split("hello::main::{closure#0}"),
             "hello | main | {closure#0}"
         );
+    }
+
+    #[test]
+    fn operators_keep_their_signs() {
+        for (name, plain) in [
+            ("vec<int>", "vec"),
+            ("<impl T>", "<impl T>"),
+            ("operator==<char, std::traits<char> >", "operator=="),
+            ("operator<< <int>", "operator<<"),
+            ("operator<=> <int>", "operator<=>"),
+            ("operator<", "operator<"),
+            ("operator< <int>", "operator<"),
+            ("operator->", "operator->"),
+            ("operator int", "operator int"),
+            ("operators<int>", "operators<int>"),
+        ] {
+            assert_eq!(without_arguments(name), plain);
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn leb(bytes: &[u8], at: &mut usize) -> Option<u64> {
 /// Where a name stands that ends there, or goes on with its arguments.
 fn texts<'b>(bytes: &'b [u8], name: &'b [u8]) -> impl Iterator<Item = usize> + 'b {
     let found = memmem::find_iter(bytes, name);
-    found.filter(move |at| matches!(bytes.get(at + name.len()), Some(0 | b'<')))
+    found.filter(move |at| matches!(bytes.get(at + name.len()), Some(0 | b'<' | b' ')))
 }
 
 impl<'a> Info<'a> {
@@ -122,8 +122,8 @@ impl<'a> Info<'a> {
         }
         let units = self.units_with(last)?;
         // Most of the entries would be walked, and for one name only.
-        let slots = units.iter().filter_map(|&unit| self.slot(unit));
-        let size: usize = slots.map(|slot| slot.header.length_including_self()).sum();
+        let headers = units.iter().filter_map(|&unit| self.header(unit));
+        let size: usize = headers.map(|one| one.length_including_self()).sum();
         if size > self.dwarf.debug_info.reader().len() / 4 {
             return None;
         }

@@ -3,6 +3,7 @@
 mod calls;
 mod methods;
 mod operations;
+mod operators;
 
 use std::sync::Arc;
 
@@ -118,8 +119,13 @@ impl Evaluator<'_> {
             Expr::Index(array, index) => {
                 let array = self.evaluate(array)?;
                 let index = self.evaluate(index)?;
-                let index = self.whole_number(&index)?;
-                self.index(&array, index)
+                match self.subscript(&array, &index)? {
+                    Some(element) => Ok(element),
+                    None => {
+                        let index = self.whole_number(&index)?;
+                        self.index(&array, index)
+                    }
+                }
             }
             Expr::Slice(array, low, high) => self.slice(array, low, high),
             Expr::Repeat(first, count) => {

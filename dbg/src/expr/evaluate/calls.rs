@@ -59,6 +59,15 @@ impl Evaluator<'_> {
         {
             return Ok(value);
         }
+        if let Expr::Dollar(name) = function
+            && name.starts_with('_')
+        {
+            let given: Result<Vec<Value>, Error> =
+                arguments.iter().map(|one| self.evaluate(one)).collect();
+            if let Some(value) = self.own_function(name, &given?)? {
+                return Ok(value);
+            }
+        }
         let value = self.evaluate(function)?;
         let (address, returns, parameters) = self.callee(&value)?;
         let Some(returns) = returns.or_else(|| as_type.cloned()) else {

@@ -4,7 +4,7 @@
 //! arguments first and by what they are second, which is less than C++'s own
 //! rules and enough for what people type. A virtual one is the object's own.
 
-use sapwood_dwarf::{Address, Method, ModuleId, TypeId, TypeKind};
+use sapwood_dwarf::{Address, Method, ModuleId, TypeId, TypeKind, without_arguments};
 
 use super::super::tree::Expr;
 use super::{Evaluator, pointer_value};
@@ -14,7 +14,7 @@ use crate::value::{Error, Shape, Type, Value};
 const MAX_BASES: u32 = 64;
 
 /// A member function, and the object of the class that has it.
-struct Found {
+pub(super) struct Found {
     object: Value,
     method: Method,
     returns: Type,
@@ -34,9 +34,14 @@ impl Evaluator<'_> {
         for argument in arguments {
             given.push(self.evaluate(argument)?);
         }
-        let Some(found) = self.method(object, name, is_arrow, &given)? else {
-            return Ok(None);
-        };
+        match self.method(object, name, is_arrow, &given)? {
+            Some(found) => self.call_found(found, &given).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Calls a function that was found for such arguments.
+    pub(super) fn call_found(&mut self, found: Found, given: &[Value]) -> Result<Value, Error> {
         let mut passed = Vec::new();
         if found.method.hidden > 0 {
             let class = found.object.ty.clone();
@@ -53,12 +58,13 @@ impl Evaluator<'_> {
             passed.push((this.ty, bytes));
         }
         for (value, parameter) in given.iter().zip(&found.parameters) {
-            let value = self.argument(value, Some(parameter))?;
+            let value = self.in_memory_for(value, parameter)?;
+            let value = self.argument(&value, Some(parameter))?;
             let bytes = self.reader.bytes(&value)?;
             passed.push((value.ty, bytes));
         }
         let address = self.method_address(&found)?;
-        self.invoke(address, &passed, found.returns).map(Some)
+        self.invoke(address, &passed, found.returns)
     }
 
     /// What such a call would give.
@@ -106,7 +112,7 @@ impl Evaluator<'_> {
 
     /// The function of that name that takes such arguments best, in a class or
     /// its bases. `others` counts those of the name that do not.
-    fn method_of(
+    pub(super) fn method_of(
         &mut self,
         whole: &Value,
         name: &str,
@@ -125,7 +131,7 @@ impl Evaluator<'_> {
         for method in composite
             .methods
             .iter()
-            .filter(|method| method.name == name)
+            .filter(|method| method.name == name || without_arguments(&method.name) == name)
         {
             let Some((returns, parameters)) = self.signature_of(module, method)? else {
                 continue;
@@ -184,7 +190,7 @@ impl Evaluator<'_> {
     }
 
     /// How well arguments suit parameters; `None` where they do not.
-    fn suits(&self, parameters: &[Type], given: &[Value]) -> Result<Option<u32>, Error> {
+    pub(super) fn suits(&self, parameters: &[Type], given: &[Value]) -> Result<Option<u32>, Error> {
         if parameters.len() != given.len() {
             return Ok(None);
         }

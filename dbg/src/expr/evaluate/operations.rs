@@ -95,9 +95,12 @@ impl Evaluator<'_> {
             Shape::Function { .. } => Ok(value),
             Shape::Composite(..) => match self.reader.pointee(&value)? {
                 Some(pointee) => Ok(pointee),
-                None => Err(Error::new(
-                    "Attempt to take contents of a non-pointer value.",
-                )),
+                None => match self.call_operator("*", &[value])? {
+                    Some(value) => Ok(value),
+                    None => Err(Error::new(
+                        "Attempt to take contents of a non-pointer value.",
+                    )),
+                },
             },
             Shape::Number { encoding, .. } if encoding != Encoding::Float => {
                 let at = Address(self.whole_number(&value)? as u64);
@@ -169,6 +172,9 @@ impl Evaluator<'_> {
         one: &Value,
         other: &Value,
     ) -> Result<Value, Error> {
+        if let Some(value) = self.operate(operator, one, other)? {
+            return Ok(value);
+        }
         let (one, other) = (self.decayed(one)?, self.decayed(other)?);
         let modules = self.reader.modules;
         if let (Shape::Composite(..), Binary::Add | Binary::Subtract) =

@@ -99,6 +99,26 @@ impl Reader<'_> {
         Ok(summary.map(|summary| summary.contents))
     }
 
+    /// The characters of a string object; `None` for what is none.
+    pub fn string_text(&mut self, value: &Value, limit: usize) -> Result<Option<Vec<u32>>, Error> {
+        Ok(match self.as_container(value, limit)? {
+            Some(Contents::Text(units, ..)) => Some(units),
+            _ => None,
+        })
+    }
+
+    /// The keys and values of a map; `None` for what is none.
+    pub fn map_pairs(
+        &mut self,
+        value: &Value,
+        limit: usize,
+    ) -> Result<Option<Vec<(Value, Value)>>, Error> {
+        Ok(match self.as_container(value, limit)? {
+            Some(Contents::Map(pairs, _)) => Some(pairs),
+            _ => None,
+        })
+    }
+
     /// The element of that number of a vector, deque, string or list; `None`
     /// for what is no such container, or has not so many.
     pub fn container_element(
