@@ -11,7 +11,7 @@ use std::path::Path;
 
 use sapwood_dwarf::{Module, ModuleId, ModuleKind, Modules, SymbolKind};
 use sapwood_link::{
-    Binding, Definition, HostAddr, HostError, Libgcc, Outside, Resolver, View, Wanted,
+    Binding, Definition, Extent, HostAddr, HostError, Libgcc, Outside, Resolver, View, Wanted,
 };
 
 use crate::target::Address;
@@ -192,5 +192,19 @@ impl Resolver for ProgramNames<'_> {
                 "something has to be asked of the process first".to_owned(),
             )),
         }
+    }
+
+    fn extents(&mut self, at: &[HostAddr]) -> Result<Vec<Option<Extent>>, HostError> {
+        let extent = |at: &HostAddr| {
+            self.modules.opened().find_map(|(_, module)| {
+                let (symbol, past) = module.symbol_at(Address(at.get()))?;
+                let functions = [SymbolKind::Function, SymbolKind::IndirectFunction];
+                (past == 0).then(|| Extent {
+                    size: symbol.size,
+                    function: functions.contains(&symbol.kind),
+                })
+            })
+        };
+        Ok(at.iter().map(extent).collect())
     }
 }
