@@ -48,6 +48,11 @@ impl Locals {
         writer.push(&self.locals, Local { text, symbol });
     }
 
+    /// Asks for memory for names to come, if there is little: says whether it did.
+    pub fn prepare(&self, writer: &mut Writer) -> bool {
+        writer.prepare(&self.locals)
+    }
+
     /// A name by its number.
     pub fn text(&self, number: u32) -> &str {
         self.texts.get(self.local(number as usize).text)

@@ -77,6 +77,11 @@ impl Names {
         }
     }
 
+    /// Asks for memory for names to come, if there is little: says whether it did.
+    pub fn prepare(&self, writer: &mut Writer) -> bool {
+        writer.prepare(&self.names)
+    }
+
     /// The newest symbol of a name.
     pub fn newest(&self, name: NameId) -> Option<SymbolId> {
         let newest = self.name(name).newest.load(Ordering::Acquire);

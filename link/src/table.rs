@@ -145,20 +145,71 @@ impl<T> Table<T> {
         let (chunk, offset) = locate(index);
         assert!(chunk < CHUNKS, "a table holds at most 2^32 elements");
         let len = chunk_len(chunk);
+        // Whether `ask` was here before, and asked for as much.
+        let mut asked = false;
         if offset == 0 {
-            let fresh: Box<[MaybeUninit<T>]> = Box::new_uninit_slice(len);
-            let base = Box::into_raw(fresh).cast();
-            self.chunks[chunk].store(base, Ordering::Release);
+            let mut base = self.chunks[chunk].load(Ordering::Relaxed);
+            asked = !base.is_null();
+            if !asked {
+                base = self.allocate(chunk);
+            }
             self.next.store(base, Ordering::Relaxed);
         }
         let (size, mut room) = (size_of::<T>(), len - offset);
         if index * size >= SMALL {
             room = room.min(ahead(index * size) / size);
             let next = self.next.load(Ordering::Relaxed);
-            // SAFETY: the chunk is ours, and has so many elements from there on.
-            unsafe { populate(next.cast(), room * size) };
+            if !asked {
+                // SAFETY: the chunk is ours, and has so many elements from there on.
+                unsafe { populate(next.cast(), room * size) };
+            }
         }
         self.room.store(index + room, Ordering::Relaxed);
+    }
+
+    /// Allocates a chunk.
+    fn allocate(&self, chunk: usize) -> *mut MaybeUninit<T> {
+        let fresh: Box<[MaybeUninit<T>]> = Box::new_uninit_slice(chunk_len(chunk));
+        let base = Box::into_raw(fresh).cast();
+        self.chunks[chunk].store(base, Ordering::Release);
+        base
+    }
+
+    /// Asks for memory for elements to come, if there is little left of what was
+    /// asked for: says whether it did.
+    #[inline]
+    fn prepare(&self) -> bool {
+        let index = self.len.load(Ordering::Relaxed);
+        let left = self.room.load(Ordering::Relaxed) - index;
+        index * size_of::<T>() >= SMALL && left * size_of::<T>() < LITTLE && self.ask(index + left)
+    }
+
+    /// Asks for the memory of elements from an index on, to which it was asked for.
+    #[cold]
+    fn ask(&self, room: usize) -> bool {
+        let (chunk, offset) = locate(room);
+        let base = self
+            .chunks
+            .get(chunk)
+            .map(|base| base.load(Ordering::Relaxed));
+        let size = size_of::<T>();
+        let more = (chunk_len(chunk) - offset).min(ahead(room * size) / size);
+        match base {
+            // Whoever gets there goes on with it.
+            Some(base) if base.is_null() => {
+                let base = self.allocate(chunk);
+                // SAFETY: the chunk is ours, and has so many elements.
+                unsafe { populate(base.cast(), more * size) };
+                true
+            }
+            Some(base) if offset > 0 => {
+                // SAFETY: as above, from there on.
+                unsafe { populate(base.add(offset).cast(), more * size) };
+                self.room.store(room + more, Ordering::Relaxed);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Appends elements, and says so in one store. Should `values` panic, those
@@ -250,6 +301,10 @@ const SMALL: usize = 64 << 10;
 const LEAST_AHEAD: usize = 16 << 10;
 /// The most, so that nobody waits long for it.
 const MOST_AHEAD: usize = 32 << 10;
+
+/// So many bytes left of what was asked for are few: enough for many small batches,
+/// each of which asks for one table's.
+const LITTLE: usize = 8 << 10;
 
 /// How many bytes to ask for ahead of need where so many are used: a quarter as
 /// many, so that what waits to be used stays a small part of the whole.
@@ -460,6 +515,13 @@ impl Writer {
         table.extend(values);
     }
 
+    /// Has a table of this writer's session ask for the memory of elements to come, if
+    /// it is to be soon: says whether it did.
+    #[inline]
+    pub fn prepare<T>(&mut self, table: &Table<T>) -> bool {
+        table.prepare()
+    }
+
     /// Appends elements that lie together.
     pub fn extend_from<T: Copy>(&mut self, table: &Table<T>, values: &[T]) {
         table.extend_from(values);
@@ -526,11 +588,14 @@ mod tests {
         let mut writer = Writer::new();
         writer.push(&table, marker.clone());
         let first: *const Arc<()> = table.get(0).unwrap();
-        for _ in 0..10_000 {
+        for number in 0..70_000 {
             writer.push(&table, marker.clone());
+            if number % 3 == 0 {
+                writer.prepare(&table);
+            }
         }
         assert!(ptr::eq(first, table.get(0).unwrap()));
-        assert!(table.get(10_001).is_none());
+        assert!(table.get(70_001).is_none());
         drop(table);
         assert_eq!(Arc::strong_count(&marker), 1);
     }

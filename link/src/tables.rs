@@ -121,6 +121,20 @@ impl Tables {
         tables
     }
 
+    /// Asks for memory for what comes next, of one table at most: records are of even
+    /// lengths, so many tables would need it at once. Part of commit.
+    pub fn prepare(&self, writer: &mut Writer, regions: Range<u16>) {
+        let mut regions = regions.map(|region| &self.region(region).atoms);
+        let _ = writer.prepare(&self.symbols)
+            || writer.prepare(&self.atoms)
+            || writer.prepare(&self.relocs)
+            || self.names.prepare(writer)
+            || writer.prepare(&self.inputs)
+            || writer.prepare(&self.generations)
+            || self.locals.prepare(writer)
+            || regions.any(|atoms| writer.prepare(atoms));
+    }
+
     /// The newest generation.
     pub fn newest(&self) -> Generation {
         Generation(self.generations.len() as u32 - 1)

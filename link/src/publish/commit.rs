@@ -81,6 +81,8 @@ pub(super) fn commit(
     for (&address, &copy) in &txn.copies {
         slab.copies.insert(writer, address, copy);
     }
+    let regions = slab.first_region..slab.first_region + slab.segments.len() as u16;
+    tables.prepare(writer, regions);
     image.put(taken.at, slab);
     let published = Published {
         generation: tables.newest(),
