@@ -135,8 +135,10 @@ impl Index {
             self.populated.store(0, Ordering::Relaxed);
             writer.push(&self.arrays, Array::new(slots * 2));
         }
-        // All of its bytes by the time that another quarter is taken.
-        let (bytes, due) = (slots * 16, past_half * 64);
+        // All of its bytes by the time that another quarter is taken, and half a step
+        // early: where each batch adds a name, its unwind entry's pages are asked for
+        // as often, and would be in the same batches.
+        let (bytes, due) = (slots * 16, past_half * 64 + POPULATED_AT_ONCE / 2);
         let populated = self.populated.load(Ordering::Relaxed);
         if due > populated && populated < bytes {
             let end = (populated + POPULATED_AT_ONCE).min(bytes);
