@@ -139,6 +139,9 @@ pub struct Wanted<'a> {
     pub name: &'a str,
     /// The version the object asks for, when it names one (`name@VERSION`).
     pub version: Option<&'a str>,
+    /// Whether the object says that it is a thread-local: its offset is wanted then,
+    /// in every thread the same.
+    pub thread_local: bool,
 }
 
 /// What a name outside the image stands for.

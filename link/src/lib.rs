@@ -75,6 +75,7 @@ pub mod source;
 pub mod space;
 mod staged;
 mod stop;
+mod surplus;
 mod table;
 mod tables;
 mod txn;

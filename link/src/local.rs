@@ -31,7 +31,7 @@ use crate::host::{
 };
 use crate::space::{AddressSpace, Near, Protection, Region, Reserve, SpaceError, SpaceId, Write};
 use crate::stop::{self, Stopped};
-use crate::table;
+use crate::{surplus, table};
 
 /// This process as a place for an image. Dropping it leaves its regions mapped:
 /// code may be running there. [`Session::release`](crate::Session::release)
@@ -692,7 +692,7 @@ impl Unwind for LocalHost {
 
 impl Resolver for LocalHost {
     fn resolve(&mut self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Outside>>, HostError> {
-        Ok(wanted.iter().map(lookup).collect())
+        wanted.iter().map(lookup).collect()
     }
 
     fn extents(&mut self, at: &[HostAddr]) -> Result<Vec<Option<Extent>>, HostError> {
@@ -700,8 +700,26 @@ impl Resolver for LocalHost {
     }
 }
 
-fn lookup(wanted: &Wanted<'_>) -> Option<Outside> {
-    let name = std::ffi::CString::new(wanted.name).ok()?;
+fn lookup(wanted: &Wanted<'_>) -> Result<Option<Outside>, HostError> {
+    let Ok(name) = std::ffi::CString::new(wanted.name) else {
+        return Ok(None);
+    };
+    let offset = match wanted.thread_local {
+        true => surplus::offsets(&[&name]).map_err(|why| no_offset(wanted.name, &why))?,
+        false => vec![None],
+    };
+    let offset = offset[0].map(Outside::ThreadOffset);
+    Ok(offset.or_else(|| found(&name, wanted)))
+}
+
+/// Why a library's thread-local cannot be referred to.
+pub(crate) fn no_offset(name: &str, why: &str) -> HostError {
+    let why = format!("`{name}` is a library's thread-local without a place of its own: {why}");
+    HostError::Failed(why)
+}
+
+/// What the dynamic linker finds.
+fn found(name: &CStr, wanted: &Wanted<'_>) -> Option<Outside> {
     let version = wanted
         .version
         .and_then(|version| std::ffi::CString::new(version).ok());

@@ -223,7 +223,11 @@ fn reservations_lie_where_asked() {
 
 fn names_are_resolved_in_one_go() {
     let mut worker = worker();
-    let wanted = |name, version| Wanted { name, version };
+    let wanted = |name, version| Wanted {
+        name,
+        version,
+        thread_local: false,
+    };
     let found = worker
         .resolver
         .resolve(&[
@@ -318,6 +322,7 @@ fn signals_are_at_their_defaults() {
     let _ = worker.resolver.resolve(&[Wanted {
         name: "main",
         version: None,
+        thread_local: false,
     }]);
     let pipe = 1 << (13 - 1);
     let ignored = status_of("self", "SigIgn") & !pipe;
@@ -430,6 +435,7 @@ fn resolve(worker: &mut Worker, name: &str) -> HostAddr {
     let wanted = [Wanted {
         name,
         version: None,
+        thread_local: false,
     }];
     match worker.resolver.resolve(&wanted).unwrap()[..] {
         [Some(Outside::Address(at))] => at,

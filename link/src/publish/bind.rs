@@ -423,7 +423,12 @@ impl Binder<'_, '_> {
             .bound
             .asked
             .iter()
-            .map(|number| wanted(self.staged.name_text(*number)))
+            .map(|number| {
+                let reference = self.bound.names.entry(*number).reference;
+                let kind = self.staged.record(reference).kind();
+                let thread_local = kind == SymbolKind::ThreadLocal;
+                wanted(self.staged.name_text(*number), thread_local)
+            })
             .collect();
         let answers = ground.resolver().resolve(&wanted)?;
         assert_eq!(
@@ -678,15 +683,14 @@ pub(super) fn place(staged: &Staged<'_>, atom: u32, offset: u32) -> Place {
 }
 
 /// Splits `name@VERSION` and `name@@VERSION` as assemblers write them.
-fn wanted(symbol: &str) -> Wanted<'_> {
-    match symbol.split_once('@') {
-        Some((name, version)) if !name.is_empty() => Wanted {
-            name,
-            version: Some(version.trim_start_matches('@')),
-        },
-        _ => Wanted {
-            name: symbol,
-            version: None,
-        },
+fn wanted(symbol: &str, thread_local: bool) -> Wanted<'_> {
+    let (name, version) = match symbol.split_once('@') {
+        Some((name, version)) if !name.is_empty() => (name, Some(version.trim_start_matches('@'))),
+        _ => (symbol, None),
+    };
+    Wanted {
+        name,
+        version,
+        thread_local,
     }
 }

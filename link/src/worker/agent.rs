@@ -20,7 +20,8 @@ use crate::arena;
 use crate::extent::extent;
 use crate::fork::{self, Fork};
 use crate::gdb::Listed;
-use crate::{HostAddr, Outside, Protection, Reserve, gap};
+use crate::local::no_offset;
+use crate::{HostAddr, HostError, Outside, Protection, Reserve, gap, surplus};
 
 /// The worker's entry: what follows `__worker` on the command line. Never
 /// returns: it becomes the program, or ends with its controller.
@@ -231,6 +232,10 @@ pub(super) fn answer(request: Request, file: Option<File>) -> io::Result<Reply> 
             let extents = at.into_iter().map(|at| extent(HostAddr(at)));
             Ok(Reply::Described(extents.collect()))
         }
+        Request::ThreadLocal { name } => Ok(match thread_local(&name) {
+            Ok(found) => Reply::Found(vec![found]),
+            Err(why) => Reply::Failed(why.to_string()),
+        }),
         Request::Open { library } => open_library(&library)
             .map(|()| Reply::Done)
             .map_err(io::Error::other),
@@ -413,6 +418,15 @@ fn resolve_all(names: &[(String, Option<String>)]) -> Vec<Option<Outside>> {
         resolve(&name, version.as_deref(), &loaded)
     };
     names.iter().map(found).collect()
+}
+
+/// Where a library's thread-local is in every thread; none for what is none.
+fn thread_local(name: &str) -> Result<Option<Outside>, HostError> {
+    let Ok(text) = CString::new(name) else {
+        return Ok(None);
+    };
+    let offsets = surplus::offsets(&[&text]).map_err(|why| no_offset(name, &why))?;
+    Ok(offsets[0].map(Outside::ThreadOffset))
 }
 
 /// What a name stands for in this process.

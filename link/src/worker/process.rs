@@ -179,6 +179,7 @@ impl Worker {
         let wanted = Wanted {
             name: "malloc",
             version: None,
+            thread_local: false,
         };
         Ok(match self.resolver.resolve(&[wanted])?[..] {
             [Some(Outside::Address(at))] => Near::Range(at..at.add(1)),

@@ -200,14 +200,27 @@ impl Resolver for WorkerResolver {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
+        // These first: to look one up by name gives each thread a copy of its own.
+        let mut thread_locals = Vec::new();
+        for (number, wanted) in wanted.iter().enumerate().filter(|(_, w)| w.thread_local) {
+            let name = wanted.name.to_owned();
+            match self.line.ask_host(&Request::ThreadLocal { name })? {
+                Reply::Found(found) if found.len() == 1 => thread_locals.push((number, found[0])),
+                other => return Err(senseless(&other)),
+            }
+        }
         let names = wanted
             .iter()
             .map(|w| (w.name.to_owned(), w.version.map(str::to_owned)))
             .collect();
-        match self.line.ask_host(&Request::Resolve { names })? {
-            Reply::Found(found) if found.len() == wanted.len() => Ok(found),
-            other => Err(senseless(&other)),
+        let mut found = match self.line.ask_host(&Request::Resolve { names })? {
+            Reply::Found(found) if found.len() == wanted.len() => found,
+            other => return Err(senseless(&other)),
+        };
+        for (number, offset) in thread_locals {
+            found[number] = offset.or(found[number]);
         }
+        Ok(found)
     }
 
     fn extents(&mut self, at: &[HostAddr]) -> Result<Vec<Option<Extent>>, HostError> {

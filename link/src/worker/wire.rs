@@ -97,6 +97,8 @@ pub enum Request {
     GiveUp { why: String },
     /// What begins at these addresses? Answered by `Described`.
     Describe { at: Vec<u64> },
+    /// Give a library's thread-local an offset. Answered by `Found`, of one.
+    ThreadLocal { name: String },
 }
 
 /// What a worker asks, or a child of it, when a lazy symbol is called: not a
@@ -266,6 +268,10 @@ impl Request {
                 out.tag(24);
                 out.bytes(why.as_bytes());
             }
+            Request::ThreadLocal { name } => {
+                out.tag(26);
+                out.bytes(name.as_bytes());
+            }
             Request::Describe { at } => {
                 out.record(25, &[at.len() as u64]);
                 out.numbers(at);
@@ -388,6 +394,7 @@ impl Request {
             25 => Request::Describe {
                 at: from.list(Decoder::number)?,
             },
+            26 => Request::ThreadLocal { name: from.text()? },
             23 => Request::GoOn {
                 function: from.number()?,
             },
@@ -682,6 +689,9 @@ mod tests {
                 why: "it does not compile".into(),
             },
             Request::Describe { at: vec![33, 34] },
+            Request::ThreadLocal {
+                name: "local".into(),
+            },
         ]
     }
 

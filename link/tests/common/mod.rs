@@ -137,6 +137,7 @@ pub fn outside(ground: &mut dyn Ground, name: &str) -> HostAddr {
     let wanted = sapwood_link::Wanted {
         name,
         version: None,
+        thread_local: false,
     };
     match ground.resolver().resolve(&[wanted]).unwrap()[..] {
         [Some(sapwood_link::Outside::Address(at))] => at,
