@@ -165,6 +165,7 @@ fn ask(path: &Path, bytes: Vec<u8>, companion: Option<Companion>) {
         for function in module.functions(name) {
             places.extend(function.entry);
             let _ = module.prologue_end(&function);
+            let _ = module.scopes_of(function.id);
             let _ = module.inlined_copies(&function);
             let _ = module.type_of(function.type_id());
             let mut left = 50;

@@ -584,6 +584,11 @@ impl Target for Native {
     }
 
     fn go_on(&mut self, resume: Resume, thread: ThreadId) -> Result<()> {
+        // What was reported had happened before: nobody was let go for it.
+        let is_there = self.threads.contains_key(&resume.thread.0);
+        if is_there && !self.threads.values().any(|known| known.running) {
+            return self.resume(resume);
+        }
         let motion = match thread == resume.thread {
             true => resume.motion,
             false => Motion::Continue,
