@@ -20,6 +20,9 @@ use crate::failure::Failure;
 use crate::help::{self, Topic};
 use watch::{Show, Shown};
 
+mod debug_object;
+mod listing;
+mod names;
 mod watch;
 
 /// What the command line asks for.
@@ -103,6 +106,10 @@ fn read_command_line(parser: &mut lexopt::Parser) -> Result<Asked, Failure> {
             Long("perf") => {
                 shown.perf = true;
                 options.command.push("--perf".into());
+            }
+            Long("debuggable") => {
+                shown.debuggable = true;
+                options.command.push("--debuggable".into());
             }
             Long("cache") => cache = Some(Some(PathBuf::from(parser.value().map_err(usage)?))),
             Long("no-cache") => cache = Some(None),

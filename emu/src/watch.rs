@@ -12,6 +12,16 @@ use sapwood_link::HostAddr;
 
 use crate::addr::GuestAddr;
 use crate::engine::Guest;
+use crate::state::offset;
+
+/// How a debugger leaves translated code, in x86-64's numbers of registers: the
+/// word at this distance from what r15 holds is the stack pointer that code was
+/// entered with, wherever in it the thread is.
+pub const ENTRY_STACK: i32 = offset::HOST_STACK - offset::BIAS;
+
+/// What was pushed there on the way in, by DWARF's numbers for registers: first
+/// rbp, last r15. Below the first is the return address.
+pub const ENTRY_SAVED: [u8; 6] = [6, 3, 12, 13, 14, 15];
 
 /// Sees what is translated. Called with the engine locked, so it must not call
 /// the engine.

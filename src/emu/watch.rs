@@ -1,19 +1,19 @@
-//! Showing what the emulator translates: `--trace`, `-d`, `--perf`.
+//! Showing what the emulator translates: `--trace`, `-d`, `--perf`, `--debuggable`.
 //!
 //! The emulator gives host code with rows to guest addresses; here they are
 //! joined with the guest's own symbols and lines, so that every place has a name.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use capstone::prelude::*;
-use sapwood_dwarf::{Address, Bytes, Input, Module, ModuleKind};
 use sapwood_emu::watch::{Translated, Watch};
-use sapwood_emu::{Guest, GuestAddr, elf};
+use sapwood_emu::{Guest, GuestAddr};
+
+use super::listing::Listing;
+use super::names::Names;
 
 /// What is to be shown.
 #[derive(Clone, Copy, Default)]
@@ -28,6 +28,8 @@ pub struct Shown {
     pub trace: bool,
     /// A file by which perf names blocks.
     pub perf: bool,
+    /// A list by which debuggers find the guest's source.
+    pub debuggable: bool,
 }
 
 impl Shown {
@@ -46,7 +48,7 @@ impl Shown {
 
     /// Whether anything is.
     pub fn is_any(&self) -> bool {
-        self.guest_code || self.ir || self.host_code || self.trace || self.perf
+        self.guest_code || self.ir || self.host_code || self.trace || self.perf || self.debuggable
     }
 }
 
@@ -54,6 +56,7 @@ impl Shown {
 pub struct Show {
     shown: Shown,
     perf: Option<Mutex<File>>,
+    listing: Option<Mutex<Listing>>,
     names: Mutex<Names>,
 }
 
@@ -64,12 +67,13 @@ impl Show {
         Ok(Show {
             shown,
             perf: shown.perf.then(map).transpose()?.map(Mutex::new),
+            listing: shown.debuggable.then(Mutex::default),
             names: Mutex::default(),
         })
     }
 
     fn text(&self, piece: &Translated<'_>, names: &mut Names) -> String {
-        let mut text = format!("block {}{}", piece.start, names.of(piece, piece.start));
+        let mut text = format!("block {}{}", piece.start, names.of(piece.start));
         match piece.blocks {
             1 => text.push('\n'),
             blocks => {
@@ -104,7 +108,7 @@ impl Show {
                     rows.next_if(|(offset, _)| piece.at.0 + u64::from(*offset) <= at)
                 {
                     if pc.0 != u64::MAX {
-                        let _ = writeln!(text, "  # {pc}{}", names.of(piece, *pc));
+                        let _ = writeln!(text, "  # {pc}{}", names.of(*pc));
                     }
                 }
                 let _ = writeln!(text, "  {at:#x}  {rest}");
@@ -117,12 +121,14 @@ impl Show {
 impl Watch for Show {
     fn translated(&self, piece: &Translated<'_>) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.shown.trace {
-            names.of(piece, piece.start);
+        names.learn(piece);
+        if let Some(listing) = &self.listing {
+            let mut listing = listing.lock().unwrap_or_else(PoisonError::into_inner);
+            listing.add(piece, &mut names);
         }
         if let Some(map) = &self.perf {
             let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
-            let name = names.of(piece, piece.start);
+            let name = names.of(piece.start);
             // A map that cannot be written costs names, not the run.
             let _ = writeln!(
                 map,
@@ -143,64 +149,10 @@ impl Watch for Show {
     }
 
     fn running(&self, pc: GuestAddr) {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = names.blocks.get(&pc).map_or("", String::as_str);
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = names.of(pc);
         let _ = writeln!(std::io::stderr().lock(), "run {pc}{name}");
     }
-}
-
-/// The guest's files, by path, and the names of its blocks.
-#[derive(Default)]
-struct Names {
-    modules: HashMap<PathBuf, Option<Guested>>,
-    blocks: HashMap<GuestAddr, String>,
-}
-
-/// A file of the guest's, at the addresses that it was linked for.
-struct Guested {
-    module: Module,
-    bytes: Arc<[u8]>,
-}
-
-impl Names {
-    /// ` function+0x10 (file.c:12)`, as much as is known of an instruction.
-    fn of(&mut self, piece: &Translated<'_>, pc: GuestAddr) -> String {
-        let name = self.find(piece, pc).unwrap_or_default();
-        if pc == piece.start {
-            self.blocks.insert(pc, name.clone());
-        }
-        name
-    }
-
-    fn find(&mut self, piece: &Translated<'_>, pc: GuestAddr) -> Option<String> {
-        // Regions are of blocks that were told of before.
-        let Some((path, offset)) = &piece.file else {
-            return self.blocks.get(&pc).cloned();
-        };
-        let known = self.modules.entry(path.clone());
-        let file = known.or_insert_with(|| open(path)).as_ref()?;
-        let offset = offset.wrapping_add(pc.0.wrapping_sub(piece.start.0));
-        let at = Address(elf::link_address(&file.bytes, offset)?);
-        let mut name = String::new();
-        if let Some((symbol, distance)) = file.module.symbol_at(at) {
-            let _ = write!(name, " {}", symbol.name);
-            if distance > 0 {
-                let _ = write!(name, "+{distance:#x}");
-            }
-        }
-        if let Some(row) = file.module.line_at(at) {
-            let file = row.file.file_name().unwrap_or_default().to_string_lossy();
-            let _ = write!(name, " ({file}:{})", row.line);
-        }
-        Some(name)
-    }
-}
-
-fn open(path: &Path) -> Option<Guested> {
-    let bytes: Arc<[u8]> = std::fs::read(path).ok()?.into();
-    let input = Input::new(path, ModuleKind::Executable, Bytes::from(bytes.clone()), 0);
-    let module = Module::open(input).ok()?;
-    Some(Guested { module, bytes })
 }
 
 fn host_disassembler() -> CsResult<Capstone> {
