@@ -229,6 +229,8 @@ pub enum Reason {
     Hardware(BreakpointId),
     /// The dynamic linker says here that the list of libraries changed.
     Libraries,
+    /// The program announces here that it made code.
+    Announced,
     /// A step, `finish` or `until` goes this far.
     Step,
     /// A function that we called returns here.

@@ -5,6 +5,7 @@
 //! [`run`] moves the program, [`frames`] walks stacks, [`show`] answers
 //! questions, [`places`] finds where a spec is.
 
+mod announced;
 mod breakpoints;
 mod calls;
 mod catch;
@@ -107,6 +108,8 @@ pub struct Debugger {
     armed: BTreeMap<Address, u8>,
     /// Where a call may be left without returning.
     hooks: hooks::Hooks,
+    /// The modules that announce code that the program makes.
+    announcers: announced::Announcers,
     /// How many modules breakpoints have been resolved against.
     resolved: usize,
     threads: Threads,

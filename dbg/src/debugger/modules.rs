@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sapwood_dwarf::{ModuleId, ModuleKind};
 
+use super::announced::Announcers;
 use super::hooks::Hooks;
 use super::{Debugger, Events};
 use crate::breakpoint::{BreakpointId, Change, Reason, Wish};
@@ -237,7 +238,7 @@ impl Debugger {
             self.take_in_list(listed, events);
         }
         self.resolve_new(events);
-        Ok(())
+        self.hear_announcers(events)
     }
 
     /// The paths of the libraries that are loaded.
@@ -294,7 +295,8 @@ impl Debugger {
     }
 
     /// Takes a module out, and the places of breakpoints in it.
-    fn remove_module(&mut self, id: ModuleId) {
+    pub(super) fn remove_module(&mut self, id: ModuleId) {
+        self.announcers.forget(id);
         let Some(ranges) = Arc::make_mut(&mut self.modules).remove(id) else {
             return;
         };
@@ -328,6 +330,7 @@ impl Debugger {
         }
         self.libraries.clear();
         self.hooks = Hooks::default();
+        self.announcers = Announcers::default();
         self.unwinder = Default::default();
     }
 

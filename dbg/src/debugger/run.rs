@@ -472,6 +472,7 @@ impl Debugger {
                 return Ok(Verdict::Stop(Outcome::Stop(here, reason)));
             }
         }
+        self.take_in_announced(at, events)?;
         let sp = self.live()?.registers(here)?.sp();
         if reasons.contains(&Reason::CallReturn)
             && let Some(call) = self.call_returning(here, at, sp)
