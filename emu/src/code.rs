@@ -28,6 +28,9 @@ const SLAB_BYTES: [u64; 3] = [64 << 20, 16 << 20, 4 << 20];
 /// Code begins at multiples of this.
 const ALIGNMENT: u64 = 16;
 
+/// And at multiples of this where a debugger may poke into it.
+const PAGE: u64 = 4096;
+
 /// Cells are published so many at a time, 8 bytes each.
 const CELLS_IN_ATOM: u64 = 512;
 
@@ -44,6 +47,18 @@ pub struct CodeSpace {
     /// The published cells that nobody has taken, at the end of all cells.
     free_cells: Range<HostAddr>,
     ways: &'static Ways,
+    /// What code begins at multiples of.
+    alignment: u64,
+}
+
+/// Who may want to change code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pokes {
+    /// Nobody.
+    Never,
+    /// A debugger of this process. Each piece of code has pages of its own, which
+    /// are this process's alone: a page that was poked shows no later writes.
+    ByDebugger,
 }
 
 /// Where code and cells of one slab may lie.
@@ -76,7 +91,7 @@ struct Image {
 pub struct Full;
 
 impl Image {
-    fn new(slab_length: u64) -> Image {
+    fn new(slab_length: u64, pokes: Pokes) -> Image {
         let options = Options {
             near: Near::Anywhere,
             slab_length,
@@ -84,7 +99,10 @@ impl Image {
         };
         Image {
             session: Session::new(options),
-            space: LocalSpace::new(),
+            space: match pokes {
+                Pokes::Never => LocalSpace::new(),
+                Pokes::ByDebugger => LocalSpace::for_debuggers(),
+            },
             registrations: Vec::new(),
         }
     }
@@ -93,11 +111,12 @@ impl Image {
     fn append(
         &mut self,
         kind: AtomKind,
+        alignment: u64,
         length: u64,
         write: impl FnOnce(HostAddr, &mut [u8]),
     ) -> Result<HostAddr, sapwood_link::Error> {
         let Image { session, space, .. } = self;
-        let mut emission = session.emit_in_place(space, kind, ALIGNMENT, length)?;
+        let mut emission = session.emit_in_place(space, kind, alignment, length)?;
         let at = emission.address();
         write(at, emission.bytes());
         emission.finish(length)?;
@@ -121,12 +140,12 @@ impl std::fmt::Debug for Mapping {
 
 impl CodeSpace {
     /// An empty space for a guest's code.
-    pub fn new(ways: &'static Ways) -> io::Result<CodeSpace> {
+    pub fn new(ways: &'static Ways, pokes: Pokes) -> io::Result<CodeSpace> {
         // The first cells make the image reserve its slab.
         let bytes = CELLS_IN_ATOM * 8;
         let begin = |slab| {
-            let mut image = Image::new(slab);
-            let cells = image.append(AtomKind::Data, bytes, |_, _| {})?;
+            let mut image = Image::new(slab, pokes);
+            let cells = image.append(AtomKind::Data, ALIGNMENT, bytes, |_, _| {})?;
             Ok((image, cells))
         };
         let begun = begin(SLAB_BYTES[0])
@@ -143,6 +162,10 @@ impl CodeSpace {
             code_end: HostAddr(0),
             free_cells: HostAddr(0)..HostAddr(0),
             ways,
+            alignment: match pokes {
+                Pokes::Never => ALIGNMENT,
+                Pokes::ByDebugger => PAGE,
+            },
         };
         space.enter_slab(cells);
         space.free_cells = cells.range(bytes);
@@ -220,11 +243,14 @@ impl CodeSpace {
         let length = length as u64;
         if self.grows {
             let room = self.slab().code.end.distance_from(self.code_end) as u64;
-            if length + ALIGNMENT > room {
+            if length + self.alignment > room {
                 return Err(Full);
             }
         }
-        let published = self.mapping.image().append(AtomKind::Code, length, write);
+        let alignment = self.alignment;
+        let mut image = self.mapping.image();
+        let published = image.append(AtomKind::Code, alignment, length, write);
+        drop(image);
         let at = published.map_err(|_| Full)?;
         if !self.grows {
             self.enter_slab(at);
@@ -256,7 +282,7 @@ impl CodeSpace {
         let published = self
             .mapping
             .image()
-            .append(AtomKind::Data, bytes, |_, _| {});
+            .append(AtomKind::Data, ALIGNMENT, bytes, |_, _| {});
         let cells = published.map_err(|_| Full)?;
         if !self.grows {
             self.enter_slab(cells);
@@ -288,7 +314,7 @@ impl Drop for Mapping {
         image.registrations.clear();
         let Image {
             session, mut space, ..
-        } = std::mem::replace(image, Image::new(SLAB_BYTES[2]));
+        } = std::mem::replace(image, Image::new(SLAB_BYTES[2], Pokes::Never));
         // Who runs code there holds a share, so nobody does any more.
         let released = session.release(&mut Parts {
             space: &mut space,

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::blocks::{Blocks, ExitId};
 use crate::clif::Lowering;
-use crate::code::{CodeSpace, Mapping};
+use crate::code::{CodeSpace, Mapping, Pokes};
 use crate::compiler::{Compiler, Pause};
 use crate::enter::{self, Left, Ways, guest_flags, host_flags, reason};
 use crate::exit::{Access, FaultKind};
@@ -133,7 +133,7 @@ impl Inner {
             guest,
             tier,
             ways,
-            blocks: Blocks::new(CodeSpace::new(ways)?, ExitId(0)),
+            blocks: Blocks::new(CodeSpace::new(ways, Pokes::Never)?, ExitId(0)),
             is_exhausted: false,
             breakpoints: BTreeSet::new(),
             retired: Vec::new(),
@@ -155,11 +155,23 @@ impl Inner {
         })
     }
 
+    fn new_space(&self) -> io::Result<CodeSpace> {
+        let is_poked = self
+            .watch
+            .as_ref()
+            .is_some_and(|watch| watch.is_for_debuggers());
+        let pokes = match is_poked {
+            true => Pokes::ByDebugger,
+            false => Pokes::Never,
+        };
+        CodeSpace::new(self.ways, pokes)
+    }
+
     /// Begins a new space, after the old one is full. What is in it goes when
     /// the last thread has left it. When the host has no memory for another, the
     /// old one stays, and what is not in it is interpreted.
     fn renew(&mut self) {
-        let Ok(space) = CodeSpace::new(self.ways) else {
+        let Ok(space) = self.new_space() else {
             self.is_exhausted = true;
             return;
         };
@@ -284,7 +296,11 @@ impl Engine {
         if watch.follows() {
             inner.blocks.keep_apart();
         }
+        let is_poked = watch.is_for_debuggers();
         inner.watch = Some(watch);
+        if is_poked {
+            inner.renew();
+        }
     }
 
     /// From now on measures times, for [`statistics`](Self::statistics).

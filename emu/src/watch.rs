@@ -34,6 +34,11 @@ pub trait Watch: Send + Sync {
         false
     }
 
+    /// Whether debuggers of this process are to poke into the code.
+    fn is_for_debuggers(&self) -> bool {
+        false
+    }
+
     /// A block is about to run.
     fn running(&self, _pc: GuestAddr) {}
 }

@@ -9,7 +9,7 @@
 //!
 //! A debugger cannot poke breakpoints into shared pages, and code in
 //! [`LocalSpace`](crate::LocalSpace) lies in such: use the hardware's (`hbreak`)
-//! there, or a ground of private pages.
+//! there, or [`LocalSpace::for_debuggers`](crate::LocalSpace::for_debuggers).
 //!
 //! What holds between calls: every entry on the list is alive, and so are the
 //! bytes that it names.

@@ -40,6 +40,8 @@ pub struct LocalSpace {
     id: SpaceId,
     regions: Vec<Mapped>,
     fork: Fork,
+    /// How code is mapped where it runs.
+    sharing: c_int,
 }
 
 struct Mapped {
@@ -55,6 +57,8 @@ struct Mapped {
     /// How often this process had forked when the file became its own; nothing
     /// when that was not known.
     forks: Option<u64>,
+    /// How it is mapped where it runs.
+    sharing: c_int,
 }
 
 // SAFETY: the pointers are to mappings of the whole process, which any thread
@@ -69,6 +73,18 @@ impl LocalSpace {
             id: SpaceId::fresh(),
             regions: Vec::new(),
             fork: Fork::watch(),
+            sharing: libc::MAP_SHARED,
+        }
+    }
+
+    /// The same, with code in private pages, so that a debugger of this process
+    /// can poke breakpoints into it. What is written into a page afterwards is
+    /// not seen where it runs: give each atom of code pages of its own, by its
+    /// alignment, and replace none.
+    pub fn for_debuggers() -> LocalSpace {
+        LocalSpace {
+            sharing: libc::MAP_PRIVATE,
+            ..LocalSpace::new()
         }
     }
 
@@ -158,6 +174,19 @@ impl LocalSpace {
             length: length as u64,
             protection: want.protection,
         };
+        let sharing = match want.protection {
+            Protection::Code => self.sharing,
+            _ => libc::MAP_SHARED,
+        };
+        if let Some(file) = file
+            && sharing == libc::MAP_PRIVATE
+        {
+            map_over(start, length, protection, file, sharing).map_err(|error| {
+                unmap(start, length);
+                unmap(window, length);
+                close(error)
+            })?;
+        }
         Ok(Mapped {
             region,
             window,
@@ -165,6 +194,7 @@ impl LocalSpace {
             populated: 0,
             process: self.fork.process(),
             forks: fork::count(),
+            sharing,
         })
     }
 }
@@ -227,8 +257,10 @@ impl Mapped {
                 length,
                 libc::PROT_READ | libc::PROT_WRITE,
                 file,
+                libc::MAP_SHARED,
             )?;
-            map_over(self.region.start.get() as *mut u8, length, access, file)
+            let start = self.region.start.get() as *mut u8;
+            map_over(start, length, access, file, self.sharing)
         });
         let unused = if replaced.is_ok() { old } else { file };
         close(Some(unused));
@@ -270,8 +302,14 @@ fn copy_file(from: c_int, mapping: *const u8, to: c_int) -> io::Result<()> {
 }
 
 /// Maps a file in the place of a mapping of this module's.
-fn map_over(start: *mut u8, length: usize, access: c_int, file: c_int) -> io::Result<()> {
-    let flags = libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED;
+fn map_over(
+    start: *mut u8,
+    length: usize,
+    access: c_int,
+    file: c_int,
+    sharing: c_int,
+) -> io::Result<()> {
+    let flags = sharing | libc::MAP_NORESERVE | libc::MAP_FIXED;
     // SAFETY: the range is a mapping of this module's, whose bytes stay the same.
     let mapped = unsafe { libc::mmap(start.cast(), length, access, flags, file, 0) };
     match mapped == libc::MAP_FAILED {

@@ -148,6 +148,10 @@ impl Watch for Show {
         self.shown.trace
     }
 
+    fn is_for_debuggers(&self) -> bool {
+        self.shown.debuggable
+    }
+
     fn running(&self, pc: GuestAddr) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let name = names.of(pc);
