@@ -110,7 +110,11 @@ impl Debugger {
 
     /// A thread is at a site: perhaps where changes are announced.
     pub(super) fn take_in_announced(&mut self, at: Address, events: Events<'_>) -> Result<()> {
-        let index = self.announcers.all.iter().position(|known| known.called == at);
+        let index = self
+            .announcers
+            .all
+            .iter()
+            .position(|known| known.called == at);
         let Some(index) = index else { return Ok(()) };
         let descriptor = self.announcers.all[index].descriptor;
         let action = self.word(descriptor)? >> 32;
