@@ -25,6 +25,7 @@ pub(super) fn is_called(full: &str, name: &str) -> bool {
 impl Debugger {
     /// `continue`.
     pub(super) fn proceed(&mut self, count: u64, events: Events<'_>) -> Result<()> {
+        self.hear_announcers(events)?;
         if count > 1 {
             let pc = self.frame_at(0)?.pc();
             let here: Vec<BreakpointId> = self
