@@ -116,6 +116,9 @@ pub trait Scene {
     fn function(&mut self) -> Option<Vec<Range<Address>>>;
     /// The word on top of its stack: where a function just entered returns to.
     fn top_of_stack(&mut self) -> Option<Address>;
+    /// Where a function that was just jumped to returns to, and the stack pointer
+    /// then: the top of the stack, unless a rule says that there is more on it.
+    fn tail_caller(&mut self) -> Option<Goal>;
     /// Where its function returns to, and the stack pointer then.
     fn caller(&mut self) -> Option<Goal>;
     /// Where the body of the function with that entry begins, if it has lines.
@@ -286,7 +289,10 @@ impl Stepper {
             Phase::Entering { .. } => Move::Done,
             Phase::Stepped(Flow::Return) => self.returned(scene),
             Phase::Stepped(Flow::Call { .. }) => {
-                let back = scene.top_of_stack();
+                let back = scene.top_of_stack().map(|address| Goal {
+                    address,
+                    stack_at_least: Some(scene.sp().add(8)),
+                });
                 self.enter(back, scene)
             }
             Phase::Stepped(Flow::Jump) if !self.is_inside(scene.pc()) => self.jumped_out(scene),
@@ -444,7 +450,7 @@ impl Stepper {
     }
 
     /// In a function that has just been called (or jumped to in place of a call).
-    fn enter(&mut self, back: Option<Address>, scene: &mut dyn Scene) -> Move {
+    fn enter(&mut self, back: Option<Goal>, scene: &mut dyn Scene) -> Move {
         let mut goals = Vec::new();
         if let Some(entries) = scene.stub() {
             goals.extend(entries.into_iter().filter_map(|entry| scene.body(entry)));
@@ -454,7 +460,9 @@ impl Stepper {
             }
             goals.push(body);
         }
-        self.phase = Phase::Entering { back };
+        self.phase = Phase::Entering {
+            back: back.map(|goal| goal.address),
+        };
         let mut goals: Vec<Goal> = goals
             .into_iter()
             .map(|address| Goal {
@@ -462,11 +470,7 @@ impl Stepper {
                 stack_at_least: None,
             })
             .collect();
-        if let Some(address) = back {
-            let goal = Goal {
-                address,
-                stack_at_least: Some(scene.sp().add(8)),
-            };
+        if let Some(goal) = back {
             goals.extend(self.or_caught(goal, scene));
         }
         if goals.is_empty() {
@@ -482,7 +486,7 @@ impl Stepper {
         if entry != Some(pc) && scene.stub().is_none() {
             return self.moved(scene);
         }
-        let back = scene.top_of_stack();
+        let back = scene.tail_caller();
         if self.kind == Kind::Into {
             // When it comes back, it comes back to our caller.
             let entering = self.enter(back, scene);
@@ -495,13 +499,7 @@ impl Stepper {
         }
         self.phase = Phase::Leaving;
         match back {
-            Some(address) => {
-                let goal = Goal {
-                    address,
-                    stack_at_least: Some(scene.sp().add(8)),
-                };
-                Move::RunTo(self.or_caught(goal, scene))
-            }
+            Some(goal) => Move::RunTo(self.or_caught(goal, scene)),
             None => Move::Done,
         }
     }

@@ -112,6 +112,12 @@ impl Unwinder {
         guess(modules, at, registers, memory)
     }
 
+    /// Whether there is a rule for code, so that a frame in it need not be guessed.
+    pub fn has_rule(&mut self, modules: &Modules, at: Address) -> bool {
+        let found = modules.at(at);
+        found.is_some_and(|(id, module)| matches!(self.rule(id, module, at), Ok(Some(_))))
+    }
+
     /// Where a frame keeps its caller's registers in memory, as far as its rule
     /// says so. `cfa` is what [`Unwinder::step`] found.
     pub fn saved_places(

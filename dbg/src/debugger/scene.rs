@@ -244,6 +244,16 @@ impl Scene for ThreadScene<'_> {
         read_word(self.target, sp).ok().map(Address)
     }
 
+    fn tail_caller(&mut self) -> Option<Goal> {
+        if self.unwinder.has_rule(self.modules, self.pc()) {
+            return self.caller();
+        }
+        Some(Goal {
+            address: self.top_of_stack()?,
+            stack_at_least: Some(self.sp().add(8)),
+        })
+    }
+
     fn caller(&mut self) -> Option<Goal> {
         let registers = dwarf_registers(&self.registers);
         let at = FrameAddress::InstructionPointer(self.pc());

@@ -151,6 +151,9 @@ impl Scene for Machine {
     fn top_of_stack(&mut self) -> Option<Address> {
         self.stack.last().copied().map(Address)
     }
+    fn tail_caller(&mut self) -> Option<Goal> {
+        self.caller()
+    }
     fn caller(&mut self) -> Option<Goal> {
         Some(Goal {
             address: self.top_of_stack()?,
