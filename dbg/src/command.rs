@@ -64,6 +64,51 @@ pub struct Format {
     pub size: Option<u8>,
 }
 
+/// What to look for in memory, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Find {
+    /// Bytes of each value; its type's own if not given.
+    pub size: Option<u8>,
+    /// How many places are enough.
+    pub most: Option<usize>,
+    /// Where to begin.
+    pub start: String,
+    /// The last byte, or `+` and how many there are.
+    pub end: String,
+    /// The values, one after the other.
+    pub pattern: Vec<String>,
+}
+
+/// What to write to a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dump {
+    /// The file.
+    pub file: String,
+    /// Behind what it has.
+    pub append: bool,
+    /// The bytes.
+    pub what: DumpWhat,
+}
+
+/// Bytes of the program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DumpWhat {
+    /// From one address up to another.
+    Memory(String, String),
+    /// Of a value.
+    Value(String),
+}
+
+/// What to write to memory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restore {
+    /// The file that has the bytes.
+    pub file: String,
+    /// The address of the file's first byte; which of its bytes is the first to
+    /// be written, and before which to end: expressions.
+    pub numbers: Vec<String>,
+}
+
 /// What `info` is asked about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Info {
@@ -441,6 +486,12 @@ pub enum Command {
     Call(String),
     /// `x/NFU EXPR`; goes on where the last one ended without an expression.
     Examine(Format, Option<String>),
+    /// `find[/SIZE MOST] START, END, VALUE…`.
+    Find(Find),
+    /// `dump` and `append`.
+    Dump(Dump),
+    /// `restore FILE binary OFFSET [START [END]]`.
+    Restore(Restore),
     /// `set var EXPR`.
     SetVariable(String),
     /// `whatis EXPR`.

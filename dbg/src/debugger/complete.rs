@@ -43,12 +43,12 @@ fn arguments_of(command: &str) -> Arguments {
     match command {
         "help" => Arguments::Commands,
         "file" | "exec-file" | "core-file" | "generate-core-file" | "load" | "source"
-        | "replace" => Arguments::Files,
+        | "replace" | "restore" => Arguments::Files,
         "break" | "tbreak" | "hbreak" | "thbreak" | "until" | "advance" | "jump" | "list"
         | "clear" | "rbreak" | "skip" | "dprintf" => Arguments::Places,
         "print" | "inspect" | "output" | "call" | "x" | "whatis" | "ptype" | "display"
         | "watch" | "rwatch" | "awatch" | "printf" | "condition" | "disassemble" | "if"
-        | "while" => Arguments::Expression,
+        | "while" | "find" => Arguments::Expression,
         "info" => Arguments::Words(parse::info_words().collect()),
         "set" | "show" | "unset" => Arguments::Words(parse::SETTINGS.to_vec()),
         _ => Arguments::Nothing,

@@ -186,14 +186,14 @@ impl Debugger {
     }
 
     /// The symbol that an address of data or code lies in, if in any.
-    fn data_symbol(&self, at: Address) -> Option<(String, u64)> {
+    pub(super) fn data_symbol(&self, at: Address) -> Option<(String, u64)> {
         let (_, module) = self.modules.at(at)?;
         let (symbol, offset) = module.symbol_at(at)?;
         (offset < symbol.size.max(1)).then(|| (demangled(symbol.name).into_owned(), offset))
     }
 }
 
-fn symbol_text(symbol: Option<&(String, u64)>) -> String {
+pub(super) fn symbol_text(symbol: Option<&(String, u64)>) -> String {
     match symbol {
         Some((name, 0)) => format!(" <{name}>"),
         Some((name, offset)) => format!(" <{name}+{offset}>"),

@@ -25,6 +25,7 @@ mod info;
 mod info_frame;
 mod info_symbols;
 mod live;
+mod memory;
 mod modules;
 mod motion;
 mod places;
@@ -275,6 +276,9 @@ impl Debugger {
             Command::Dprintf(at, template) => self.set_dprintf(at, template, events),
             Command::Call(text) => self.call_expression(&text, events),
             Command::Examine(format, text) => self.examine(format, text.as_deref(), events),
+            Command::Find(find) => self.find(&find, events),
+            Command::Dump(dump) => self.dump(&dump, events),
+            Command::Restore(restore) => self.restore(&restore, events),
             Command::SetVariable(text) => self.set_variable(&text, events),
             Command::WhatIs(text) => self.whatis(&text, events),
             Command::PrintType(flags, text) => self.print_type(flags, &text, events),

@@ -711,7 +711,10 @@ fn unreadable(name: &str, error: &Error) -> String {
     format!("<error reading variable {name} ({error})>")
 }
 
-fn address_of(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<Address, value::Error> {
+pub(super) fn address_of(
+    evaluator: &mut Evaluator<'_>,
+    value: &Value,
+) -> Result<Address, value::Error> {
     let shape = value.ty.shape(evaluator.reader.modules)?;
     let by_place = matches!(
         shape,

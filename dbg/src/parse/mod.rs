@@ -8,6 +8,7 @@
 
 mod arguments;
 mod blocks;
+mod memory;
 mod words;
 
 pub use arguments::{info_words, split_arguments};
@@ -250,6 +251,10 @@ fn command(word: &str, rest: &str) -> Result<Command> {
             let (format, expression) = format(rest)?;
             Command::Examine(format, some(expression))
         }
+        "find" => memory::find(rest)?,
+        "dump" => memory::dump(rest, false)?,
+        "append" => memory::dump(rest, true)?,
+        "restore" => memory::restore(rest)?,
         "whatis" => Command::WhatIs(required(rest, "an expression")?),
         "ptype" => arguments::ptype(rest)?,
         "display" if rest.is_empty() => Command::Display(None),

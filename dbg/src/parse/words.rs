@@ -236,6 +236,26 @@ pub const WORDS: &[(&str, &[&str], &str)] = &[
     ),
     ("call", &[], "Call a function of the program"),
     ("x", &[], "Show memory: x/COUNT FORMAT SIZE ADDRESS"),
+    (
+        "find",
+        &[],
+        "find /SIZE COUNT START, END or +LENGTH, VALUE…: look for values one after the other in memory",
+    ),
+    (
+        "dump",
+        &[],
+        "dump memory FILE START END, or value FILE EXPRESSION: write bytes to a file",
+    ),
+    (
+        "append",
+        &["app"],
+        "append memory FILE START END, or value FILE EXPRESSION: write bytes behind a file's",
+    ),
+    (
+        "restore",
+        &[],
+        "restore FILE binary OFFSET [START [END]]: write a file's bytes to memory",
+    ),
     ("whatis", &["what"], "Show the type of an expression"),
     (
         "ptype",

@@ -99,7 +99,7 @@ impl Style {
 }
 
 /// Whether a type's numbers have a sign.
-pub(super) fn is_signed(ty: &Type, modules: &Modules) -> Result<bool, Error> {
+pub(crate) fn is_signed(ty: &Type, modules: &Modules) -> Result<bool, Error> {
     Ok(match ty.shape(modules)? {
         Shape::Number { encoding, .. } => {
             matches!(

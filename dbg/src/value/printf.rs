@@ -220,7 +220,7 @@ fn conversion(text: &str) -> Result<(Conversion, usize), Error> {
 }
 
 /// Expressions between commas that no bracket or quote holds.
-fn split_at_commas(text: &str) -> Vec<String> {
+pub(crate) fn split_at_commas(text: &str) -> Vec<String> {
     let mut all = vec![String::new()];
     let (mut depth, mut quote, mut escaped) = (0i32, None, false);
     for c in text.chars() {
