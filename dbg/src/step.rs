@@ -116,6 +116,14 @@ pub trait Scene {
     fn function(&mut self) -> Option<Vec<Range<Address>>>;
     /// The word on top of its stack: where a function just entered returns to.
     fn top_of_stack(&mut self) -> Option<Address>;
+    /// Where a function just entered returns to, and the stack pointer then.
+    fn just_called_from(&mut self) -> Option<Goal> {
+        let address = self.top_of_stack()?;
+        Some(Goal {
+            address,
+            stack_at_least: Some(self.sp().add(8)),
+        })
+    }
     /// Where a function that was just jumped to returns to, and the stack pointer
     /// then: the top of the stack, unless a rule says that there is more on it.
     fn tail_caller(&mut self) -> Option<Goal>;
@@ -264,14 +272,11 @@ impl Stepper {
         let running = !matches!(self.phase, Phase::Stepped(_));
         if running
             && scene.catch_hook() == Some(scene.pc())
-            && let Some(address) = scene.top_of_stack()
+            && let Some(goal) = scene.just_called_from()
         {
             // Back to the handler, in the middle of its line.
             self.phase = Phase::Leaving;
-            return Move::RunTo(vec![Goal {
-                address,
-                stack_at_least: Some(scene.sp().add(8)),
-            }]);
+            return Move::RunTo(vec![goal]);
         }
         if running && let Some(target) = scene.jump_target() {
             let outwards = target.stack_at_least.is_some_and(|sp| sp >= self.run.1);
@@ -289,10 +294,7 @@ impl Stepper {
             Phase::Entering { .. } => Move::Done,
             Phase::Stepped(Flow::Return) => self.returned(scene),
             Phase::Stepped(Flow::Call { .. }) => {
-                let back = scene.top_of_stack().map(|address| Goal {
-                    address,
-                    stack_at_least: Some(scene.sp().add(8)),
-                });
+                let back = scene.just_called_from();
                 self.enter(back, scene)
             }
             Phase::Stepped(Flow::Jump) if !self.is_inside(scene.pc()) => self.jumped_out(scene),

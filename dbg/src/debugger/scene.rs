@@ -248,10 +248,7 @@ impl Scene for ThreadScene<'_> {
         if self.unwinder.has_rule(self.modules, self.pc()) {
             return self.caller();
         }
-        Some(Goal {
-            address: self.top_of_stack()?,
-            stack_at_least: Some(self.sp().add(8)),
-        })
+        self.just_called_from()
     }
 
     fn caller(&mut self) -> Option<Goal> {

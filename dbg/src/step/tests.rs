@@ -155,10 +155,7 @@ impl Scene for Machine {
         self.caller()
     }
     fn caller(&mut self) -> Option<Goal> {
-        Some(Goal {
-            address: self.top_of_stack()?,
-            stack_at_least: Some(self.sp().add(8)),
-        })
+        self.just_called_from()
     }
     fn body(&mut self, entry: Address) -> Option<Address> {
         self.rows.contains_key(&entry.0).then(|| entry.add(1))
