@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::{Mutex, MutexGuard};
 
-use common::{Faulty, compile};
+use common::{Faulty, compile, release};
 use sapwood_link::{
     AddressSpace, AtomKind, Error, HostAddr, LocalHost, Near, Options, Parts, Session,
 };
@@ -155,13 +155,7 @@ fn every_step_that_fails_leaves_no_trace() {
                     assert!(before == after, "{step} left a trace (windows: {windows})");
                 }
             }
-            session
-                .release(&mut Parts {
-                    space: &mut space,
-                    host: &mut (),
-                    resolver: &mut (),
-                })
-                .unwrap();
+            release(session, &mut space);
         }
     }
 }
@@ -177,13 +171,7 @@ fn one_publish_makes_at_most_one_apply_and_one_seal() {
     let mut space = Faulty::new(false);
     publish(&mut session, &mut space, &[("third.o", &object)]).unwrap();
     assert_eq!(space.calls[4..], [1, 1], "apply, seal");
-    session
-        .release(&mut Parts {
-            space: &mut space,
-            host: &mut (),
-            resolver: &mut (),
-        })
-        .unwrap();
+    release(session, &mut space);
 }
 
 #[test]
@@ -216,13 +204,7 @@ fn an_emission_that_is_dropped_leaves_no_trace() {
     assert_eq!(view.atom(atom).address, at);
     assert_eq!(view.atom_at(HostAddr(at.get() + 3)).unwrap().id, atom);
     assert!(view.atom_at(HostAddr(at.get() + 4)).is_none());
-    session
-        .release(&mut Parts {
-            space: &mut space,
-            host: &mut (),
-            resolver: &mut (),
-        })
-        .unwrap();
+    release(session, &mut space);
 }
 
 #[test]
@@ -238,11 +220,5 @@ fn an_image_refuses_another_space() {
     let more = self::object("fifth");
     let error = publish(&mut session, &mut other, &[("fifth.o", &more)]).unwrap_err();
     assert!(matches!(error, Error::OtherSpace { .. }), "{error}");
-    session
-        .release(&mut Parts {
-            space: &mut space,
-            host: &mut (),
-            resolver: &mut (),
-        })
-        .unwrap();
+    release(session, &mut space);
 }

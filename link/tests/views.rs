@@ -5,7 +5,7 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
-use common::{Bench, compile};
+use common::{Bench, compile, release};
 use sapwood_link::{
     AtomKind, AtomSpec, Generation, LocalSpace, Options, Parts, RelocTarget, Session,
 };
@@ -74,13 +74,7 @@ fn views_stay_good_on_another_thread_while_generations_land() {
         }
         done.store(true, Ordering::Release);
     });
-    session
-        .release(&mut Parts {
-            space: &mut space,
-            host: &mut (),
-            resolver: &mut (),
-        })
-        .unwrap();
+    release(session, &mut space);
 }
 
 #[test]

@@ -145,6 +145,17 @@ pub fn outside(ground: &mut dyn Ground, name: &str) -> HostAddr {
     }
 }
 
+/// Gives an image's memory back to the space that it grew in, which needs nobody
+/// else for that.
+pub fn release(session: Session, space: &mut dyn AddressSpace) {
+    let mut ground = Parts {
+        space,
+        host: &mut (),
+        resolver: &mut (),
+    };
+    session.release(&mut ground).unwrap();
+}
+
 /// A session in this process.
 pub struct Bench {
     pub session: Session,
